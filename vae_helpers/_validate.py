@@ -1,0 +1,93 @@
+"""Checks of arguments, shared by the NumPy layer: every message names the argument."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Array = np.ndarray
+
+
+def as_array(name: str, value: ArrayLike) -> Array:
+    """Returns `value` as a float64 array that is not empty and holds finite numbers only."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+        array = array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name}: expected an array of real numbers, got {type(value).__name__}"
+        ) from None
+    if array.size == 0:
+        raise ValueError(
+            f"{name}: expected at least one number, got an empty array of shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)].flat[0]
+        raise ValueError(
+            f"{name}: expected finite numbers, got {bad} in an array of shape {array.shape}"
+        )
+    return array
+
+
+def as_vectors(**arrays: ArrayLike) -> tuple[Array, ...]:
+    """Returns the arguments as float64 arrays with one common event axis, the last.
+
+    Leading axes broadcast; the event axis does not, because a (64, 1) array met by a
+    (64, 2) one is nearly always a mistake. A scalar stands for the same number in every
+    coordinate.
+
+    Args:
+        **arrays: the arguments by their public names; the first one sets the event size.
+
+    Raises:
+        ValueError: an argument is empty or not finite, or two shapes do not go together;
+            the message names the later argument and gives both shapes.
+        TypeError: an argument is not made of real numbers.
+    """
+    checked = {name: as_array(name, value) for name, value in arrays.items()}
+    first, common = "", ()
+    for name, array in checked.items():
+        if array.ndim == 0:
+            continue
+        if not common:
+            first, common = name, array.shape
+            continue
+        try:
+            leading = np.broadcast_shapes(array.shape[:-1], common[:-1])
+        except ValueError:
+            leading = None
+        if leading is None or array.shape[-1] != common[-1]:
+            raise ValueError(f"{name}: expected shape {common} like {first}, got {array.shape}")
+        common = (*leading, common[-1])
+    event = common[-1:] or (1,)
+    return tuple(np.broadcast_to(a, event) if a.ndim == 0 else a for a in checked.values())
+
+
+def as_number(name: str, value: float, positive: bool = False) -> float:
+    """Returns `value` as one finite float, above zero if `positive`."""
+    array = as_array(name, value)
+    if array.size != 1:
+        raise ValueError(f"{name}: expected one number, got an array of shape {array.shape}")
+    if positive and array.item() <= 0:
+        raise ValueError(f"{name}: expected a number above 0, got {array.item():g}")
+    return array.item()
+
+
+def as_count(name: str, value: int, minimum: int = 1) -> int:
+    """Returns `value` as an int of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name}: expected at least {minimum}, got {value}")
+    return int(value)
+
+
+def as_rng(name: str, value: np.random.Generator) -> np.random.Generator:
+    """Returns `value` when it is a NumPy generator: the course has no global random state."""
+    if not isinstance(value, np.random.Generator):
+        raise TypeError(
+            f"{name}: expected numpy.random.default_rng(seed), got {type(value).__name__}"
+        )
+    return value

@@ -1,0 +1,154 @@
+"""Line-checked derivations: every line is a formula and a number that must agree with it."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_RELATIONS = {"=": "=", "≥": "≥", ">=": "≥", "≤": "≤", "<=": "≤"}
+
+
+class DerivationError(AssertionError):
+    """A line of a derivation does not stand in the stated relation to the line above."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its formula, its value, and why it follows from the line above.
+
+    Attributes:
+        latex: the formula, without dollar signs.
+        value: evaluates this line by its own formula, in nats.
+        relation: "=", "≥" or "≤", read as "line above, relation, this line".
+        reason: why the step is allowed.
+    """
+
+    latex: str
+    value: Callable[[], float]
+    relation: str
+    reason: str
+
+
+class Derivation:
+    """A chain of equalities and inequalities in which every line is evaluated for itself.
+
+    Args:
+        title: caption of the table that a notebook shows.
+        tolerance: what two equal lines may differ by, in nats and relative to their size.
+
+    Example:
+        >>> proof = Derivation("Log of a product")
+        >>> _ = proof.line(r"\\log(2 \\cdot 3)", lambda: math.log(2 * 3))
+        >>> _ = proof.line(r"\\log 2 + \\log 3", lambda: math.log(2) + math.log(3), reason="log rule")
+        >>> proof.check().values()
+        [1.791759469228055, 1.791759469228055]
+    """
+
+    def __init__(self, title: str, tolerance: float = 1e-9) -> None:
+        self.title = title
+        self.tolerance = tolerance
+        self.lines: list[Line] = []
+
+    def line(
+        self,
+        latex: str,
+        value: Callable[[], float] | float,
+        relation: str = "=",
+        reason: str = "",
+    ) -> Derivation:
+        """Adds a line below the last one.
+
+        Args:
+            latex: the formula, without dollar signs.
+            value: a function of no arguments that evaluates this very formula, or the number.
+                Never hand over the value of the line above: the check would be empty.
+            relation: how the line above relates to this one: "=", "≥" or "≤".
+            reason: why the step is allowed, in a few words.
+
+        Returns:
+            The derivation itself, so that lines can be chained.
+
+        Raises:
+            ValueError: a relation that cannot be checked.
+            TypeError: a value that is neither a number nor a function.
+        """
+        if relation not in _RELATIONS:
+            raise ValueError(f"relation: expected one of {', '.join(_RELATIONS)}, got {relation!r}")
+        if not callable(value):
+            number = _as_float(value, latex)
+            value = lambda: number  # noqa: E731
+        self.lines.append(Line(latex, value, _RELATIONS[relation], reason))
+        return self
+
+    def values(self) -> list[float]:
+        """Evaluates every line anew, each by its own formula."""
+        return [_as_float(line.value(), line.latex) for line in self.lines]
+
+    def check(self) -> Derivation:
+        """Evaluates all lines and compares each with the line above.
+
+        Returns:
+            The derivation itself; as the last expression of a cell it shows its table.
+
+        Raises:
+            DerivationError: a line does not hold; the message names it, with both values.
+            ValueError: there are fewer than two lines, so that nothing would be checked.
+        """
+        if len(self.lines) < 2:
+            raise ValueError(f"check: expected at least 2 lines to compare, got {len(self.lines)}")
+        values = self.values()
+        for number, ok in enumerate(self._verdicts(values), start=1):
+            if not ok:
+                line, above = self.lines[number - 1], values[max(number - 2, 0)]
+                raise DerivationError(
+                    f"{self.title}: line {number} does not hold: {above:.12g} {line.relation} "
+                    f"{values[number - 1]:.12g} is false (difference {above - values[number - 1]:.3g}) "
+                    f"at: {line.latex}"
+                )
+        return self
+
+    def __repr__(self) -> str:
+        return f"Derivation({self.title!r}, {len(self.lines)} lines)"
+
+    def _repr_html_(self) -> str:
+        values = self.values()
+        rows = "".join(
+            "<tr>"
+            f'<td style="text-align:left">{line.relation if number else ""} ${html.escape(line.latex)}$</td>'
+            f'<td style="text-align:left">{html.escape(line.reason)}</td>'
+            f'<td style="text-align:right">{round(value, 6) + 0.0:.6f}</td>'
+            f"<td>{'✓' if ok else '✗ does not hold'}</td></tr>"
+            for number, (line, value, ok) in enumerate(
+                zip(self.lines, values, self._verdicts(values), strict=True)
+            )
+        )
+        head = "".join(
+            f"<th>{name}</th>" for name in ("formula", "reason", "value (nats)", "holds")
+        )
+        return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{rows}</table>"
+
+    def _verdicts(self, values: list[float]) -> list[bool]:
+        if not values:
+            return []
+        verdicts = [math.isfinite(values[0])]
+        for line, above, here in zip(self.lines[1:], values, values[1:], strict=False):
+            slack = self.tolerance * max(1.0, abs(above), abs(here))
+            # Written so that NaN fails every one of them.
+            verdicts.append(
+                {
+                    "=": abs(above - here) <= slack,
+                    "≥": above >= here - slack,
+                    "≤": above <= here + slack,
+                }[line.relation]
+                and math.isfinite(here)
+            )
+        return verdicts
+
+
+def _as_float(value: object, latex: str) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"value: expected one number for the line {latex}, got {value!r}") from None

@@ -1,0 +1,106 @@
+"""Style and drawing: pure `draw_*(ax, …)` functions that return nothing and keep no state."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+# One look for each role in the whole series: a colour that colour-blind readers can tell
+# apart (Okabe & Ito) and a line style of its own, so that colour never stands alone.
+ROLES: dict[str, dict[str, object]] = {
+    "prior": {"color": "#0072B2", "linestyle": "--"},
+    "likelihood": {"color": "#E69F00", "linestyle": "-."},
+    "posterior": {"color": "#000000", "linestyle": "-"},
+    "evidence": {"color": "#009E73", "linestyle": "-"},
+    "q": {"color": "#D55E00", "linestyle": (0, (5, 1))},
+    "elbo": {"color": "#CC79A7", "linestyle": "-"},
+    "gap": {"color": "#999999", "linestyle": ":"},
+}
+
+
+def use_style() -> None:
+    """Sets the course's figure style: large type, no top and right spines, safe colours."""
+    colors = [role["color"] for role in ROLES.values()]
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (7, 3.6),
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 12,
+            "axes.titlesize": 13,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": cycler(color=colors),
+            "lines.linewidth": 2.2,
+            "legend.frameon": False,
+            "image.cmap": "gray_r",
+        }
+    )
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Displays a figure once, with the text that a screen reader speaks in its place.
+
+    Args:
+        fig: the figure; it is closed, so that no cell leaks one.
+        alt: what the picture shows, in one sentence.
+
+    Raises:
+        ValueError: the text is empty.
+    """
+    if not alt.strip():
+        raise ValueError(
+            "alt: expected a sentence that says what the picture shows, got an empty one"
+        )
+    display(fig, metadata={"image/png": {"alt": alt}})
+    plt.close(fig)
+
+
+def draw_density(ax: Axes, grid: ArrayLike, density: ArrayLike, role: str, label: str = "") -> None:
+    """Draws a density over a 1-D grid in the colour and line style of its role.
+
+    Args:
+        ax: the axes to draw on.
+        grid: points, shape (n,).
+        density: the density there (not its log), shape (n,).
+        role: a key of `ROLES`.
+        label: text for the legend; the role's name if empty.
+    """
+    if role not in ROLES:
+        raise ValueError(f"role: expected one of {', '.join(ROLES)}, got {role!r}")
+    ax.plot(grid, density, label=label or role, **ROLES[role])
+    ax.fill_between(grid, density, alpha=0.08, color=ROLES[role]["color"])
+
+
+def draw_images(
+    ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[int, int] = (28, 28)
+) -> None:
+    """Draws images side by side, row after row, as one picture.
+
+    Args:
+        ax: the axes to draw on; its ticks are removed.
+        images: values in [0, 1], shape (n, pixels).
+        num_cols: images in a row.
+        shape: height and width of one image.
+
+    Raises:
+        ValueError: the images do not have height times width pixels.
+    """
+    images = np.asarray(images)
+    height, width = shape
+    if images.ndim != 2 or images.shape[1] != height * width:
+        raise ValueError(
+            f"images: expected shape (n, {height * width}) for {shape}, got {images.shape}"
+        )
+    num_rows = -(-len(images) // num_cols)
+    canvas = np.zeros((num_rows * num_cols, height, width))
+    canvas[: len(images)] = images.reshape(-1, height, width)
+    canvas = canvas.reshape(num_rows, num_cols, height, width).swapaxes(1, 2)
+    ax.imshow(canvas.reshape(num_rows * height, num_cols * width), vmin=0, vmax=1, cmap="gray_r")
+    ax.set_axis_off()
