@@ -16,18 +16,12 @@ def as_array(name: str, value: ArrayLike) -> Array:
             raise TypeError
         array = array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"{name}: expected an array of real numbers, got {type(value).__name__}"
-        ) from None
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
     if array.size == 0:
-        raise ValueError(
-            f"{name}: expected at least one number, got an empty array of shape {array.shape}"
-        )
+        raise ValueError(f"{name}: expected at least one number, got an empty array of shape {array.shape}")
     if not np.isfinite(array).all():
         bad = array[~np.isfinite(array)].flat[0]
-        raise ValueError(
-            f"{name}: expected finite numbers, got {bad} in an array of shape {array.shape}"
-        )
+        raise ValueError(f"{name}: expected finite numbers, got {bad} in an array of shape {array.shape}")
     return array
 
 
@@ -87,7 +81,5 @@ def as_count(name: str, value: int, minimum: int = 1) -> int:
 def as_rng(name: str, value: np.random.Generator) -> np.random.Generator:
     """Returns `value` when it is a NumPy generator: the course has no global random state."""
     if not isinstance(value, np.random.Generator):
-        raise TypeError(
-            f"{name}: expected numpy.random.default_rng(seed), got {type(value).__name__}"
-        )
+        raise TypeError(f"{name}: expected numpy.random.default_rng(seed), got {type(value).__name__}")
     return value

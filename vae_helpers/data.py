@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,7 @@ def load_mnist(split: str = "train") -> tuple[Tensor, Tensor]:
     """
     _check_split(split)
     if not MNIST_PATH.exists():
-        raise FileNotFoundError(
-            f"{MNIST_PATH}: missing; restore it with 'git checkout -- {MNIST_PATH.name}'"
-        )
+        raise FileNotFoundError(f"{MNIST_PATH}: missing; restore it with 'git checkout -- {MNIST_PATH.name}'")
     content = MNIST_PATH.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != MNIST_SHA256:
@@ -65,9 +64,7 @@ def load_idx(folder: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
     images = _read_idx(Path(folder), f"{prefix}-images-idx3-ubyte", num_axes=3)
     labels = _read_idx(Path(folder), f"{prefix}-labels-idx1-ubyte", num_axes=1)
     if len(images) != len(labels):
-        raise ValueError(
-            f"{folder}: expected as many labels as images, got {labels.shape}, {images.shape}"
-        )
+        raise ValueError(f"{folder}: expected as many labels as images, got {labels.shape}, {images.shape}")
     return _to_tensors(images, labels)
 
 
@@ -115,17 +112,13 @@ def check_images(images: Tensor, data_dim: int | None = None) -> Tensor:
     return images
 
 
-def fresh_generator(
-    generator: torch.Generator | None, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def fresh_generator(generator: torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator:
     """Returns `generator`, or a new one seeded from the operating system's entropy if None."""
     if generator is None:
         generator = torch.Generator(device)
         generator.seed()
     elif not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator: expected a torch.Generator or None, got {type(generator).__name__}"
-        )
+        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
     return generator
 
 
@@ -147,10 +140,8 @@ def _read_idx(folder: Path, name: str, num_axes: int) -> np.ndarray:
         raise FileNotFoundError(f"folder: expected {name} or {name}.gz in {folder}, found neither")
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise ValueError(
-            f"{path}: expected a gzip file, got one that does not unpack ({error})"
-        ) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: expected a gzip file, got one that does not unpack ({error})") from None
     head = 4 + 4 * num_axes
     if len(content) < head or content[:4] != bytes([0, 0, 8, num_axes]):
         raise ValueError(

@@ -36,7 +36,8 @@ class Derivation:
 
     Args:
         title: caption of the table that a notebook shows.
-        tolerance: what two equal lines may differ by, in nats and relative to their size.
+        tolerance: what two equal lines may differ by, absolute or relative to their size.
+        unit: what the values are measured in, for the head of the table.
 
     Example:
         >>> proof = Derivation("Log of a product")
@@ -46,9 +47,10 @@ class Derivation:
         [1.791759469228055, 1.791759469228055]
     """
 
-    def __init__(self, title: str, tolerance: float = 1e-9) -> None:
+    def __init__(self, title: str, tolerance: float = 1e-9, unit: str = "nats") -> None:
         self.title = title
         self.tolerance = tolerance
+        self.unit = unit
         self.lines: list[Line] = []
 
     def line(
@@ -118,15 +120,13 @@ class Derivation:
             "<tr>"
             f'<td style="text-align:left">{line.relation if number else ""} ${html.escape(line.latex)}$</td>'
             f'<td style="text-align:left">{html.escape(line.reason)}</td>'
-            f'<td style="text-align:right">{round(value, 6) + 0.0:.6f}</td>'
+            f'<td style="text-align:right">{_rounded(value):.6f}</td>'
             f"<td>{'✓' if ok else '✗ does not hold'}</td></tr>"
             for number, (line, value, ok) in enumerate(
                 zip(self.lines, values, self._verdicts(values), strict=True)
             )
         )
-        head = "".join(
-            f"<th>{name}</th>" for name in ("formula", "reason", "value (nats)", "holds")
-        )
+        head = "".join(f"<th>{name}</th>" for name in ("formula", "reason", f"value ({self.unit})", "holds"))
         return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{rows}</table>"
 
     def _verdicts(self, values: list[float]) -> list[bool]:
@@ -147,8 +147,15 @@ class Derivation:
         return verdicts
 
 
+def _rounded(value: float) -> float:
+    """Six decimals by way of nine, so that rounding errors do not decide how a tie is shown."""
+    return round(round(value, 9), 6) + 0.0
+
+
 def _as_float(value: object, latex: str) -> float:
     try:
+        if isinstance(value, str):
+            raise TypeError
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise TypeError(f"value: expected one number for the line {latex}, got {value!r}") from None

@@ -85,9 +85,7 @@ def kl_standard_normal(mu: ArrayLike, log_var: ArrayLike) -> Array:
         return 0.5 * (mu**2 + _expm1_minus(log_var)).sum(axis=-1)
 
 
-def kl_diagonal(
-    mu_q: ArrayLike, log_var_q: ArrayLike, mu_p: ArrayLike, log_var_p: ArrayLike
-) -> Array:
+def kl_diagonal(mu_q: ArrayLike, log_var_q: ArrayLike, mu_p: ArrayLike, log_var_p: ArrayLike) -> Array:
     """KL(q, p) between two diagonal Gaussians; the order of the arguments matters.
 
     KL = ½ Σ_i [σ_q²/σ_p² - 1 - log(σ_q²/σ_p²) + (mu_q - mu_p)²/σ_p²]
@@ -133,9 +131,9 @@ def kl_full(mu_q: ArrayLike, cov_q: ArrayLike, mu_p: ArrayLike, cov_p: ArrayLike
             covariance that is not symmetric positive definite.
     """
     mu_q, mu_p = as_vectors(mu_q=mu_q, mu_p=mu_p)
-    dim = mu_q.shape[-1]
-    cov_q, chol_q = _covariance("cov_q", cov_q, dim)
-    cov_p, chol_p = _covariance("cov_p", cov_p, dim)
+    batch, dim = np.broadcast_shapes(mu_q.shape, mu_p.shape)[:-1], mu_q.shape[-1]
+    cov_q, chol_q = _covariance("cov_q", cov_q, batch, dim)
+    cov_p, chol_p = _covariance("cov_p", cov_p, np.broadcast_shapes(batch, cov_q.shape[:-2]), dim)
     shift = np.linalg.solve(chol_p, (mu_q - mu_p)[..., None])[..., 0]
     # Whitened by p, q has the covariance I + E; its eigenvalues are 1 + e.
     half = np.linalg.solve(chol_p, cov_q - cov_p)
@@ -163,12 +161,16 @@ def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:
         of 4e-33.
 
     Raises:
-        ValueError: std is not above zero, or an argument is not one finite number.
+        ValueError: std is not above zero, an argument is not one finite number, or f returns
+            another shape than that of its argument.
     """
     mu, std = as_number("mu", mu), as_number("std", std, positive=True)
     u = np.linspace(-12, 12, 1201)
     weight = np.exp(-0.5 * (u**2 + LOG_2PI)) * (u[1] - u[0])
-    return float(np.sum(weight * f(mu + std * u)))
+    values = np.asarray(f(mu + std * u))
+    if values.shape not in [(), u.shape]:
+        raise ValueError(f"f: expected values of shape {u.shape}, got {values.shape}")
+    return float(np.sum(weight * values))
 
 
 def _expm1_minus(x: Array) -> Array:
@@ -177,23 +179,25 @@ def _expm1_minus(x: Array) -> Array:
     return np.where(near, 0.5 * x**2 * hyp1f1(1, 3, np.where(near, x, 0.0)), np.expm1(x) - x)
 
 
-def _covariance(name: str, value: ArrayLike, dim: int) -> tuple[Array, Array]:
-    """Returns the covariance and its Cholesky factor."""
+def _covariance(name: str, value: ArrayLike, batch: tuple[int, ...], dim: int) -> tuple[Array, Array]:
+    """Returns the covariance, whose leading axes go with `batch`, and its Cholesky factor."""
     cov = as_array(name, value)
     if cov.ndim < 2 or cov.shape[-2:] != (dim, dim):
         raise ValueError(
             f"{name}: expected shape (..., {dim}, {dim}) for means of size {dim}, got {cov.shape}"
         )
-    if np.abs(cov - np.swapaxes(cov, -1, -2)).max() > 1e-10 * np.abs(cov).max():
-        raise ValueError(
-            f"{name}: expected a symmetric matrix, got one that differs from its transpose"
-        )
+    try:
+        np.broadcast_shapes(cov.shape[:-2], batch)
+    except ValueError:
+        raise ValueError(f"{name}: expected shape {(*batch, dim, dim)}, got {cov.shape}") from None
+    # Matrix by matrix: beside a large one, the asymmetry of a small one would go unseen.
+    asymmetry = np.abs(cov - np.swapaxes(cov, -1, -2)).max(axis=(-2, -1))
+    if (asymmetry > 1e-10 * np.abs(cov).max(axis=(-2, -1))).any():
+        raise ValueError(f"{name}: expected a symmetric matrix, got one that differs from its transpose")
     try:
         return cov, np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
-        raise ValueError(
-            f"{name}: expected a positive definite matrix, got one that is not"
-        ) from None
+        raise ValueError(f"{name}: expected a positive definite matrix, got one that is not") from None
 
 
 def _log_diagonal(chol: Array) -> Array:

@@ -38,7 +38,8 @@ class LinearGaussian:
         self.data_dim, self.latent_dim = self.weight.shape
         if bias.shape not in [(), (self.data_dim,)]:
             raise ValueError(
-                f"bias: expected shape ({self.data_dim},) for a weight of shape {self.weight.shape}, got {bias.shape}"
+                f"bias: expected shape ({self.data_dim},) for a weight of shape {self.weight.shape}, "
+                f"got {bias.shape}"
             )
         self.bias = np.broadcast_to(bias, (self.data_dim,))
         self.noise_std = as_number("noise_std", noise_std, positive=True)
@@ -47,11 +48,7 @@ class LinearGaussian:
         """Draws `num` pairs from p(z) p(x given z): z of shape (num, d), x of shape (num, D)."""
         num, rng = as_count("num", num), as_rng("rng", rng)
         z = rng.standard_normal((num, self.latent_dim))
-        x = (
-            z @ self.weight.T
-            + self.bias
-            + self.noise_std * rng.standard_normal((num, self.data_dim))
-        )
+        x = z @ self.weight.T + self.bias + self.noise_std * rng.standard_normal((num, self.data_dim))
         return z, x
 
     def log_likelihood(self, x: ArrayLike, z: ArrayLike) -> Array:

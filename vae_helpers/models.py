@@ -60,9 +60,7 @@ class VAE(nn.Module):
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"likelihood: expected one of {LIKELIHOODS}, got {likelihood!r}")
         if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation: expected one of {tuple(ACTIVATIONS)}, got {activation!r}"
-            )
+            raise ValueError(f"activation: expected one of {tuple(ACTIVATIONS)}, got {activation!r}")
         self.config = {**sizes, "likelihood": likelihood, "activation": activation}
         self.latent_dim, self.data_dim, self.likelihood = latent_dim, data_dim, likelihood
         hidden = [hidden_dim] * num_hidden
@@ -130,7 +128,8 @@ class VAE(nn.Module):
 
     def _check(self, name: str, value: Tensor, size: int) -> None:
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise TypeError(f"{name}: expected a floating-point tensor, got {type(value).__name__}")
+            got = f"{value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"{name}: expected a floating-point tensor, got {got}")
         if value.shape[-1:] != (size,) or value.numel() == 0:
             raise ValueError(f"{name}: expected shape (batch, {size}), got {tuple(value.shape)}")
 
@@ -165,9 +164,7 @@ def reparameterize(
     """
     check_count("num_samples", num_samples)
     if mu.shape != log_var.shape:
-        raise ValueError(
-            f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}"
-        )
+        raise ValueError(f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}")
     eps = torch.randn(
         num_samples,
         *mu.shape,
@@ -188,7 +185,8 @@ def check_count(name: str, value: int) -> int:
 
 
 def _mlp(sizes: list[int], activation: type[nn.Module]) -> nn.Sequential:
+    # skip_init, since `_initialize` fills the layers: PyTorch's own filling moves the global state.
     layers: list[nn.Module] = []
     for size_in, size_out in zip(sizes[:-2], sizes[1:-1], strict=True):
-        layers += [nn.Linear(size_in, size_out), activation()]
-    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+        layers += [nn.utils.skip_init(nn.Linear, size_in, size_out), activation()]
+    return nn.Sequential(*layers, nn.utils.skip_init(nn.Linear, sizes[-2], sizes[-1]))

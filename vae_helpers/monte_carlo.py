@@ -55,9 +55,7 @@ def estimate(values: ArrayLike, level: float = 0.95) -> Estimate:
     values = as_array("values", values)
     level = as_number("level", level)
     if values.ndim == 0 or len(values) < 2:
-        raise ValueError(
-            f"values: expected at least 2 draws along the first axis, got shape {values.shape}"
-        )
+        raise ValueError(f"values: expected at least 2 draws along the first axis, got shape {values.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level: expected a number between 0 and 1, got {level:g}")
     count = len(values)
@@ -94,7 +92,5 @@ def kl_standard_normal_mc(
     for start in range(0, num_samples, step):
         eps = rng.standard_normal((min(step, num_samples - start), *shape))
         z = mu + std * eps
-        log_ratio[start : start + step] = gaussian.log_prob(z, mu, log_var) - gaussian.log_prob(
-            z, 0.0, 0.0
-        )
+        log_ratio[start : start + step] = gaussian.log_prob(z, mu, log_var) - gaussian.log_prob(z, 0.0, 0.0)
     return estimate(log_ratio)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+from vae_helpers._validate import as_count
 
 # One look for each role in the whole series: a colour that colour-blind readers can tell
 # apart (Okabe & Ito) and a line style of its own, so that colour never stands alone.
@@ -17,9 +18,9 @@ ROLES: dict[str, dict[str, object]] = {
     "prior": {"color": "#0072B2", "linestyle": "--"},
     "likelihood": {"color": "#E69F00", "linestyle": "-."},
     "posterior": {"color": "#000000", "linestyle": "-"},
-    "evidence": {"color": "#009E73", "linestyle": "-"},
+    "evidence": {"color": "#009E73", "linestyle": (0, (10, 3))},
     "q": {"color": "#D55E00", "linestyle": (0, (5, 1))},
-    "elbo": {"color": "#CC79A7", "linestyle": "-"},
+    "elbo": {"color": "#CC79A7", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
     "gap": {"color": "#999999", "linestyle": ":"},
 }
 
@@ -36,7 +37,7 @@ def use_style() -> None:
             "axes.titlesize": 13,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": cycler(color=colors),
+            "axes.prop_cycle": mpl.cycler(color=colors),
             "lines.linewidth": 2.2,
             "legend.frameon": False,
             "image.cmap": "gray_r",
@@ -55,9 +56,7 @@ def show(fig: Figure, alt: str) -> None:
         ValueError: the text is empty.
     """
     if not alt.strip():
-        raise ValueError(
-            "alt: expected a sentence that says what the picture shows, got an empty one"
-        )
+        raise ValueError("alt: expected a sentence that says what the picture shows, got an empty one")
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
 
@@ -78,9 +77,7 @@ def draw_density(ax: Axes, grid: ArrayLike, density: ArrayLike, role: str, label
     ax.fill_between(grid, density, alpha=0.08, color=ROLES[role]["color"])
 
 
-def draw_images(
-    ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[int, int] = (28, 28)
-) -> None:
+def draw_images(ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[int, int] = (28, 28)) -> None:
     """Draws images side by side, row after row, as one picture.
 
     Args:
@@ -90,14 +87,13 @@ def draw_images(
         shape: height and width of one image.
 
     Raises:
-        ValueError: the images do not have height times width pixels.
+        ValueError: there is no image, the images do not have height times width pixels, or
+            num_cols is below 1.
     """
-    images = np.asarray(images)
+    images, num_cols = np.asarray(images), as_count("num_cols", num_cols)
     height, width = shape
-    if images.ndim != 2 or images.shape[1] != height * width:
-        raise ValueError(
-            f"images: expected shape (n, {height * width}) for {shape}, got {images.shape}"
-        )
+    if images.ndim != 2 or len(images) == 0 or images.shape[1] != height * width:
+        raise ValueError(f"images: expected shape (n, {height * width}) for {shape}, got {images.shape}")
     num_rows = -(-len(images) // num_cols)
     canvas = np.zeros((num_rows * num_cols, height, width))
     canvas[: len(images)] = images.reshape(-1, height, width)

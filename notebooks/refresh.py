@@ -1,0 +1,76 @@
+"""Executes notebooks top to bottom and stores their outputs: `python notebooks/refresh.py`.
+
+With names, only those: `python notebooks/refresh.py 02 03_gaussian_kl`. A notebook that raises
+is left as it was. What a progress bar leaves behind, widget state and the times of execution
+are not stored, so that the same code gives the same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+HERE = Path(__file__).parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def refresh(path: Path) -> None:
+    """Executes one notebook and replaces its file by the executed one."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=1200,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+    )
+    client.execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+            cell.metadata.pop("execution", None)
+    version = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": version,
+        }
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:03d}"  # counted, so that a new draft does not touch every line
+    temporary = path.with_suffix(".part")
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, path)
+
+
+def main() -> int:
+    """Refreshes the notebooks named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="beginnings of file names, such as 02; all if none")
+    names = tuple(parser.parse_args().names)
+    paths = sorted(p for p in HERE.glob("[0-9]*.ipynb") if not names or p.name.startswith(names))
+    if not paths:
+        print(f"no notebook begins with {', '.join(names)}", file=sys.stderr)
+        return 2
+    failed = 0
+    for path in paths:
+        start = time.perf_counter()
+        try:
+            refresh(path)
+            print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
+        except CellExecutionError as error:
+            failed += 1
+            print(f"{path.name}: left as it was\n{error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

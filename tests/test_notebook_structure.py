@@ -1,0 +1,136 @@
+"""The anatomy that all notebooks share; what each one teaches is checked by running it."""
+
+import ast
+import re
+import statistics
+
+import numpy as np
+import pytest
+from notebooks import PATHS, ROOT, code_cells, code_lines, images, markdown, read, solutions, words
+
+pytestmark = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+IGNORE = {"nbval-ignore-output", "nbval-skip"}
+
+
+def headings(path):
+    lines = "\n".join(re.sub(r"```.*?```", "", text, flags=re.DOTALL) for text in markdown(path)).splitlines()
+    return [line for line in lines if re.match(r"#+ ", line)]
+
+
+def test_code_budget(path):
+    sizes = [code_lines(cell.source) for cell in code_cells(path)]
+    assert 20 <= len(sizes) <= 40
+    assert statistics.median(sizes) <= 6
+    assert np.quantile(sizes, 0.9) <= 15
+    assert max(sizes) <= 25
+
+
+def test_prose_budget(path):
+    per_cell = sum(map(words, markdown(path))) / len(code_cells(path))
+    assert 60 <= per_cell <= 100, f"{per_cell:.0f} words of prose a code cell"
+
+
+def test_anatomy(path):
+    found = headings(path)
+    number = int(path.stem[:2])
+    assert sum(h.startswith("# ") for h in found) == 1 and found[0].startswith(f"# {number} · ")
+    second = [h[3:] for h in found if h.startswith("## ")]
+    numbered = [h for h in second if re.match(r"\d+\. ", h)]
+    assert 4 <= len(numbered) <= 6
+    assert [int(h.split(".")[0]) for h in numbered] == list(range(1, len(numbered) + 1))
+    assert second == ["You will be able to", *numbered, "Summary", "Exercises", "References"]
+
+
+def test_opening_names_question_prerequisites_and_minutes(path):
+    opening = markdown(path)[0]
+    assert "**Question.**" in opening and "?" in opening
+    assert "**Prerequisites.**" in opening
+    assert re.search(r"\*\*Time\.\*\* \d+ minutes to read, (\d+ minutes?|\d+ seconds) to run", opening)
+
+
+def test_every_section_asks_for_a_prediction(path):
+    sections = re.split(r"^## ", "\n".join(markdown(path)), flags=re.MULTILINE)
+    missing = [s.splitlines()[0] for s in sections if re.match(r"\d+\. ", s) and "**Predict.**" not in s]
+    assert not missing
+
+
+def test_claims_are_asserted(path):
+    asserts = sum("assert" in cell.source or ".check()" in cell.source for cell in code_cells(path))
+    assert asserts >= 5
+
+
+def test_figures_have_alt_text_and_a_caption_that_says_what_is_seen(path):
+    number = int(path.stem[:2])
+    cells = read(path).cells
+    count = 0
+    for here, after in zip(cells, [*cells[1:], None], strict=True):
+        for output in images(here) if here.cell_type == "code" else []:
+            count += 1
+            alt = output.metadata.get("image/png", {}).get("alt", "")
+            assert len(alt.split()) >= 8, f"alt text of figure {count}: {alt!r}"
+            assert after is not None and after.source.startswith(f"**Figure {number}.{count}.** "), (
+                f"figure {count} needs the caption '**Figure {number}.{count}.** …' in the next cell"
+            )
+    assert count >= 2
+
+
+def test_pictures_in_prose_have_alt_text_and_exist(path):
+    for alt, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", "\n".join(markdown(path))):
+        assert len(alt.split()) >= 8
+        assert (path.parent / target).is_file()
+
+
+def test_relative_links_resolve(path):
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)", "\n".join(markdown(path))):
+        if not target.startswith(("https://", "#")):
+            assert (path.parent / target.split("#")[0]).exists(), target
+
+
+def test_has_a_pure_draw_function(path):
+    trees = [ast.parse(cell.source) for cell in code_cells(path)]
+    found = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    draws = [node for node in found if node.name.startswith("draw_")]
+    assert draws and all(node.args.args[0].arg == "ax" for node in draws)
+    for node in draws:
+        called = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+        assert not called & {"subplots", "figure", "show"} and not any(
+            isinstance(n, ast.Global) for n in ast.walk(node)
+        )
+
+
+def test_stored_run_is_complete_and_clean(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert "widgets" not in read(path).metadata
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+def test_few_outputs_are_ignored_and_each_says_why(path):
+    cells = code_cells(path)
+    ignored = [c for c in cells if IGNORE & {t.lower() for t in c.metadata.get("tags", [])}]
+    assert len(ignored) <= 0.1 * len(cells)
+    assert not any("NBVAL_" in cell.source for cell in cells), "use cell tags"
+    for cell in ignored:
+        assert re.search(r"# output not compared: \w+", cell.source)
+
+
+def test_exercises_have_solutions(path):
+    text = "\n".join(markdown(path))
+    numbers = [int(n) for n in re.findall(r"^\*\*Exercise (\d+) \(", text, flags=re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1)) and 3 <= len(numbers) <= 5
+    assert len(solutions(path)) == len(numbers)
+
+
+def test_solutions_run_and_check_themselves(path):
+    for code in solutions(path):
+        assert "assert" in code
+        exec(compile(code, f"{path.stem}, solution", "exec"), {"__name__": "__main__"})
+
+
+def test_speaks_of_itself_alone(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/home/|/tmp/|/work/|/root/|C:\\\\", text)

@@ -1,0 +1,111 @@
+"""What a VAE maximises: the ELBO, its β-weighted form and the importance-weighted bound (PyTorch).
+
+All values are nats per image: summed over pixels and latents, one number for each image. Average
+over the batch only when you need a loss: `loss = -elbo(model, x).elbo.mean()`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_helpers.models import VAE, check_count, reparameterize
+
+
+class Elbo(NamedTuple):
+    """The ELBO of each image and its two parts, in nats, each of shape (batch,).
+
+    Attributes:
+        elbo: log_likelihood - beta * kl.
+        log_likelihood: estimate of E_q[log p(x given z)]; its negative is called distortion.
+        kl: KL(q(z given x), p(z)) in closed form; also called rate.
+    """
+
+    elbo: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+
+
+def elbo(
+    model: VAE,
+    x: Tensor,
+    beta: float = 1.0,
+    num_samples: int = 1,
+    generator: torch.Generator | None = None,
+) -> Elbo:
+    """Evidence lower bound of each image: E_q[log p(x given z)] - beta KL(q(z given x), p(z)).
+
+    Args:
+        model: the VAE.
+        x: images, shape (batch, D); zeros and ones for a Bernoulli likelihood (grey values give
+            a number, but not a log-likelihood).
+        beta: weight of the KL; only beta = 1 is a bound on log p(x) that is tight for the best q.
+        num_samples: draws of z for each image in the first term; the KL is exact.
+        generator: where the draws come from; None takes fresh entropy.
+
+    Returns:
+        `Elbo`, each entry of shape (batch,); differentiable by reparameterization.
+
+    Raises:
+        ValueError: a wrong shape, NaN, a negative beta, or num_samples below 1.
+
+    Source: Kingma & Welling 2014, eq. 7; Higgins et al. 2017, eq. 4 for beta.
+    """
+    _check_images(x)
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
+    mu, log_var = model.encode(x)
+    z = reparameterize(mu, log_var, num_samples, generator)  # (num_samples, batch, d)
+    log_likelihood = model.log_likelihood(x, z).mean(dim=0)
+    kl = kl_standard_normal(mu, log_var)
+    return Elbo(log_likelihood - beta * kl, log_likelihood, kl)
+
+
+def iwae(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+    """Importance-weighted bound of each image: log (1/k) Σ_k p(x, z_k) / q(z_k given x).
+
+    Args:
+        model: the VAE.
+        x: images, shape (batch, D).
+        num_samples: number k of draws from q(z given x); k = 1 is a one-sample ELBO.
+        generator: where the draws come from; None takes fresh entropy.
+
+    Returns:
+        Tensor of shape (batch,), in nats; its mean grows with k towards log p(x).
+
+    Raises:
+        ValueError: a wrong shape, NaN, or num_samples below 1.
+
+    Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
+    """
+    check_count("num_samples", num_samples)
+    return torch.logsumexp(log_weights(model, x, num_samples, generator), dim=0) - math.log(num_samples)
+
+
+def log_weights(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+    """log p(x, z) - log q(z given x) for draws z ~ q(z given x), shape (num_samples, batch)."""
+    _check_images(x)
+    mu, log_var = model.encode(x)
+    z = reparameterize(mu, log_var, num_samples, generator)
+    # The factors 2π of prior and q cancel in the ratio.
+    log_ratio = 0.5 * ((z - mu) ** 2 * torch.exp(-log_var) + log_var - z**2).sum(dim=-1)
+    return model.log_likelihood(x, z) + log_ratio
+
+
+def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mu, diag(exp(log_var))), N(0, I)) of each row in nats, shape (batch,).
+
+    Source: Kingma & Welling 2014, appendix B.
+    """
+    if mu.shape != log_var.shape:
+        raise ValueError(f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}")
+    return 0.5 * (mu**2 + torch.expm1(log_var) - log_var).sum(dim=-1)
+
+
+def _check_images(x: Tensor) -> None:
+    """The shape is checked by the model; NaN would spread without a word."""
+    if isinstance(x, Tensor) and not torch.isfinite(x).all():
+        raise ValueError(f"x: expected finite numbers, got NaN or infinity in shape {tuple(x.shape)}")

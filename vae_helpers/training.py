@@ -1,0 +1,209 @@
+"""Training on a tensor that fits in memory, and saving models without pickle (PyTorch)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from vae_helpers.data import binarize, check_images, fresh_generator
+from vae_helpers.models import VAE, check_count
+from vae_helpers.objectives import elbo
+
+
+@dataclass
+class History:
+    """What `fit` recorded, one entry an epoch, in nats per image.
+
+    Attributes:
+        train: -ELBO averaged over the epoch's batches, while the weights were moving.
+        test: -ELBO on the test images after the epoch; empty when none were given.
+        test_log_likelihood: its part E_q[log p(x given z)] (minus the distortion).
+        test_kl: its part KL(q, prior) (the rate).
+    """
+
+    train: list[float] = field(default_factory=list)
+    test: list[float] = field(default_factory=list)
+    test_log_likelihood: list[float] = field(default_factory=list)
+    test_kl: list[float] = field(default_factory=list)
+
+
+def fit(
+    model: VAE,
+    images: Tensor,
+    epochs: int = 20,
+    *,
+    test_images: Tensor | None = None,
+    batch_size: int = 200,
+    learning_rate: float = 3e-3,
+    beta: float = 1.0,
+    warmup: float = 0.2,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> History:
+    """Trains the model by Adam with a one-cycle schedule on -ELBO, and returns the curves.
+
+    For a Bernoulli likelihood every epoch draws new black-and-white images from the grey ones.
+    The decoder starts at the mean image. The learning rate climbs to its peak in the first
+    tenth of the steps and falls to nearly zero along a cosine. The recorded -ELBO always has the
+    full weight beta.
+
+    Args:
+        model: trained in place, on the device that it is on; afterwards in evaluation mode.
+        images: grey values in [0, 1], shape (n, D).
+        epochs: passes over the images.
+        test_images: grey values of images to evaluate after each epoch, shape (m, D).
+        batch_size: images in a step.
+        learning_rate: the peak of the schedule.
+        beta: weight of the KL.
+        warmup: part of the training, in [0, 1), during which the weight climbs from 0 to beta
+            (KL annealing), so that latents are not given up before the decoder can use them.
+        generator: where all randomness of training comes from; None takes fresh entropy.
+        progress: show a bar with the running -ELBO.
+
+    Returns:
+        A `History`.
+
+    Raises:
+        ValueError: images of the wrong shape or outside [0, 1], or a count below 1.
+        FloatingPointError: the loss became NaN or infinite; the message gives the epoch.
+
+    Source: Kingma & Welling 2014, algorithm 1; Smith & Topin 2018 for the schedule; Bowman et al.
+    2016, section 3.1, for the warm-up.
+    """
+    check_images(images, model.data_dim)
+    if test_images is not None:
+        check_images(test_images, model.data_dim)
+    check_count("epochs", epochs)
+    batch_size = min(check_count("batch_size", batch_size), len(images))
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
+    device = next(model.parameters()).device
+    images = images.to(device)
+    generator = fresh_generator(generator, device)
+    # Its own stream for the test images: the same zeros and ones after every epoch.
+    test_x = None if test_images is None else observed(model, test_images.to(device), 0)
+    model.set_output_bias(images)
+    steps = len(images) // batch_size
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
+    # A little over a tenth: PyTorch divides by zero when a tenth of the steps is exactly one.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=epochs * steps, pct_start=0.1001, cycle_momentum=False
+    )
+    history = History()
+    model.train()
+    with tqdm(total=epochs * steps, leave=False, disable=not progress, unit="step") as bar:
+        for epoch in range(1, epochs + 1):
+            order = torch.randperm(len(images), generator=generator, device=device)
+            total = 0.0
+            for step in range(steps):
+                batch = images[order[step * batch_size : (step + 1) * batch_size]]
+                parts = elbo(model, observed(model, batch, generator), beta, generator=generator)
+                done = ((epoch - 1) * steps + step) / (epochs * steps)
+                weight = beta * min(1.0, done / warmup) if warmup else beta
+                loss = -(parts.log_likelihood - weight * parts.kl).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total -= parts.elbo.mean().item()
+                bar.update()
+                if not math.isfinite(total):
+                    raise FloatingPointError(f"the loss became {total} in epoch {epoch}, step {step + 1}")
+            history.train.append(total / steps)
+            if test_x is not None:
+                _record(history, model, test_x, beta)
+            bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
+    model.eval()
+    return history
+
+
+def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None) -> Tensor:
+    """The x that the model's likelihood speaks of: binarized pixels, or the grey values.
+
+    Args:
+        model: the VAE; its likelihood decides.
+        images: grey values in [0, 1], shape (n, D).
+        generator: for the binarization: a generator, a seed for a new one, or None.
+    """
+    if model.likelihood != "bernoulli":
+        return images
+    if isinstance(generator, int):
+        generator = torch.Generator(images.device).manual_seed(generator)
+    return binarize(images, generator)
+
+
+@torch.no_grad()
+def mean_elbo(
+    model: VAE, x: Tensor, generator: torch.Generator, beta: float = 1.0, batch_size: int = 1000
+) -> tuple[float, float, float]:
+    """Averages over images of the ELBO, E_q[log p(x given z)] and the KL, in nats per image."""
+    parts = [elbo(model, batch, beta, generator=generator) for batch in x.split(batch_size)]
+    means = [torch.cat(column).double().mean().item() for column in zip(*parts, strict=True)]
+    return means[0], means[1], means[2]
+
+
+def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes the model's weights and its configuration to one safetensors file.
+
+    The file is complete or not there: it is written beside its place and then renamed.
+
+    Args:
+        model: the VAE.
+        path: where to, by convention ending in `.safetensors`.
+        dtype: how each weight is stored; `torch.float16` halves the file.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path: expected an existing folder, got {path.parent}")
+    weights = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        save_file(weights, temporary, metadata={"config": json.dumps(model.config, sort_keys=True)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> VAE:
+    """Reads a model that `save` wrote, in evaluation mode on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a model of this course, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path: expected a .safetensors file, found none at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads((file.metadata() or {})["config"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+        model = VAE(**config)
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: expected a model written by training.save, got: {error}") from error
+    return model.eval()
+
+
+def _record(history: History, model: VAE, x: Tensor, beta: float) -> None:
+    model.eval()
+    generator = torch.Generator(x.device).manual_seed(1)
+    value, log_likelihood, kl = mean_elbo(model, x, generator, beta)
+    history.test.append(-value)
+    history.test_log_likelihood.append(log_likelihood)
+    history.test_kl.append(kl)
+    model.train()
