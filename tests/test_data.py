@@ -125,6 +125,12 @@ def test_binarize_gives_zeros_and_ones_and_keeps_black_and_white(dtype):
     assert (x[:, 0] == 0).all() and (x[:, 2] == 1).all()
 
 
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
+def test_binarize_keeps_black_and_white_at_the_ends_of_the_uniform_numbers(monkeypatch, uniform):
+    monkeypatch.setattr(torch, "rand", lambda shape, **options: torch.full(shape, uniform))
+    assert binarize(torch.tensor([[0.0, 1.0]])).tolist() == [[0, 1]]
+
+
 def test_binarize_follows_its_generator_and_leaves_the_global_state():
     images = torch.full((50, 8), 0.5)
     torch.manual_seed(3)
@@ -259,10 +265,10 @@ PACKED = gzip.compress(bytes(range(256)) * 8)
     [
         b"not a gzip file",
         PACKED[:-10],
-        PACKED[:12] + bytes([PACKED[12] ^ 255]) + PACKED[13:],  # the compressed stream
+        PACKED[:10] + b"\xff" + PACKED[11:],  # a block of a type that does not exist
         PACKED[:-8] + bytes([PACKED[-8] ^ 255]) + PACKED[-7:],  # the checksum
     ],
-    ids=["foreign", "truncated", "stream", "checksum"],
+    ids=["foreign", "truncated", "block", "checksum"],
 )
 def test_idx_damaged_gzip(tmp_path, content):
     write(tmp_path, gz=True)

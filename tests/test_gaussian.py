@@ -329,6 +329,14 @@ def test_event_axis_of_one_does_not_broadcast_either_way():
         gaussian.kl_standard_normal(np.zeros(2), np.zeros(1))
 
 
+def test_a_third_shape_must_go_with_the_first_two_together():
+    x, mu = np.zeros((5, 1, 2)), np.zeros((3, 2))
+    assert gaussian.log_prob(x, mu, np.zeros((5, 3, 2))).shape == (5, 3)
+    # It goes with x alone, and must not stretch the mean's three rows.
+    with pytest.raises(ValueError, match=r"^log_var: expected shape \(5, 3, 2\) like x, got \(4, 2\)$"):
+        gaussian.log_prob(x, mu, np.zeros((4, 2)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from notebooks import PATHS, ROOT, code_cells, code_lines, images, markdown, read, solutions, words
+from cells import PATHS, code_cells, code_lines, images, markdown, read, solutions, words
 
 pytestmark = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 IGNORE = {"nbval-ignore-output", "nbval-skip"}

@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import pytest
-from notebooks import PATHS, ROOT, markdown
+from cells import PATHS, ROOT, markdown
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")

@@ -70,8 +70,8 @@ def test_fit_lowers_the_loss_on_digits(digits, likelihood):
     history = quiet_fit(model, images, 2, test_images=test_images, batch_size=40, learning_rate=1e-2)
     assert len(history.train) == len(history.test) == 2
     assert history.train[1] < history.train[0]
-    # Better than the mean image by more than the noise of one draw, which is about 1 nat.
-    assert history.test[1] < before - 10
+    # Better than the mean image by far more than the noise of the draws, which is below 1 nat.
+    assert history.test[1] < before - 4
     assert -mean_elbo(model, x, generator())[0] == pytest.approx(history.test[1], abs=3)
 
 
@@ -138,11 +138,14 @@ def test_every_epoch_takes_every_image_once_in_a_new_order(monkeypatch):
 def test_each_epoch_binarizes_anew_from_the_grey_values(monkeypatch):
     calls = spy(monkeypatch, "elbo")
     images = torch.full((400, 6), 0.25)
-    quiet_fit(small_vae(), images, 2, batch_size=400)
-    first, second = (call["x"] for call in calls)
-    assert first.unique().tolist() == [0, 1] and not torch.equal(first, second)
-    # 2400 coins with p = ¼; 5 standard errors.
-    assert first.mean().item() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 2400))
+    quiet_fit(small_vae(), images, 3, batch_size=400)
+    epochs = [call["x"] for call in calls]
+    # The order is shuffled, so compare how many ones each pixel has.
+    assert len({tuple(x.sum(dim=0).tolist()) for x in epochs}) == 3
+    for x in epochs:
+        assert x.unique().tolist() == [0, 1]
+        # 2400 coins with p = ¼; 5 standard errors.
+        assert x.mean().item() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 2400))
 
 
 def test_test_images_are_the_same_zeros_and_ones_in_every_epoch_and_run(monkeypatch):
@@ -174,6 +177,30 @@ def test_beta_reaches_the_loss():
         history = quiet_fit(small_vae(), small_images(400), 5, beta=beta, test_images=small_images())
         kl[beta] = history.test_kl[-1]
     assert kl[20.0] < 0.1 * kl[0.0]
+
+
+@pytest.mark.parametrize(
+    "warmup, expected",
+    [(0.0, [2.0] * 8), (0.5, [0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0]), (0.25, [0.0, 1.0] + [2.0] * 6)],
+)
+def test_warmup_raises_the_weight_of_the_kl_in_the_loss(monkeypatch, warmup, expected):
+    weights = []
+
+    def with_hook(*args, **kwargs):
+        result = elbo(*args, **kwargs)
+        result.kl.register_hook(lambda gradient: weights.append(gradient.sum().item()))
+        return result
+
+    monkeypatch.setattr(training, "elbo", with_hook)
+    quiet_fit(small_vae(), small_images(40), 2, beta=2.0, warmup=warmup)
+    assert weights == pytest.approx(expected, abs=1e-6)
+
+
+def test_curves_speak_of_the_full_beta_also_during_warmup():
+    options = {"learning_rate": 1e-12, "beta": 2.0, "test_images": small_images(9)}
+    plain, warm = (quiet_fit(small_vae(), small_images(), **options, warmup=w) for w in (0.0, 0.9))
+    assert warm.train == pytest.approx(plain.train, rel=1e-5)
+    assert warm.test == pytest.approx(plain.test, rel=1e-5)
 
 
 @BOTH
@@ -254,6 +281,9 @@ def test_images_that_are_refused_before_anything_moves(where, images, error, mes
         ({"learning_rate": math.inf}, ValueError),
         ({"beta": -1.0}, ValueError),
         ({"beta": math.nan}, ValueError),
+        ({"warmup": -0.1}, ValueError),
+        ({"warmup": 1.0}, ValueError),
+        ({"warmup": math.nan}, ValueError),
         ({"generator": 3}, TypeError),
     ],
 )
@@ -290,6 +320,15 @@ def test_mean_elbo_averages_over_images_not_batches(likelihood, batch_size):
     expected = [part.mean().item() for part in parts]
     assert [total, log_likelihood, kl] == pytest.approx(expected, rel=1e-5)
     assert torch.is_grad_enabled()
+
+
+def test_mean_elbo_builds_no_graph(monkeypatch):
+    def without_gradient(*args, **kwargs):
+        assert not torch.is_grad_enabled()
+        return elbo(*args, **kwargs)
+
+    monkeypatch.setattr(training, "elbo", without_gradient)
+    mean_elbo(small_vae(), small_images().round(), generator())
 
 
 @BOTH

@@ -103,11 +103,10 @@ class Derivation:
         values = self.values()
         for number, ok in enumerate(self._verdicts(values), start=1):
             if not ok:
-                line, above = self.lines[number - 1], values[max(number - 2, 0)]
+                line, above, here = self.lines[number - 1], values[max(number - 2, 0)], values[number - 1]
                 raise DerivationError(
-                    f"{self.title}: line {number} does not hold: {above:.12g} {line.relation} "
-                    f"{values[number - 1]:.12g} is false (difference {above - values[number - 1]:.3g}) "
-                    f"at: {line.latex}"
+                    f"{self.title}: line {number} does not hold: {_rounded(above):.6f} {line.relation} "
+                    f"{_rounded(here):.6f} is false (difference {above - here:.3g}) at: {line.latex}"
                 )
         return self
 
@@ -126,7 +125,8 @@ class Derivation:
                 zip(self.lines, values, self._verdicts(values), strict=True)
             )
         )
-        head = "".join(f"<th>{name}</th>" for name in ("formula", "reason", f"value ({self.unit})", "holds"))
+        names = ("formula", "reason", f"value ({html.escape(self.unit)})", "holds")
+        head = "".join(f"<th>{name}</th>" for name in names)
         return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{rows}</table>"
 
     def _verdicts(self, values: list[float]) -> list[bool]:
@@ -149,7 +149,7 @@ class Derivation:
 
 def _rounded(value: float) -> float:
     """Six decimals by way of nine, so that rounding errors do not decide how a tie is shown."""
-    return round(round(value, 9), 6) + 0.0
+    return round(round(value, 9), 6) + 0.0 if math.isfinite(value) else value
 
 
 def _as_float(value: object, latex: str) -> float:

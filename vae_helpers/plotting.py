@@ -19,9 +19,9 @@ ROLES: dict[str, dict[str, object]] = {
     "likelihood": {"color": "#E69F00", "linestyle": "-."},
     "posterior": {"color": "#000000", "linestyle": "-"},
     "evidence": {"color": "#009E73", "linestyle": (0, (10, 3))},
-    "q": {"color": "#D55E00", "linestyle": (0, (5, 1))},
+    "q": {"color": "#D55E00", "linestyle": (0, (1.5, 0.7))},
     "elbo": {"color": "#CC79A7", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
-    "gap": {"color": "#999999", "linestyle": ":"},
+    "gap": {"color": "#999999", "linestyle": (0, (1, 3))},
 }
 
 
