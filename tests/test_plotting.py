@@ -1,6 +1,7 @@
 """Draw functions leave no trace; what they draw is what they were given."""
 
 import ast
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -211,3 +212,19 @@ def test_pictures_load_neither_torch_nor_widgets(module, forbidden):
 def test_importing_changes_no_style():
     before = "import matplotlib as mpl; before = dict(mpl.rcParams); "
     assert run_python(before + "import vae_helpers.plotting; print(before == dict(mpl.rcParams))") == "True\n"
+
+
+def test_show_picture_carries_the_picture_and_its_text():
+    path = ROOT / "figures" / "graphical_model.png"
+    with capture_output() as captured:
+        plotting.show_picture(path, "A graphical model of z and x.")
+    (output,) = captured.outputs
+    assert output.metadata["image/png"]["alt"] == "A graphical model of z and x."
+    assert base64.b64decode(output.data["image/png"]) == path.read_bytes()
+
+
+def test_show_picture_refuses_an_empty_text_and_a_missing_file():
+    with pytest.raises(ValueError, match="^alt: expected a sentence"):
+        plotting.show_picture(ROOT / "figures" / "graphical_model.png", " ")
+    with pytest.raises(FileNotFoundError):
+        plotting.show_picture(ROOT / "figures" / "no_such.png", "Nothing to be seen.")

@@ -114,19 +114,19 @@ class Derivation:
         return f"Derivation({self.title!r}, {len(self.lines)} lines)"
 
     def _repr_html_(self) -> str:
-        values = self.values()
+        values, left = self.values(), 'style="text-align:left"'
         rows = "".join(
             "<tr>"
-            f'<td style="text-align:left">{line.relation if number else ""} ${html.escape(line.latex)}$</td>'
-            f'<td style="text-align:left">{html.escape(line.reason)}</td>'
+            f"<td {left}>{line.relation if number else ''} $\\displaystyle {html.escape(line.latex)}$</td>"
+            f"<td {left}>{html.escape(line.reason)}</td>"
             f'<td style="text-align:right">{_rounded(value):.6f}</td>'
-            f"<td>{'✓' if ok else '✗ does not hold'}</td></tr>"
+            f"<td {left}>{'✓' if ok else '✗ does not hold'}</td></tr>"
             for number, (line, value, ok) in enumerate(
                 zip(self.lines, values, self._verdicts(values), strict=True)
             )
         )
         names = ("formula", "reason", f"value ({html.escape(self.unit)})", "holds")
-        head = "".join(f"<th>{name}</th>" for name in names)
+        head = "".join(f"<th {left}>{name}</th>" for name in names)
         return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{rows}</table>"
 
     def _verdicts(self, values: list[float]) -> list[bool]:

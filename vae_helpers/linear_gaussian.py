@@ -99,7 +99,7 @@ class LinearGaussian:
 
         Source: Kingma & Welling 2014, eq. 3.
         """
-        x, (mu, log_var) = self._data(x), self._q(mu, log_var)
+        x, mu, log_var = self._data_and_q(x, mu, log_var)
         at_mean = gaussian.log_prob(x, mu @ self.weight.T + self.bias, 2 * np.log(self.noise_std))
         spread = (np.exp(log_var) * (self.weight**2).sum(axis=0)).sum(axis=-1)
         return at_mean - 0.5 * spread / self.noise_std**2 - gaussian.kl_standard_normal(mu, log_var)
@@ -112,16 +112,21 @@ class LinearGaussian:
 
         Source: Kingma & Welling 2014, eq. 1.
         """
-        mu, log_var = self._q(mu, log_var)
+        x, mu, log_var = self._data_and_q(x, mu, log_var)
         mean, cov = self.posterior(x)
         return gaussian.kl_full(mu, np.exp(log_var)[..., None] * np.eye(self.latent_dim), mean, cov)
 
     def _data(self, x: ArrayLike) -> Array:
         return _with_event("x", x, self.data_dim)
 
-    def _q(self, mu: ArrayLike, log_var: ArrayLike) -> tuple[Array, Array]:
+    def _data_and_q(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> tuple[Array, ...]:
+        x = self._data(x)
         mu, log_var = as_vectors(mu=_with_event("mu", mu, self.latent_dim), log_var=log_var)
-        return mu, log_var
+        try:
+            np.broadcast_shapes(x.shape[:-1], mu.shape[:-1], log_var.shape[:-1])
+        except ValueError:
+            raise ValueError(f"mu: expected a batch like that of x, {x.shape}, got {mu.shape}") from None
+        return x, mu, log_var
 
 
 def _with_event(name: str, value: ArrayLike, size: int) -> Array:

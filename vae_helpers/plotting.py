@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
+from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -55,10 +57,24 @@ def show(fig: Figure, alt: str) -> None:
     Raises:
         ValueError: the text is empty.
     """
-    if not alt.strip():
-        raise ValueError("alt: expected a sentence that says what the picture shows, got an empty one")
+    _check_alt(alt)
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
+
+
+def show_picture(path: str | Path, alt: str) -> None:
+    """Displays a stored PNG inside the notebook, which then needs no file beside it.
+
+    Args:
+        path: the picture, relative to the notebook.
+        alt: what the picture shows, in one sentence.
+
+    Raises:
+        ValueError: the text is empty.
+        FileNotFoundError: there is no such picture.
+    """
+    _check_alt(alt)
+    display(Image(filename=str(path), width=800), metadata={"image/png": {"alt": alt, "width": 800}})
 
 
 def draw_density(ax: Axes, grid: ArrayLike, density: ArrayLike, role: str, label: str = "") -> None:
@@ -100,3 +116,8 @@ def draw_images(ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[in
     canvas = canvas.reshape(num_rows, num_cols, height, width).swapaxes(1, 2)
     ax.imshow(canvas.reshape(num_rows * height, num_cols * width), vmin=0, vmax=1, cmap="gray_r")
     ax.set_axis_off()
+
+
+def _check_alt(alt: str) -> None:
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError(f"alt: expected a sentence that says what the picture shows, got {alt!r}")

@@ -61,7 +61,7 @@ def fit(
         images: grey values in [0, 1], shape (n, D).
         epochs: passes over the images.
         test_images: grey values of images to evaluate after each epoch, shape (m, D).
-        batch_size: images in a step.
+        batch_size: images in a step; what does not fill a batch waits for the next epoch's order.
         learning_rate: the peak of the schedule.
         beta: weight of the KL.
         warmup: part of the training, in [0, 1), during which the weight climbs from 0 to beta
@@ -173,6 +173,7 @@ def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> No
     temporary = path.with_name(f"{path.name}.part")
     try:
         save_file(weights, temporary, metadata={"config": json.dumps(model.config, sort_keys=True)})
+        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

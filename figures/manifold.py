@@ -1,0 +1,37 @@
+"""Draws manifold.png: a part of the latent plane, decoded by the 2-D model of notebook 6."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from _draw import save
+from matplotlib.axes import Axes
+from scipy import stats
+
+from vae_helpers.plotting import draw_images
+from vae_helpers.pretrained import load_pretrained
+
+NUM_ROWS, NUM_COLS = 8, 22
+SIZE = (9.9, 3.6)
+
+
+def draw(ax: Axes) -> None:
+    """Draws decoded images at quantiles of the prior: z1 grows to the right, z2 upwards."""
+    across, up = (
+        torch.tensor(stats.norm.ppf([(i + 0.5) / num for i in range(num)]), dtype=torch.float32)
+        for num in (NUM_COLS, NUM_ROWS)
+    )
+    z = torch.cartesian_prod(-up, across).flip(-1)
+    with torch.no_grad():
+        images = load_pretrained("digits_2").mean(z)
+    draw_images(ax.inset_axes((0, 0, 1, 1)), images, num_cols=NUM_COLS)
+
+
+def main(folder: Path = Path(__file__).parent) -> None:
+    """Writes the picture into a folder."""
+    save(draw, SIZE, folder / "manifold.png")
+
+
+if __name__ == "__main__":
+    main()
