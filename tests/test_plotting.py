@@ -214,7 +214,7 @@ def test_importing_changes_no_style():
     assert run_python(before + "import vae_helpers.plotting; print(before == dict(mpl.rcParams))") == "True\n"
 
 
-def test_show_picture_carries_the_picture_and_its_text():
+def test_show_picture_carries_the_picture_and_its_text(shell):
     path = ROOT / "figures" / "graphical_model.png"
     with capture_output() as captured:
         plotting.show_picture(path, "A graphical model of z and x.")
