@@ -30,13 +30,14 @@ def refresh(path: Path) -> None:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
+        coalesce_streams=True,  # or the moment of a flush decides how a print is cut up
         store_widget_state=False,
     )
     client.execute()
     for cell in notebook.cells:
+        cell.metadata = {name: cell.metadata[name] for name in ("tags",) if name in cell.metadata}
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
-            cell.metadata.pop("execution", None)
     version = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
     notebook.metadata = nbformat.from_dict(
         {

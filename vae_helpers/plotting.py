@@ -42,6 +42,7 @@ def use_style() -> None:
             "axes.prop_cycle": mpl.cycler(color=colors),
             "lines.linewidth": 2.2,
             "legend.frameon": False,
+            "legend.handlelength": 2.8,  # room for the longest dash and its gap
             "image.cmap": "gray_r",
         }
     )
