@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vae_helpers import data
-from vae_helpers.data import binarize, check_images, load_idx, load_mnist
+from vae_helpers.data import binarize, check_images, fresh_generator, load_idx, load_mnist
 
 # How often each digit 0–9 occurs in the original label files.
 LABEL_COUNTS = {
@@ -276,3 +276,8 @@ def test_idx_damaged_gzip(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz: expected a gzip file"):
         load_idx(tmp_path)
+
+
+def test_a_generator_of_another_device_is_named():
+    with pytest.raises(ValueError, match="generator: expected one on meta, got one on cpu"):
+        fresh_generator(torch.Generator(), "meta")

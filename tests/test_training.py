@@ -445,3 +445,15 @@ def test_load_of_safetensors_with_another_config(tmp_path, metadata):
     save_file(small_vae().state_dict(), path, metadata=metadata)
     with pytest.raises(ValueError, match=r"foreign\.safetensors: expected a model written by training\.save"):
         load(path)
+
+
+def test_training_can_go_on_where_it_stopped():
+    images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
+    model = VAE(2, 8, generator=torch.Generator().manual_seed(1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-12, "progress": False}
+    fit(model, images, **options, init_bias=False)
+    after = model.state_dict()
+    assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in before)
+    fit(model, images, **options)
+    assert not torch.allclose(before["decoder.4.bias"], model.state_dict()["decoder.4.bias"], atol=1e-3)

@@ -113,12 +113,19 @@ def check_images(images: Tensor, data_dim: int | None = None) -> Tensor:
 
 
 def fresh_generator(generator: torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator:
-    """Returns `generator`, or a new one seeded from the operating system's entropy if None."""
+    """Returns `generator`, or a new one seeded from the operating system's entropy if None.
+
+    Raises:
+        TypeError: something other than a generator.
+        ValueError: a generator for another kind of device than `device`.
+    """
     if generator is None:
         generator = torch.Generator(device)
         generator.seed()
     elif not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
+    elif generator.device.type != torch.device(device).type:
+        raise ValueError(f"generator: expected one on {device}, got one on {generator.device}")
     return generator
 
 

@@ -35,13 +35,14 @@ class Gaps(NamedTuple):
 
 
 @torch.no_grad()
-def log_evidence_quadrature(model: VAE, x: Tensor, num_grid: int = 400, limit: float = 5.0) -> Tensor:
+def log_evidence_quadrature(model: VAE, x: Tensor, num_grid: int = 600, limit: float = 5.0) -> Tensor:
     """log p(x) = log ∫ p(x given z) p(z) dz for one or two latents, by the trapezoidal rule.
 
     Args:
         model: a VAE with latent_dim 1 or 2.
         x: images, shape (batch, D).
-        num_grid: grid points on each axis, at least 2.
+        num_grid: grid points on each axis, at least 2. A posterior narrower than the step of the
+            grid needs more: compare two sizes.
         limit: the grid spans [-limit, limit] on each axis.
 
     Returns:
@@ -113,7 +114,7 @@ def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
     Raises:
         ValueError: fewer than two images, or x of a wrong shape or with NaN.
 
-    Source: Burda, Grosse & Salakhutdinov 2016, section 5.2.
+    Source: Burda, Grosse & Salakhutdinov 2016, who count the active units of trained models so.
     """
     _check(model, x)
     if len(x) < 2:
@@ -140,7 +141,7 @@ def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10) -> Gaps:
     Raises:
         ValueError: more than two latents, a count below 1, or x of a wrong shape or with NaN.
 
-    Source: Cremer, Li & Duvenaud 2018, eqs. 6 to 8.
+    Source: Cremer, Li & Duvenaud 2018, table 1.
     """
     _check(model, x, max_latents=2)
     check_count("steps", steps)
@@ -194,7 +195,7 @@ def _pairwise_log_likelihood(model: VAE, x: Tensor, z: Tensor) -> Tensor:
     """log p(x_j given z_i) for every pair, shape (num_z, batch), by one matrix product."""
     output = model.decode(z)
     if model.likelihood == "bernoulli":
-        return output @ x.T - F.softplus(output).sum(dim=-1, keepdim=True)
+        return output @ x.T - F.softplus(output, threshold=40).sum(dim=-1, keepdim=True)
     squared = torch.cdist(output.double(), x.double()) ** 2
     log_var = model.x_log_var.double()
     return -0.5 * (squared * torch.exp(-log_var) + model.data_dim * (log_var + math.log(2 * math.pi)))

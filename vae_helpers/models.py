@@ -92,8 +92,9 @@ class VAE(nn.Module):
         self._check("x", x, self.data_dim)
         output = self.decode(z)
         if self.likelihood == "bernoulli":
-            # x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a
-            return (x * output - F.softplus(output)).sum(dim=-1)
+            # x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a; from
+            # 40 on softplus is linear to the last bit of float64 (PyTorch cuts it at 20 already).
+            return (x * output - F.softplus(output, threshold=40)).sum(dim=-1)
         squared = (x - output) ** 2 * torch.exp(-self.x_log_var)
         return -0.5 * (squared + self.x_log_var + math.log(2 * math.pi)).sum(dim=-1)
 

@@ -46,15 +46,15 @@ def fit(
     learning_rate: float = 3e-3,
     beta: float = 1.0,
     warmup: float = 0.2,
+    init_bias: bool = True,
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> History:
     """Trains the model by Adam with a one-cycle schedule on -ELBO, and returns the curves.
 
-    For a Bernoulli likelihood every epoch draws new black-and-white images from the grey ones.
-    The decoder starts at the mean image. The learning rate climbs to its peak in the first
-    tenth of the steps and falls to nearly zero along a cosine. The recorded -ELBO always has the
-    full weight beta.
+    For a Bernoulli likelihood every epoch draws new black-and-white images from the grey ones. The
+    learning rate climbs to its peak in the first tenth of the steps and falls to nearly zero along
+    a cosine. The recorded -ELBO always has the full weight beta.
 
     Args:
         model: trained in place, on the device that it is on; afterwards in evaluation mode.
@@ -66,6 +66,8 @@ def fit(
         beta: weight of the KL.
         warmup: part of the training, in [0, 1), during which the weight climbs from 0 to beta
             (KL annealing), so that latents are not given up before the decoder can use them.
+        init_bias: set the decoder's last bias to the mean image before the first step; False to go
+            on with a model that has been trained before.
         generator: where all randomness of training comes from; None takes fresh entropy.
         progress: show a bar with the running -ELBO.
 
@@ -93,7 +95,8 @@ def fit(
     generator = fresh_generator(generator, device)
     # Its own stream for the test images: the same zeros and ones after every epoch.
     test_x = None if test_images is None else observed(model, test_images.to(device), 0)
-    model.set_output_bias(images)
+    if init_bias:
+        model.set_output_bias(images)
     steps = len(images) // batch_size
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
     # A little over a tenth: PyTorch divides by zero when a tenth of the steps is exactly one.
@@ -112,14 +115,14 @@ def fit(
                 done = ((epoch - 1) * steps + step) / (epochs * steps)
                 weight = beta * min(1.0, done / warmup) if warmup else beta
                 loss = -(parts.log_likelihood - weight * parts.kl).mean()
+                total -= parts.elbo.mean().item()
+                if not math.isfinite(total):
+                    raise FloatingPointError(f"the loss became {total} in epoch {epoch}, step {step + 1}")
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-                total -= parts.elbo.mean().item()
                 bar.update()
-                if not math.isfinite(total):
-                    raise FloatingPointError(f"the loss became {total} in epoch {epoch}, step {step + 1}")
             history.train.append(total / steps)
             if test_x is not None:
                 _record(history, model, test_x, beta)
