@@ -317,3 +317,9 @@ def test_reparameterize_refuses_shapes_that_would_broadcast():
 def test_reparameterize_refuses_counts(count, error):
     with pytest.raises(error, match="num_samples: expected"):
         reparameterize(torch.zeros(4, 3), torch.zeros(4, 3), count)
+
+
+def test_log_likelihood_names_batches_that_do_not_match():
+    model = VAE(2, 8, data_dim=5)
+    with pytest.raises(ValueError, match=r"z: expected a batch like that of x, \(4, 5\), got \(3, 2\)"):
+        model.log_likelihood(torch.zeros(4, 5), torch.zeros(3, 2))

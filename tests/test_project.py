@@ -45,7 +45,7 @@ def test_every_requirement_is_pinned():
 
 def test_contributing_says_why_each_dependency_is_here():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
     names = re.findall(r"^([\w-]+)==", REQUIREMENTS + "\n" + DEV, flags=re.MULTILINE)
     names += [name.split("==")[0] for name in build]
     rows = re.findall(r"^\| ([\w-]+)(?: \(\w+\))? \| \w", text, flags=re.MULTILINE)
@@ -54,16 +54,18 @@ def test_contributing_says_why_each_dependency_is_here():
 
 @pytest.mark.parametrize("name", PROSE)
 def test_links_and_pictures_resolve(name):
-    for label, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", (ROOT / name).read_text()):
+    for label, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", (ROOT / name).read_text(encoding="utf-8")):
         assert target.startswith("https://") or (ROOT / target).exists(), target
         assert label
 
 
 def test_ci_runs_the_line_of_the_readme():
-    assert "pip install -r requirements-dev.txt && pytest" in (ROOT / ".ci" / "run").read_text()
+    assert "pip install -r requirements-dev.txt && pytest" in (ROOT / ".ci" / "run").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_licenses_are_there():
-    assert "MIT License" in (ROOT / "LICENSE").read_text()
-    assert "Attribution 4.0 International" in (ROOT / "LICENSE-CC-BY-4.0").read_text()
-    assert "ShareAlike 3.0" in (ROOT / "vae_helpers" / "mnist" / "LICENSE").read_text()
+    assert "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Attribution 4.0 International" in (ROOT / "LICENSE-CC-BY-4.0").read_text(encoding="utf-8")
+    assert "ShareAlike 3.0" in (ROOT / "vae_helpers" / "mnist" / "LICENSE").read_text(encoding="utf-8")

@@ -91,6 +91,12 @@ class VAE(nn.Module):
         """log p(x given z) in nats, summed over pixels, for x (..., D) and z (..., d): shape (...)."""
         self._check("x", x, self.data_dim)
         output = self.decode(z)
+        try:
+            torch.broadcast_shapes(x.shape, output.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"z: expected a batch like that of x, {tuple(x.shape)}, got {tuple(z.shape)}"
+            ) from None
         if self.likelihood == "bernoulli":
             # x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a; from
             # 40 on softplus is linear to the last bit of float64 (PyTorch cuts it at 20 already).
