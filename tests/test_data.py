@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from vae_helpers import data
-from vae_helpers.data import binarize, check_images, fresh_generator, load_idx, load_mnist
+from vae_helpers._validate_torch import check_images, fresh_generator
+from vae_helpers.data import binarize, load_idx, load_mnist
 
 # How often each digit 0–9 occurs in the original label files.
 LABEL_COUNTS = {
@@ -154,9 +155,9 @@ def test_binarize_leaves_its_argument():
     [
         (torch.tensor([[0.0, 255.0]]), ValueError, "0 to 255; divide bytes by 255"),
         (torch.tensor([[-0.1, 0.5]]), ValueError, r"values in \[0, 1\], got -0.1 to 0.5"),
-        (torch.tensor([[math.nan, 0.5]]), ValueError, "got nan to nan"),
-        (torch.tensor([[0.5, math.inf]]), ValueError, "got 0.5 to inf"),
-        (torch.zeros(0, 784), ValueError, r"at least one image, got shape \(0, 784\)"),
+        (torch.tensor([[math.nan, 0.5]]), ValueError, "finite numbers, got NaN or infinity"),
+        (torch.tensor([[0.5, math.inf]]), ValueError, "finite numbers, got NaN or infinity"),
+        (torch.zeros(0, 784), ValueError, r"not empty, got \(0, 784\)"),
         (torch.zeros(2, 3, dtype=torch.uint8), TypeError, "floating-point tensor, got torch.uint8 tensor"),
         (np.zeros((2, 3), np.float32), TypeError, "floating-point tensor, got ndarray"),
     ],

@@ -32,18 +32,18 @@ def test_a_kl_in_two_ways_holds_and_gives_its_values():
     assert proof.values() == [pytest.approx(0.3769864, abs=1e-7)] * 2
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, -1.0, 143.9, -1e6, 1e12])
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, -1.0, 143.9, -1e6])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_an_equality_holds_to_one_billionth(scale, sign):
-    slack = 1e-9 * max(1.0, abs(scale))
+    slack = 1e-9  # nats, however large the values are
     assert holds(two_lines(scale, scale + sign * 0.9 * slack))
     assert not holds(two_lines(scale, scale + sign * 1.1 * slack))
 
 
 @pytest.mark.parametrize(("relation", "sign"), [("≥", 1), (">=", 1), ("≤", -1), ("<=", -1)])
-@pytest.mark.parametrize("scale", [0.0, 1.0, -150.0, 1e6])
+@pytest.mark.parametrize("scale", [0.0, 1.0, -150.0, 1e4])
 def test_an_inequality_holds_in_its_direction_only(relation, sign, scale):
-    slack = 1e-9 * max(1.0, abs(scale))
+    slack = 1e-9
     assert holds(two_lines(scale, scale - sign * 5, relation))
     assert holds(two_lines(scale, scale, relation))
     assert holds(two_lines(scale, scale + sign * 0.9 * slack, relation))

@@ -140,7 +140,9 @@ def test_importance_bound_in_chunks_is_the_bound_of_all_weights(monkeypatch, num
         return table[start : start + count, rows]
 
     monkeypatch.setattr(evaluation, "log_weights", from_table)
-    result = log_evidence_iwae(small_vae(), torch.arange(7.0)[:, None].expand(7, 6), num_samples)
+    result = log_evidence_iwae(
+        small_vae("gaussian"), torch.arange(7.0).double()[:, None].expand(7, 6), num_samples
+    )
     expected = logsumexp(table.numpy(), axis=0) - math.log(num_samples)
     np.testing.assert_allclose(result, expected, rtol=1e-12)
     assert set(done.values()) == {num_samples} and max(rounds) <= chunk
@@ -234,7 +236,7 @@ def test_evaluation_leaves_weights_gradients_and_random_state():
     ],
 )
 def test_active_units_of_an_encoder_set_by_hand(options, expected):
-    model = VAE(3, 1, num_hidden=1, data_dim=3)
+    model = VAE(3, 1, "gaussian", num_hidden=1, data_dim=3)
     model.encoder = nn.Linear(3, 6, bias=False)
     # mu = x + 5 through three columns; log_var varies much, and must not matter.
     model.encoder.weight.data.copy_(torch.cat([torch.eye(3), 100 * torch.eye(3).flip(0)]))
@@ -276,10 +278,11 @@ def test_options_that_are_refused(call, error, message):
         (torch.zeros(4, 5), r"x: expected shape \(batch, 6\), got \(4, 5\)"),
         (torch.zeros(6), r"x: expected shape \(batch, 6\), got \(6,\)"),
         (torch.zeros(0, 6), r"x: expected shape \(batch, 6\), got \(0, 6\)"),
-        (np.zeros((4, 6)), r"x: expected shape \(batch, 6\), got ndarray"),
+        (np.zeros((4, 6)), "x: expected a floating-point tensor, got ndarray"),
+        (torch.full((4, 6), 200.0), r"x: expected values in \[0, 1\]"),
         (torch.full((4, 6), math.nan), r"x: expected finite numbers, .*shape \(4, 6\)"),
     ],
 )
 def test_images_that_are_refused(call, x, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         call(small_vae(), x)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "vae_helpers"
 # Lowest first; a module may import from its own layer and from those above it in this table.
 LAYERS = {
     "numerics": ["_validate", "gaussian", "linear_gaussian", "monte_carlo"],
-    "models": ["data", "models", "objectives", "training", "evaluation", "pretrained"],
+    "models": ["_validate_torch", "data", "models", "objectives", "training", "evaluation", "pretrained"],
     "pictures": ["derivation", "plotting"],
     "widgets": ["widgets", "checks"],
 }

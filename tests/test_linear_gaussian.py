@@ -1,5 +1,6 @@
 """The linear-Gaussian world against SciPy, torch.distributions, quadrature and brute force."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -316,3 +317,28 @@ def test_one_draw_is_enough():
 def test_sample_refuses(num, rng, error, message):
     with pytest.raises(error, match=f"^{message}"):
         LinearGaussian(1.0, 0.0, 1.0).sample(num, rng)
+
+
+def test_batches_that_do_not_match_are_named():
+    world = LinearGaussian(np.ones((3, 2)), 0.0, 1.0)
+    x, mu = np.zeros((4, 3)), np.zeros((4, 2))
+    with pytest.raises(ValueError, match=r"z: expected a batch like that of x, \(4, 3\), got \(5, 2\)"):
+        world.log_likelihood(x, np.zeros((5, 2)))
+    for function in (world.elbo, world.gap):
+        with pytest.raises(ValueError, match=r"mu: expected a batch like that of x, \(4, 3\), got \(5, 2\)"):
+            function(x, np.zeros((5, 2)), 0.0)
+        with pytest.raises(ValueError, match=r"log_var: expected shape \(4, 2\) like mu, got \(5, 2\)"):
+            function(x, mu, np.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("noise_std", [1e-2, 1e-4, 1e-6])
+def test_log_evidence_keeps_its_digits_when_the_noise_is_small(noise_std):
+    rng = np.random.default_rng(3)
+    weight, x = rng.normal(size=(4, 2)), rng.normal(size=4)
+    with mpmath.workdps(60):
+        w, s2 = mpmath.matrix(weight.tolist()), mpmath.mpf(noise_std) ** 2
+        cov = w * w.T + s2 * mpmath.eye(4)
+        r = mpmath.matrix(x.tolist())
+        exact = -(mpmath.log(mpmath.det(2 * mpmath.pi * cov)) + (r.T * mpmath.inverse(cov) * r)[0]) / 2
+    found = LinearGaussian(weight, 0.0, noise_std).log_evidence(x)
+    assert found == pytest.approx(float(exact), rel=1e-12)

@@ -323,3 +323,19 @@ def test_log_likelihood_names_batches_that_do_not_match():
     model = VAE(2, 8, data_dim=5)
     with pytest.raises(ValueError, match=r"z: expected a batch like that of x, \(4, 5\), got \(3, 2\)"):
         model.log_likelihood(torch.zeros(4, 5), torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("method", ["encode", "reconstruct", "decode", "mean"])
+def test_nan_and_another_precision_are_refused(method):
+    model = VAE(5, 8, data_dim=5)
+    with pytest.raises(ValueError, match="expected finite numbers, got NaN"):
+        getattr(model, method)(torch.full((3, 5), torch.nan))
+    with pytest.raises(
+        ValueError, match="expected torch.float32 like the model's weights, got torch.float64"
+    ):
+        getattr(model, method)(torch.zeros(3, 5, dtype=torch.float64))
+
+
+def test_pixels_that_bernoulli_does_not_know_are_refused():
+    with pytest.raises(ValueError, match=r"x: expected values in \[0, 1\], got 200 to 200"):
+        VAE(2, 8, data_dim=5).log_likelihood(torch.full((3, 5), 200.0), torch.zeros(3, 2))

@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from vae_helpers.linear_gaussian import LinearGaussian
-from vae_helpers.models import VAE
+from vae_helpers.models import VAE, reparameterize
 from vae_helpers.objectives import elbo, iwae, kl_standard_normal, log_weights
 
 BOTH = pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
@@ -329,3 +329,38 @@ def test_objectives_refuse_counts(objective, count, error):
 def test_elbo_refuses_betas(beta):
     with pytest.raises(ValueError, match=f"beta: expected a finite number of at least 0, got {beta}"):
         elbo(small_vae(), small_x(), beta)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_kl_keeps_its_digits_near_zero(sign):
+    # float64 against 50 digits: both sides of the switch at 0.1, and down to where only v²/4 is left.
+    values = [sign * float(v) for v in (40, 3, 0.5, 0.11, 0.1, 0.0999, 1e-2, 1e-4, 1e-6, 1e-9, 1e-12)]
+    with mpmath.workdps(50):
+        exact = [(mpmath.expm1(v) - mpmath.mpf(v)) / 2 for v in values]
+        exact = [float(v) for v in exact]
+    log_var = torch.tensor(values, dtype=torch.float64)[:, None]
+    kl = kl_standard_normal(torch.zeros_like(log_var), log_var)
+    np.testing.assert_allclose(kl, exact, rtol=1e-14)
+
+
+def test_kl_has_the_right_gradient_on_both_sides_of_the_series():
+    log_var = torch.tensor([[-3.0, -0.1, -0.05, 0.0, 0.05, 0.0999, 0.1001, 2.0]], dtype=torch.float64)
+    log_var.requires_grad_()
+    kl_standard_normal(torch.zeros_like(log_var), log_var).sum().backward()
+    expected = 0.5 * torch.expm1(log_var.detach())
+    torch.testing.assert_close(log_var.grad, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("function", [kl_standard_normal, reparameterize])
+@pytest.mark.parametrize(
+    ("mu", "log_var", "message"),
+    [
+        (torch.full((3, 2), math.nan), torch.zeros(3, 2), "mu: expected finite numbers"),
+        (torch.zeros(3, 2), torch.full((3, 2), math.inf), "log_var: expected finite numbers"),
+        (torch.zeros(0, 2), torch.zeros(0, 2), "mu: expected shape .* not empty"),
+        (torch.zeros(3, 2), torch.zeros(3, 1), r"log_var: expected shape \(3, 2\) like mu, got \(3, 1\)"),
+    ],
+)
+def test_what_describes_no_gaussian_is_refused(function, mu, log_var, message):
+    with pytest.raises(ValueError, match=message):
+        function(mu, log_var)

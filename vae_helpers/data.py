@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_helpers._validate_torch import check_images, fresh_generator
+
 MNIST_PATH = Path(__file__).parent / "mnist" / "mnist.npz"
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 _IDX_PREFIX = {"train": "train", "test": "t10k"}
@@ -93,44 +95,8 @@ def binarize(images: Tensor, generator: torch.Generator | None = None) -> Tensor
     return (uniform < images).to(images.dtype)
 
 
-def check_images(images: Tensor, data_dim: int | None = None) -> Tensor:
-    """Returns `images` when they are finite numbers in [0, 1], of `data_dim` pixels if given."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        got = f"{images.dtype} tensor" if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images: expected a floating-point tensor, got {got}")
-    if images.numel() == 0:
-        raise ValueError(f"images: expected at least one image, got shape {tuple(images.shape)}")
-    if data_dim is not None and (images.ndim != 2 or images.shape[1] != data_dim):
-        raise ValueError(f"images: expected shape (batch, {data_dim}), got {tuple(images.shape)}")
-    low, high = images.aminmax()
-    # Written so that NaN fails it.
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"images: expected values in [0, 1], got {low.item():g} to {high.item():g}; "
-            "divide bytes by 255 first"
-        )
-    return images
-
-
-def fresh_generator(generator: torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator:
-    """Returns `generator`, or a new one seeded from the operating system's entropy if None.
-
-    Raises:
-        TypeError: something other than a generator.
-        ValueError: a generator for another kind of device than `device`.
-    """
-    if generator is None:
-        generator = torch.Generator(device)
-        generator.seed()
-    elif not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
-    elif generator.device.type != torch.device(device).type:
-        raise ValueError(f"generator: expected one on {device}, got one on {generator.device}")
-    return generator
-
-
 def _check_split(split: str) -> None:
-    if split not in _IDX_PREFIX:
+    if not isinstance(split, str) or split not in _IDX_PREFIX:
         raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
 
 

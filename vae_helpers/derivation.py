@@ -36,7 +36,7 @@ class Derivation:
 
     Args:
         title: caption of the table that a notebook shows.
-        tolerance: what two equal lines may differ by, absolute or relative to their size.
+        tolerance: what two equal lines may differ by.
         unit: what the values are measured in, for the head of the table.
 
     Example:
@@ -134,7 +134,7 @@ class Derivation:
             return []
         verdicts = [math.isfinite(values[0])]
         for line, above, here in zip(self.lines[1:], values, values[1:], strict=False):
-            slack = self.tolerance * max(1.0, abs(above), abs(here))
+            slack = self.tolerance
             # Written so that NaN fails every one of them.
             verdicts.append(
                 {

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_helpers.models import VAE, check_count
+from vae_helpers._validate_torch import check_count, check_images, check_tensor
+from vae_helpers.models import VAE
 from vae_helpers.objectives import kl_standard_normal, log_weights
 
 _CHUNK = 2**24  # numbers in the largest array held at a time: 64 MB
@@ -117,6 +118,8 @@ def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
     Source: Burda, Grosse & Salakhutdinov 2016, who count the active units of trained models so.
     """
     _check(model, x)
+    if not threshold >= 0:
+        raise ValueError(f"threshold: expected a number of at least 0, got {threshold!r}")
     if len(x) < 2:
         raise ValueError(f"x: expected at least 2 images for a variance, got shape {tuple(x.shape)}")
     return model.encode(x)[0].double().var(dim=0) > threshold
@@ -207,8 +210,8 @@ def _check(model: VAE, x: Tensor, max_latents: int | None = None) -> None:
             f"model: expected at most {max_latents} latents for quadrature, got "
             f"{model.latent_dim}; use log_evidence_iwae instead"
         )
-    if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != model.data_dim or len(x) == 0:
-        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"x: expected shape (batch, {model.data_dim}), got {got}")
-    if not torch.isfinite(x).all():
-        raise ValueError(f"x: expected finite numbers, got NaN or infinity in shape {tuple(x.shape)}")
+    check_tensor("x", x, model.data_dim)
+    if x.ndim != 2:
+        raise ValueError(f"x: expected shape (batch, {model.data_dim}), got {tuple(x.shape)}")
+    if model.likelihood == "bernoulli":
+        check_images(x, name="x")

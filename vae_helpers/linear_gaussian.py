@@ -54,16 +54,20 @@ class LinearGaussian:
     def log_likelihood(self, x: ArrayLike, z: ArrayLike) -> Array:
         """log p(x given z) in nats, for x of shape (..., D) and z of shape (..., d): shape (...)."""
         x, z = self._data(x), _with_event("z", z, self.latent_dim)
+        _same_batch(x=x, z=z)
         return gaussian.log_prob(x, z @ self.weight.T + self.bias, 2 * np.log(self.noise_std))
 
     def log_evidence(self, x: ArrayLike) -> Array:
         """log p(x) = log N(x; b, W Wᵀ + s² I) in nats, for x of shape (..., D): shape (...)."""
         residual = self._data(x) - self.bias
-        cov = self.weight @ self.weight.T + self.noise_std**2 * np.eye(self.data_dim)
-        chol = np.linalg.cholesky(cov)
-        white = np.linalg.solve(chol, residual[..., None])[..., 0]
-        log_det = 2 * np.log(np.diagonal(chol)).sum()
-        return -0.5 * ((white**2).sum(axis=-1) + log_det + self.data_dim * gaussian.LOG_2PI)
+        # Along the singular directions of W the variance is s² + λ²; across them it is s².
+        directions, scales, _ = np.linalg.svd(self.weight, full_matrices=False)
+        along = residual @ directions
+        across = residual - along @ directions.T
+        variances = self.noise_std**2 + scales**2
+        log_det = np.log(variances).sum() + (self.data_dim - len(scales)) * 2 * np.log(self.noise_std)
+        white = (along**2 / variances).sum(axis=-1) + ((across / self.noise_std) ** 2).sum(axis=-1)
+        return -0.5 * (white + log_det + self.data_dim * gaussian.LOG_2PI)
 
     def posterior(self, x: ArrayLike) -> tuple[Array, Array]:
         """The exact posterior p(z given x) = N(mean, cov).
@@ -122,10 +126,8 @@ class LinearGaussian:
     def _data_and_q(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> tuple[Array, ...]:
         x = self._data(x)
         mu, log_var = as_vectors(mu=_with_event("mu", mu, self.latent_dim), log_var=log_var)
-        try:
-            np.broadcast_shapes(x.shape[:-1], mu.shape[:-1], log_var.shape[:-1])
-        except ValueError:
-            raise ValueError(f"mu: expected a batch like that of x, {x.shape}, got {mu.shape}") from None
+        _same_batch(x=x, mu=mu)
+        _same_batch(x=x, log_var=log_var)
         return x, mu, log_var
 
 
@@ -136,3 +138,13 @@ def _with_event(name: str, value: ArrayLike, size: int) -> Array:
     if array.shape[-1] != size:
         raise ValueError(f"{name}: expected shape (..., {size}), got {array.shape}")
     return array
+
+
+def _same_batch(**pair: Array) -> None:
+    (first, one), (name, other) = pair.items()
+    try:
+        np.broadcast_shapes(one.shape[:-1], other.shape[:-1])
+    except ValueError:
+        raise ValueError(
+            f"{name}: expected a batch like that of {first}, {one.shape}, got {other.shape}"
+        ) from None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_helpers.data import check_images, fresh_generator
+from vae_helpers._validate_torch import (
+    check_count,
+    check_images,
+    check_same_shape,
+    check_tensor,
+    fresh_generator,
+)
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 ACTIVATIONS = {"gelu": nn.GELU, "tanh": nn.Tanh, "relu": nn.ReLU}
@@ -72,23 +77,47 @@ class VAE(nn.Module):
         self._initialize(fresh_generator(generator))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """q(z given x): mu and log_var, each of shape (batch, d), for x of shape (batch, D)."""
+        """q(z given x) for x of shape (..., D): mu and log_var, each of shape (..., d).
+
+        Raises:
+            ValueError: a wrong shape or dtype, an empty tensor, NaN.
+        """
         self._check("x", x, self.data_dim)
         mu, log_var = self.encoder(x).chunk(2, dim=-1)
         return mu, log_var
 
     def decode(self, z: Tensor) -> Tensor:
-        """The decoder's output for z of shape (..., d): x_logits or x_mean, shape (..., D)."""
+        """The decoder's output for z of shape (..., d): x_logits or x_mean, shape (..., D).
+
+        Raises:
+            ValueError: a wrong shape or dtype, an empty tensor, NaN.
+        """
         self._check("z", z, self.latent_dim)
         return self.decoder(z)
 
     def mean(self, z: Tensor) -> Tensor:
-        """E[x given z] for z of shape (..., d): pixel means of shape (..., D)."""
+        """E[x given z] for z of shape (..., d): pixel means of shape (..., D).
+
+        Raises:
+            ValueError: a wrong shape or dtype, an empty tensor, NaN.
+        """
         output = self.decode(z)
         return torch.sigmoid(output) if self.likelihood == "bernoulli" else output
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x given z) in nats, summed over pixels, for x (..., D) and z (..., d): shape (...)."""
+        """log p(x given z) in nats, summed over pixels.
+
+        Args:
+            x: images, shape (..., D); in [0, 1] for a Bernoulli likelihood.
+            z: latents, shape (..., d); their leading axes broadcast with those of x.
+
+        Returns:
+            Tensor of shape (...).
+
+        Raises:
+            ValueError: shapes that do not go together, a wrong dtype, NaN, or pixels that the
+                likelihood does not know.
+        """
         self._check("x", x, self.data_dim)
         output = self.decode(z)
         try:
@@ -98,6 +127,7 @@ class VAE(nn.Module):
                 f"z: expected a batch like that of x, {tuple(x.shape)}, got {tuple(z.shape)}"
             ) from None
         if self.likelihood == "bernoulli":
+            check_images(x, name="x")
             # x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a; from
             # 40 on softplus is linear to the last bit of float64 (PyTorch cuts it at 20 already).
             return (x * output - F.softplus(output, threshold=40)).sum(dim=-1)
@@ -135,11 +165,9 @@ class VAE(nn.Module):
         self.decoder[-1].bias.copy_(mean)
 
     def _check(self, name: str, value: Tensor, size: int) -> None:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = f"{value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
-            raise TypeError(f"{name}: expected a floating-point tensor, got {got}")
-        if value.shape[-1:] != (size,) or value.numel() == 0:
-            raise ValueError(f"{name}: expected shape (batch, {size}), got {tuple(value.shape)}")
+        check_tensor(name, value, size)
+        if value.dtype != (dtype := next(self.parameters()).dtype):
+            raise ValueError(f"{name}: expected {dtype} like the model's weights, got {value.dtype}")
 
     @torch.no_grad()
     def _initialize(self, generator: torch.Generator) -> None:
@@ -171,8 +199,7 @@ def reparameterize(
     Source: Kingma & Welling 2014, section 2.4.
     """
     check_count("num_samples", num_samples)
-    if mu.shape != log_var.shape:
-        raise ValueError(f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}")
+    check_same_shape(mu, log_var)
     eps = torch.randn(
         num_samples,
         *mu.shape,
@@ -181,15 +208,6 @@ def reparameterize(
         dtype=mu.dtype,
     )
     return mu + torch.exp(0.5 * log_var) * eps
-
-
-def check_count(name: str, value: int) -> int:
-    """Returns `value` when it is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
-    return int(value)
 
 
 def _mlp(sizes: list[int], activation: type[nn.Module]) -> nn.Sequential:

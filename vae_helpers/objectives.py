@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_helpers.models import VAE, check_count, reparameterize
+from vae_helpers._validate_torch import check_count, check_same_shape
+from vae_helpers.models import VAE, reparameterize
 
 
 class Elbo(NamedTuple):
@@ -54,7 +55,6 @@ def elbo(
 
     Source: Kingma & Welling 2014, eq. 7; Higgins et al. 2017, eq. 4 for beta.
     """
-    _check_images(x)
     if not 0 <= beta < math.inf:
         raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
     mu, log_var = model.encode(x)
@@ -87,7 +87,6 @@ def iwae(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | N
 
 def log_weights(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
     """log p(x, z) - log q(z given x) for draws z ~ q(z given x), shape (num_samples, batch)."""
-    _check_images(x)
     mu, log_var = model.encode(x)
     z = reparameterize(mu, log_var, num_samples, generator)
     # The factors 2π of prior and q cancel in the ratio.
@@ -96,16 +95,26 @@ def log_weights(model: VAE, x: Tensor, num_samples: int, generator: torch.Genera
 
 
 def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mu, diag(exp(log_var))), N(0, I)) of each row in nats, shape (batch,).
+    """KL(N(mu, diag(exp(log_var))), N(0, I)) of each row, without cancellation near 0.
+
+    Args:
+        mu: means, shape (..., d).
+        log_var: log-variances, shape (..., d).
+
+    Returns:
+        Tensor of shape (...), in nats, never negative.
+
+    Raises:
+        ValueError: shapes that differ, an empty tensor, NaN.
 
     Source: Kingma & Welling 2014, appendix B.
     """
-    if mu.shape != log_var.shape:
-        raise ValueError(f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}")
-    return 0.5 * (mu**2 + torch.expm1(log_var) - log_var).sum(dim=-1)
-
-
-def _check_images(x: Tensor) -> None:
-    """The shape is checked by the model; NaN would spread without a word."""
-    if isinstance(x, Tensor) and not torch.isfinite(x).all():
-        raise ValueError(f"x: expected finite numbers, got NaN or infinity in shape {tuple(x.shape)}")
+    check_same_shape(mu, log_var)
+    # exp(v) - 1 - v loses its digits where v is small; there, its Taylor series by Horner's rule.
+    near = log_var.abs() < 0.1
+    v = torch.where(near, log_var, 0.0)
+    series = torch.ones_like(v)
+    for k in range(12, 2, -1):
+        series = 1 + v * series / k
+    excess = torch.where(near, 0.5 * v**2 * series, torch.expm1(log_var) - log_var)
+    return 0.5 * (mu**2 + excess).sum(dim=-1)

@@ -7,6 +7,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from vae_helpers.data import binarize, check_images, fresh_generator
-from vae_helpers.models import VAE, check_count
+from vae_helpers._validate_torch import check_count, check_images, fresh_generator
+from vae_helpers.data import binarize
+from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
 
 
@@ -83,11 +85,13 @@ def fit(
     """
     check_images(images, model.data_dim)
     if test_images is not None:
-        check_images(test_images, model.data_dim)
+        check_images(test_images, model.data_dim, name="test_images")
     check_count("epochs", epochs)
     batch_size = min(check_count("batch_size", batch_size), len(images))
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
     device = next(model.parameters()).device
@@ -111,7 +115,12 @@ def fit(
             total = 0.0
             for step in range(steps):
                 batch = images[order[step * batch_size : (step + 1) * batch_size]]
-                parts = elbo(model, observed(model, batch, generator), beta, generator=generator)
+                try:
+                    parts = elbo(model, observed(model, batch, generator), beta, generator=generator)
+                except ValueError as error:  # the images were checked, so the weights are NaN
+                    raise FloatingPointError(
+                        f"the loss became NaN in epoch {epoch}, step {step + 1}"
+                    ) from error
                 done = ((epoch - 1) * steps + step) / (epochs * steps)
                 weight = beta * min(1.0, done / warmup) if warmup else beta
                 loss = -(parts.log_likelihood - weight * parts.kl).mean()
@@ -173,7 +182,7 @@ def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> No
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path: expected an existing folder, got {path.parent}")
     weights = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
-    temporary = path.with_name(f"{path.name}.part")
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         save_file(weights, temporary, metadata={"config": json.dumps(model.config, sort_keys=True)})
         temporary.chmod(0o644)  # safetensors makes it readable for its owner alone

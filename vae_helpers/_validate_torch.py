@@ -1,0 +1,71 @@
+"""Checks of arguments, shared by the PyTorch layer: every message names the argument."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+
+def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
+    """Returns `value` when it is a tensor of finite numbers, its last axis of `size` if given."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        got = f"{value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name}: expected a floating-point tensor, got {got}")
+    if value.numel() == 0 or value.ndim == 0 or (size is not None and value.shape[-1] != size):
+        wanted = "(batch, d), not empty" if size is None else f"(batch, {size})"
+        raise ValueError(f"{name}: expected shape {wanted}, got {tuple(value.shape)}")
+    if not torch.isfinite(value).all():
+        raise ValueError(
+            f"{name}: expected finite numbers, got NaN or infinity in shape {tuple(value.shape)}"
+        )
+    return value
+
+
+def check_images(images: Tensor, data_dim: int | None = None, name: str = "images") -> Tensor:
+    """Returns `images` when they are numbers in [0, 1], of shape (batch, data_dim) if given."""
+    check_tensor(name, images, data_dim)
+    if data_dim is not None and images.ndim != 2:
+        raise ValueError(f"{name}: expected shape (batch, {data_dim}), got {tuple(images.shape)}")
+    low, high = images.aminmax()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name}: expected values in [0, 1], got {low.item():g} to {high.item():g}; "
+            "divide bytes by 255 first"
+        )
+    return images
+
+
+def check_same_shape(mu: Tensor, log_var: Tensor) -> None:
+    """Checks that both are finite tensors of one shape."""
+    check_tensor("mu", mu)
+    check_tensor("log_var", log_var)
+    if mu.shape != log_var.shape:
+        raise ValueError(f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}")
+
+
+def check_count(name: str, value: int) -> int:
+    """Returns `value` as an int when it is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+    return int(value)
+
+
+def fresh_generator(generator: torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator:
+    """Returns `generator`, or a new one seeded from the operating system's entropy if None.
+
+    Raises:
+        TypeError: something other than a generator.
+        ValueError: a generator for another kind of device than `device`.
+    """
+    if generator is None:
+        generator = torch.Generator(device)
+        generator.seed()
+    elif not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
+    elif generator.device.type != torch.device(device).type:
+        raise ValueError(f"generator: expected one on {device}, got one on {generator.device}")
+    return generator
