@@ -6,7 +6,17 @@ import statistics
 
 import numpy as np
 import pytest
-from cells import PATHS, code_cells, code_lines, images, markdown, read, solutions, words
+from cells import (
+    PATHS,
+    code_cells,
+    code_lines,
+    data_that_functions_read,
+    images,
+    markdown,
+    read,
+    solutions,
+    words,
+)
 
 pytestmark = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 IGNORE = {"nbval-ignore-output", "nbval-skip"}
@@ -86,7 +96,12 @@ def test_relative_links_resolve(path):
             assert (path.parent / target.split("#")[0]).exists(), target
 
 
-def test_has_a_pure_draw_function(path):
+def test_a_draw_function_depends_on_its_arguments_alone(path):
+    reads = {n: data for n, data in data_that_functions_read(path).items() if n.startswith("draw_")}
+    assert any(not data for data in reads.values()), reads
+
+
+def test_draw_functions_make_no_figure(path):
     trees = [ast.parse(cell.source) for cell in code_cells(path)]
     found = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     draws = [node for node in found if node.name.startswith("draw_")]
