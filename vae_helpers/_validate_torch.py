@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 
 import torch
@@ -23,18 +24,39 @@ def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
     return value
 
 
-def check_images(images: Tensor, data_dim: int | None = None, name: str = "images") -> Tensor:
-    """Returns `images` when they are numbers in [0, 1], of shape (batch, data_dim) if given."""
-    check_tensor(name, images, data_dim)
-    if data_dim is not None and images.ndim != 2:
-        raise ValueError(f"{name}: expected shape (batch, {data_dim}), got {tuple(images.shape)}")
-    low, high = images.aminmax()
+def check_batch(name: str, value: Tensor, size: int) -> Tensor:
+    """Returns `value` when it is a tensor of finite numbers, of shape (batch, size)."""
+    check_tensor(name, value, size)
+    if value.ndim != 2:
+        raise ValueError(f"{name}: expected shape (batch, {size}), got {tuple(value.shape)}")
+    return value
+
+
+def check_unit_interval(name: str, value: Tensor) -> Tensor:
+    """Returns `value`, known to be finite, when all of it lies in [0, 1]."""
+    low, high = value.aminmax()
     if low < 0 or high > 1:
         raise ValueError(
             f"{name}: expected values in [0, 1], got {low.item():g} to {high.item():g}; "
             "divide bytes by 255 first"
         )
-    return images
+    return value
+
+
+def check_images(images: Tensor, data_dim: int | None = None, name: str = "images") -> Tensor:
+    """Returns `images` when they are numbers in [0, 1], of shape (batch, data_dim) if given."""
+    if data_dim is None:
+        check_tensor(name, images)
+    else:
+        check_batch(name, images, data_dim)
+    return check_unit_interval(name, images)
+
+
+def check_beta(beta: float) -> float:
+    """Returns `beta`, the weight of the KL, when it is finite and not negative."""
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
+    return beta
 
 
 def check_same_shape(mu: Tensor, log_var: Tensor) -> None:

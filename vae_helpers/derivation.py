@@ -20,7 +20,7 @@ class Line:
 
     Attributes:
         latex: the formula, without dollar signs.
-        value: evaluates this line by its own formula, in nats.
+        value: evaluates this line by its own formula.
         relation: "=", "≥" or "≤", read as "line above, relation, this line".
         reason: why the step is allowed.
     """
@@ -134,13 +134,12 @@ class Derivation:
             return []
         verdicts = [math.isfinite(values[0])]
         for line, above, here in zip(self.lines[1:], values, values[1:], strict=False):
-            slack = self.tolerance
             # Written so that NaN fails every one of them.
             verdicts.append(
                 {
-                    "=": abs(above - here) <= slack,
-                    "≥": above >= here - slack,
-                    "≤": above <= here + slack,
+                    "=": abs(above - here) <= self.tolerance,
+                    "≥": above >= here - self.tolerance,
+                    "≤": above <= here + self.tolerance,
                 }[line.relation]
                 and math.isfinite(here)
             )

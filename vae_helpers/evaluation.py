@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_helpers._validate_torch import check_count, check_images, check_tensor
+from vae_helpers._validate_torch import check_batch, check_count, check_unit_interval
 from vae_helpers.models import VAE
 from vae_helpers.objectives import kl_standard_normal, log_weights
 
@@ -58,8 +58,7 @@ def log_evidence_quadrature(model: VAE, x: Tensor, num_grid: int = 600, limit: f
         raise ValueError(f"num_grid: expected at least 2 points on each axis, got {num_grid}")
     if not 0 < limit < math.inf:
         raise ValueError(f"limit: expected a number above 0, got {limit!r}")
-    axis = torch.linspace(-limit, limit, num_grid, dtype=x.dtype, device=x.device)
-    z = torch.cartesian_prod(*[axis] * model.latent_dim).reshape(-1, model.latent_dim)
+    z = _latent_grid(model.latent_dim, num_grid, limit, x)
     log_cell = model.latent_dim * math.log(2 * limit / (num_grid - 1))
     total = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
     for part in z.split(max(1, _CHUNK // max(model.data_dim, len(x)))):
@@ -172,10 +171,15 @@ def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10) -> Gaps:
 
 def _posterior_mode(model: VAE, x: Tensor, num_grid: int = 101, limit: float = 5.0) -> Tensor:
     """The point of a grid with the highest p(x, z) for each image, shape (batch, d)."""
-    axis = torch.linspace(-limit, limit, num_grid, dtype=x.dtype, device=x.device)
-    z = torch.cartesian_prod(*[axis] * model.latent_dim).reshape(-1, model.latent_dim)
+    z = _latent_grid(model.latent_dim, num_grid, limit, x)
     log_joint = _pairwise_log_likelihood(model, x, z) - 0.5 * (z**2).sum(dim=-1, keepdim=True)
     return z[log_joint.argmax(dim=0)]
+
+
+def _latent_grid(latent_dim: int, num_grid: int, limit: float, like: Tensor) -> Tensor:
+    """All points of a regular grid over [-limit, limit]^d, shape (num_grid^d, d)."""
+    axis = torch.linspace(-limit, limit, num_grid, dtype=like.dtype, device=like.device)
+    return torch.cartesian_prod(*[axis] * latent_dim).reshape(-1, latent_dim)
 
 
 def _exact_elbo(model: VAE, x: Tensor, q: Tensor, eps: Tensor, weight: Tensor) -> Tensor:
@@ -210,8 +214,6 @@ def _check(model: VAE, x: Tensor, max_latents: int | None = None) -> None:
             f"model: expected at most {max_latents} latents for quadrature, got "
             f"{model.latent_dim}; use log_evidence_iwae instead"
         )
-    check_tensor("x", x, model.data_dim)
-    if x.ndim != 2:
-        raise ValueError(f"x: expected shape (batch, {model.data_dim}), got {tuple(x.shape)}")
+    check_batch("x", x, model.data_dim)
     if model.likelihood == "bernoulli":
-        check_images(x, name="x")
+        check_unit_interval("x", x)

@@ -13,6 +13,7 @@ from vae_helpers._validate_torch import (
     check_images,
     check_same_shape,
     check_tensor,
+    check_unit_interval,
     fresh_generator,
 )
 
@@ -127,7 +128,7 @@ class VAE(nn.Module):
                 f"z: expected a batch like that of x, {tuple(x.shape)}, got {tuple(z.shape)}"
             ) from None
         if self.likelihood == "bernoulli":
-            check_images(x, name="x")
+            check_unit_interval("x", x)
             # x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a; from
             # 40 on softplus is linear to the last bit of float64 (PyTorch cuts it at 20 already).
             return (x * output - F.softplus(output, threshold=40)).sum(dim=-1)

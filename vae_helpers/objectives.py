@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_helpers._validate_torch import check_count, check_same_shape
+from vae_helpers._validate_torch import check_beta, check_count, check_same_shape
 from vae_helpers.models import VAE, reparameterize
 
 
@@ -55,8 +55,7 @@ def elbo(
 
     Source: Kingma & Welling 2014, eq. 7; Higgins et al. 2017, eq. 4 for beta.
     """
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
+    check_beta(beta)
     mu, log_var = model.encode(x)
     z = reparameterize(mu, log_var, num_samples, generator)  # (num_samples, batch, d)
     log_likelihood = model.log_likelihood(x, z).mean(dim=0)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from vae_helpers._validate_torch import check_count, check_images, fresh_generator
+from vae_helpers._validate_torch import check_beta, check_count, check_images, fresh_generator
 from vae_helpers.data import binarize
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
@@ -90,8 +90,7 @@ def fit(
     batch_size = min(check_count("batch_size", batch_size), len(images))
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
+    check_beta(beta)
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
     device = next(model.parameters()).device
