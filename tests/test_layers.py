@@ -11,7 +11,16 @@ PACKAGE = Path(__file__).parents[1] / "vae_helpers"
 # Lowest first; a module may import from its own layer and from those above it in this table.
 LAYERS = {
     "numerics": ["_validate", "gaussian", "linear_gaussian", "monte_carlo"],
-    "models": ["_validate_torch", "data", "models", "objectives", "training", "evaluation", "pretrained"],
+    "models": [
+        "_validate_torch",
+        "data",
+        "models",
+        "objectives",
+        "storage",
+        "training",
+        "evaluation",
+        "pretrained",
+    ],
     "pictures": ["derivation", "plotting"],
     "widgets": ["widgets", "checks"],
 }

@@ -108,7 +108,7 @@ def test_command_writes_the_named_models_or_all(tiny, monkeypatch, capsys, names
     main()
     assert {path.name for path in tiny.iterdir()} == {f"{name}.safetensors" for name in made}
     for name in made:
-        assert f"{name}: written" in capsys.readouterr().out or len(made) > 1
+        assert f"{name}: written" in x
         expected = make(name).state_dict()
         for key, value in load_pretrained(name).state_dict().items():
             assert torch.equal(value, expected[key].half().float())

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from vae_helpers import training
+from vae_helpers import storage, training
 from vae_helpers.data import load_mnist
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
@@ -386,9 +386,9 @@ def test_interrupted_save_leaves_the_old_file_whole_and_no_rubbish(tmp_path, mon
         raise OSError("disk full")
 
     if fails == "save_file":
-        monkeypatch.setattr(training, "save_file", half_written)
+        monkeypatch.setattr(storage, "save_file", half_written)
     else:
-        monkeypatch.setattr(training.os, "replace", no_replace)
+        monkeypatch.setattr(storage.os, "replace", no_replace)
     with pytest.raises(OSError, match="disk full"):
         save(small_vae(seed=2), path)
     assert [p.name for p in tmp_path.iterdir()] == (["m.safetensors"] if old else [])

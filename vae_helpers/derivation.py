@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _RELATIONS = {"=": "=", "≥": "≥", ">=": "≥", "≤": "≤", "<=": "≤"}
 
@@ -29,6 +30,24 @@ class Line:
     value: Callable[[], float]
     relation: str
     reason: str
+
+
+class Row(NamedTuple):
+    """One line, evaluated, as a table shows it.
+
+    Attributes:
+        relation: how the line above relates to this one; empty in the first line.
+        latex: the formula, without dollar signs.
+        reason: why the step is allowed.
+        value: the line's own value, rounded to six decimals.
+        holds: whether the stated relation to the line above is true.
+    """
+
+    relation: str
+    latex: str
+    reason: str
+    value: float
+    holds: bool
 
 
 class Derivation:
@@ -113,17 +132,25 @@ class Derivation:
     def __repr__(self) -> str:
         return f"Derivation({self.title!r}, {len(self.lines)} lines)"
 
-    def _repr_html_(self) -> str:
-        values, left = self.values(), 'style="text-align:left"'
-        rows = "".join(
-            "<tr>"
-            f"<td {left}>{line.relation if number else ''} $\\displaystyle {html.escape(line.latex)}$</td>"
-            f"<td {left}>{html.escape(line.reason)}</td>"
-            f'<td style="text-align:right">{_rounded(value):.6f}</td>'
-            f"<td {left}>{'✓' if ok else '✗ does not hold'}</td></tr>"
-            for number, (line, value, ok) in enumerate(
+    def rows(self) -> list[Row]:
+        """Evaluates every line anew and says which ones hold, without raising."""
+        values = self.values()
+        return [
+            Row(line.relation if number else "", line.latex, line.reason, _rounded(value), holds)
+            for number, (line, value, holds) in enumerate(
                 zip(self.lines, values, self._verdicts(values), strict=True)
             )
+        ]
+
+    def _repr_html_(self) -> str:
+        left = 'style="text-align:left"'
+        rows = "".join(
+            "<tr>"
+            f"<td {left}>{row.relation} $\\displaystyle {html.escape(row.latex)}$</td>"
+            f"<td {left}>{html.escape(row.reason)}</td>"
+            f'<td style="text-align:right">{row.value:.6f}</td>'
+            f"<td {left}>{'✓' if row.holds else '✗ does not hold'}</td></tr>"
+            for row in self.rows()
         )
         names = ("formula", "reason", f"value ({html.escape(self.unit)})", "holds")
         head = "".join(f"<th {left}>{name}</th>" for name in names)

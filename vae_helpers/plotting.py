@@ -58,7 +58,7 @@ def show(fig: Figure, alt: str) -> None:
     Raises:
         ValueError: the text is empty.
     """
-    _check_alt(alt)
+    check_alt(alt)
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
 
@@ -74,7 +74,7 @@ def show_picture(path: str | Path, alt: str) -> None:
         ValueError: the text is empty.
         FileNotFoundError: there is no such picture.
     """
-    _check_alt(alt)
+    check_alt(alt)
     display(Image(filename=str(path), width=800), metadata={"image/png": {"alt": alt, "width": 800}})
 
 
@@ -119,6 +119,8 @@ def draw_images(ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[in
     ax.set_axis_off()
 
 
-def _check_alt(alt: str) -> None:
+def check_alt(alt: str) -> str:
+    """Returns the text that stands for a picture, or raises ValueError if there is none."""
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"alt: expected a sentence that says what the picture shows, got {alt!r}")
+    return alt

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -19,6 +17,7 @@ from vae_helpers._validate_torch import check_beta, check_count, check_images, f
 from vae_helpers.data import binarize
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
+from vae_helpers.storage import Checkpoint, read, write
 
 
 @dataclass
@@ -51,6 +50,8 @@ def fit(
     init_bias: bool = True,
     generator: torch.Generator | None = None,
     progress: bool = True,
+    on_step: Callable[[int, int, float], object] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> History:
     """Trains the model by Adam with a one-cycle schedule on -ELBO, and returns the curves.
 
@@ -72,12 +73,18 @@ def fit(
             on with a model that has been trained before.
         generator: where all randomness of training comes from; None takes fresh entropy.
         progress: show a bar with the running -ELBO.
+        on_step: called after each step with the steps done, the steps in all and the batch's -ELBO
+            in nats per image; when it returns True, training ends there.
+        checkpoint: a file that holds the state of the training after each epoch. If it is there at
+            the start, training goes on from it, to the same weights bit by bit as without the
+            interruption; it is deleted when training ends.
 
     Returns:
         A `History`.
 
     Raises:
-        ValueError: images of the wrong shape or outside [0, 1], or a count below 1.
+        ValueError: images of the wrong shape or outside [0, 1], a count below 1, or a checkpoint
+            of a training with other settings.
         FloatingPointError: the loss became NaN or infinite; the message gives the epoch.
 
     Source: Kingma & Welling 2014, algorithm 1; Smith & Topin 2018 for the schedule; Bowman et al.
@@ -106,10 +113,24 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=epochs * steps, pct_start=0.1001, cycle_momentum=False
     )
-    history = History()
+    history, finished, stopped = History(), 0, False
+    if checkpoint is not None:
+        recipe = {
+            "model": model.config,
+            "images": len(images),
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "beta": beta,
+            "warmup": warmup,
+        }
+        state = Checkpoint(Path(checkpoint), recipe, model, optimizer, schedule, generator)
+        finished, curves = state.restore(steps)
+        history = History(**curves)
     model.train()
-    with tqdm(total=epochs * steps, leave=False, disable=not progress, unit="step") as bar:
-        for epoch in range(1, epochs + 1):
+    bar = tqdm(total=epochs * steps, initial=finished * steps, leave=False, disable=not progress, unit="step")
+    with bar:
+        for epoch in range(finished + 1, epochs + 1):
             order = torch.randperm(len(images), generator=generator, device=device)
             total = 0.0
             for step in range(steps):
@@ -123,7 +144,8 @@ def fit(
                 done = ((epoch - 1) * steps + step) / (epochs * steps)
                 weight = beta * min(1.0, done / warmup) if warmup else beta
                 loss = -(parts.log_likelihood - weight * parts.kl).mean()
-                total -= parts.elbo.mean().item()
+                batch_loss = -parts.elbo.mean().item()
+                total += batch_loss
                 if not math.isfinite(total):
                     raise FloatingPointError(f"the loss became {total} in epoch {epoch}, step {step + 1}")
                 optimizer.zero_grad()
@@ -131,10 +153,20 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 bar.update()
-            history.train.append(total / steps)
+                if on_step is not None:
+                    stopped = on_step((epoch - 1) * steps + step + 1, epochs * steps, batch_loss) is True
+                    if stopped:
+                        break
+            history.train.append(total / (step + 1))
             if test_x is not None:
                 _record(history, model, test_x, beta)
             bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
+            if stopped:
+                break
+            if checkpoint is not None:
+                state.save(epoch, asdict(history))
+    if checkpoint is not None and not stopped:
+        state.delete()
     model.eval()
     return history
 
@@ -177,17 +209,8 @@ def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> No
     Raises:
         FileNotFoundError: the folder does not exist.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"path: expected an existing folder, got {path.parent}")
     weights = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        save_file(weights, temporary, metadata={"config": json.dumps(model.config, sort_keys=True)})
-        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(path, weights, {"config": json.dumps(model.config, sort_keys=True)})
 
 
 def load(path: str | Path) -> VAE:
@@ -197,14 +220,9 @@ def load(path: str | Path) -> VAE:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a model of this course, or is damaged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path: expected a .safetensors file, found none at {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            config = json.loads((file.metadata() or {})["config"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}
-        model = VAE(**config)
+        weights, metadata = read(path)
+        model = VAE(**json.loads(metadata["config"]))
         model.load_state_dict({name: value.float() for name, value in weights.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: expected a model written by training.save, got: {error}") from error

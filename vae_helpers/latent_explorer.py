@@ -1,0 +1,159 @@
+"""A latent plane to drag a point over: the decoder runs in the browser, with or without a kernel."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from vae_helpers._validate_torch import check_tensor
+from vae_helpers.models import VAE
+from vae_helpers.plotting import check_alt, draw_images
+
+HERE = Path(__file__).parent
+# The colours of the ten classes, those of the script: dark enough for text on white.
+COLORS = ("#1f77b4", "#b35900", "#1a7f1a", "#c41e1e", "#7a4bb0")
+COLORS += ("#8c564b", "#b5338a", "#555555", "#7d7d00", "#007d8a")
+
+
+class LatentExplorer(anywidget.AnyWidget):
+    """Drag a point over the latent plane; the decoded digit follows at the frame rate.
+
+    The decoder's weights travel to the page once, in half precision. A model whose weights are
+    not exactly representable in half precision (the shipped ones are) is rounded.
+
+    Args:
+        model: a VAE with two latents and a Bernoulli likelihood, for 28 × 28 images.
+        mu: means of q(z given x), shape (n, 2), drawn as digits.
+        labels: the class of each, 0 to 9, shape (n,).
+        alt: what the picture shows, in one sentence.
+        z: where the point starts.
+
+    Attributes:
+        z: where the point is; it may also be set.
+
+    Raises:
+        ValueError: a model of another kind, or means and labels that do not go together.
+    """
+
+    _esm = HERE / "latent_explorer.js"
+    _css = HERE / "latent_explorer.css"
+    weights = traitlets.Bytes().tag(sync=True)
+    sizes = traitlets.List(traitlets.Int()).tag(sync=True)
+    activation = traitlets.Unicode().tag(sync=True)
+    points = traitlets.Bytes().tag(sync=True)
+    labels = traitlets.List(traitlets.Int()).tag(sync=True)
+    z = traitlets.List(traitlets.Float(), minlen=2, maxlen=2).tag(sync=True)
+
+    def __init__(
+        self, model: VAE, mu: Tensor, labels: Tensor, *, alt: str, z: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
+        if (model.latent_dim, model.likelihood, model.data_dim) != (2, "bernoulli", 784):
+            raise ValueError(
+                "model: expected 2 latents, a Bernoulli likelihood and 784 pixels, got "
+                f"{model.latent_dim}, {model.likelihood} and {model.data_dim}"
+            )
+        check_tensor("mu", mu, 2)
+        if mu.ndim != 2 or tuple(labels.shape) != (len(mu),):
+            raise ValueError(
+                f"labels: expected one for each mean, got {tuple(labels.shape)} for {tuple(mu.shape)}"
+            )
+        linear = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
+        parts = [part.detach().cpu() for layer in linear for part in (layer.weight, layer.bias)]
+        self._model, self._alt = model, check_alt(alt)
+        super().__init__(
+            weights=b"".join(part.half().numpy().tobytes() for part in parts),
+            sizes=[linear[0].in_features, *(layer.out_features for layer in linear)],
+            activation=model.config["activation"],
+            points=mu.detach().cpu().float().numpy().tobytes(),
+            labels=labels.tolist(),
+            z=list(z),
+        )
+
+    def save_html(self, path: str | Path, title: str = "The latent plane") -> None:
+        """Writes a page that does the same with no kernel, no server and no network.
+
+        Args:
+            path: where to, by convention ending in `.html`.
+            title: the page's title.
+
+        Raises:
+            FileNotFoundError: the folder does not exist.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"path: expected an existing folder, got {path.parent}")
+        traits = {name: getattr(self, name) for name in ("sizes", "activation", "labels", "z")}
+        coded = {name: base64.b64encode(getattr(self, name)).decode() for name in ("weights", "points")}
+        page = _PAGE.replace("TITLE", title.replace("&", "&amp;").replace("<", "&lt;"))
+        page = page.replace("/*STYLE*/", self._css_text()).replace("/*TRAITS*/", json.dumps(traits | coded))
+        page = page.replace("/*SCRIPT*/", (HERE / "latent_explorer.js").read_text(encoding="utf-8"))
+        page = page.replace("export default", "const explorer =")
+        temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
+        try:
+            temporary.write_text(page, encoding="utf-8")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def _css_text() -> str:
+        return (HERE / "latent_explorer.css").read_text(encoding="utf-8")
+
+    def _still(self) -> bytes:
+        figure = Figure(figsize=(8.8, 5.2), dpi=100, layout="constrained")
+        plane, digit = figure.subplots(1, 2, width_ratios=[1.6, 1])
+        points = np.frombuffer(self.points, np.float32).reshape(-1, 2)
+        for point, label in zip(points, self.labels, strict=True):
+            if max(abs(point)) < 4:
+                plane.text(*point, str(label), color=COLORS[label], fontsize=10, ha="center", va="center")
+        plane.plot(*self.z, "k+", markersize=26, markeredgewidth=3)
+        plane.set(xlim=(-4, 4), ylim=(-4, 4), xlabel="z₁", ylabel="z₂", aspect="equal")
+        with torch.no_grad():
+            draw_images(digit, self._model.mean(torch.tensor([self.z], dtype=torch.float32)), num_cols=1)
+        digit.set_title(f"decoded at ({self.z[0]:.2f}, {self.z[1]:.2f})")
+        file = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(file)
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        live = super()._repr_mimebundle_()
+        data = dict(live[0] if isinstance(live, tuple) else live)
+        data["text/plain"] = f"latent plane with the point at ({self.z[0]:.2f}, {self.z[1]:.2f})"
+        data["image/png"] = self._still()
+        return data, {"image/png": {"alt": self._alt}}
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>TITLE</title>
+<style>/*STYLE*/</style>
+<div id="explorer"></div>
+<script type="module">
+/*SCRIPT*/
+const traits = /*TRAITS*/;
+for (const name of ["weights", "points"])
+  traits[name] = Uint8Array.from(atob(traits[name]), (character) => character.charCodeAt(0));
+const model = {
+  get: (name) => traits[name],
+  set: (name, value) => { traits[name] = value; },
+  on() {}, off() {}, save_changes() {},
+};
+explorer.render({ model, el: document.getElementById("explorer") });
+</script>
+</html>
+"""

@@ -1,0 +1,469 @@
+"""Sliders wired to pure functions: `explore(plot(draw), numbers(report), mu=slider(…))`.
+
+Each control is handed to the functions that name it among their arguments. A picture is drawn on
+one figure that lives as long as the explorer; it is made anew only when an argument of its own
+function has changed. While a picture is being drawn, the browser keeps just the newest position of
+a slider, so that a fast drag skips steps and never lags behind. Nothing here knows any mathematics.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import io
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from vae_helpers.derivation import Derivation
+from vae_helpers.plotting import check_alt
+
+# Widget messages may be handled beside the notebook's own thread, and matplotlib draws one at a time.
+_DRAWING = threading.RLock()
+_CSS = Path(__file__).parent / "widgets.css"
+_open: dict[str, Any] = {}
+
+
+class Control(ipywidgets.HBox):
+    """One control: its slider or list with the readout, the unit, and a button that resets it.
+
+    Attributes:
+        input: the ipywidgets control.
+        start: the value that the button brings back.
+        unit: the unit of the value, for readers.
+    """
+
+    def __init__(self, control: ipywidgets.ValueWidget, unit: str = "") -> None:
+        self.input, self.start, self.unit = control, control.value, unit
+        label = ipywidgets.Label(unit).add_class("vae-unit")
+        tooltip = f"bring back the first value of {control.description}"
+        self.button = ipywidgets.Button(description="reset", tooltip=tooltip).add_class("vae-reset")
+        self.button.on_click(lambda _: self.reset())
+        super().__init__([control, label, self.button])
+        self.add_class("vae-control")
+
+    def reset(self) -> None:
+        """Brings back the first value."""
+        self.input.value = self.start
+
+
+def slider(label: str, value: float, low: float, high: float, step: float = 0.1, unit: str = "") -> Control:
+    """A slider over numbers; over whole numbers if all four are `int`.
+
+    Args:
+        label: what is being set, such as "mean μ".
+        value: where it starts; the stored picture shows this value.
+        low: smallest value.
+        high: largest value.
+        step: distance of two positions; the readout shows as many decimals as it has.
+        unit: unit of the value; empty for a pure number.
+
+    Raises:
+        ValueError: the value is not in [low, high], or the step is not above 0.
+    """
+    if not low <= value <= high or low == high:
+        raise ValueError(f"value: expected a number in [low, high] = [{low}, {high}], got {value!r}")
+    if not step > 0:
+        raise ValueError(f"step: expected a number above 0, got {step!r}")
+    options = {"value": value, "min": low, "max": high, "step": step, "description": label}
+    if all(isinstance(number, int) for number in (value, low, high, step)):
+        return Control(ipywidgets.IntSlider(**options, **_SHAPE), unit)
+    decimals = len(f"{step:.10f}".rstrip("0").partition(".")[2])
+    return Control(ipywidgets.FloatSlider(**options, **_SHAPE, readout_format=f".{decimals}f"), unit)
+
+
+def stops(label: str, value: object, options: Iterable[object], unit: str = "") -> Control:
+    """A slider over a few given values, such as the latent dimensions of the shipped models.
+
+    Args:
+        label: what is being set.
+        value: where it starts.
+        options: the values in their order.
+        unit: unit of the value.
+
+    Raises:
+        ValueError: the value is not one of the options.
+    """
+    options = _with(value, options)
+    return Control(
+        ipywidgets.SelectionSlider(options=options, value=value, description=label, **_SHAPE), unit
+    )
+
+
+def choice(label: str, value: object, options: Iterable[object], unit: str = "") -> Control:
+    """A list to choose from, for values without an order.
+
+    Args:
+        label: what is being set.
+        value: what is chosen at the start.
+        options: the values, or pairs of a text and a value.
+        unit: unit of the value.
+
+    Raises:
+        ValueError: the value is not one of the options.
+    """
+    settings = {"options": _with(value, options), "value": value, "description": label}
+    return Control(ipywidgets.Dropdown(**settings, **_SHAPE), unit)
+
+
+_SHAPE: dict[str, Any] = {
+    "style": {"description_width": "9em"},
+    "layout": {"width": "620px", "max_width": "100%"},
+}
+
+
+class View(Protocol):
+    """What an explorer shows: a widget, and how to bring it up to date."""
+
+    widget: ipywidgets.Widget
+    functions: tuple[Callable[..., Any], ...]
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Shows the functions' answer for these values of the controls."""
+
+
+class plot:
+    """A matplotlib picture: one figure for good, each of its axes drawn by a pure function.
+
+    Args:
+        draws: functions `draw(ax, …)`; each gets axes of its own, side by side.
+        alt: what the picture shows, in one sentence, for those who do not see it.
+        size: width and height of the figure in inches (of 100 pixels).
+        widths: relative widths of the axes.
+        under: functions `draw(ax)`, one for each of the axes, for what never changes and takes
+            long, such as contours: drawn once. What `draws` then adds must leave the limits, the
+            labels and the title as they are.
+    """
+
+    def __init__(
+        self,
+        *draws: Callable[..., None],
+        alt: str,
+        size: tuple[float, float] = (8.8, 4.0),
+        widths: Iterable[float] | None = None,
+        under: Iterable[Callable[[Axes], None]] = (),
+    ) -> None:
+        self.functions, self.alt, self._under = draws, check_alt(alt), tuple(under)
+        self._figure = Figure(figsize=size, dpi=100, layout="constrained")
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._kept: Any = None  # the pixels of what is under the moving parts
+        ratios = None if widths is None else list(widths)
+        self._axes = self._figure.subplots(1, len(draws), squeeze=False, width_ratios=ratios)[0]
+        width = f"{round(100 * size[0])}px"
+        self._image = ipywidgets.Image(format="png", layout={"width": width, "max_width": "100%"})
+        self._image.add_class("vae-picture")
+        self.widget = ipywidgets.VBox([self._image, _spoken(alt)])
+        self.png = b""
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Draws all axes anew on the same figure."""
+        calls = [
+            (ax, draw, _arguments(draw, values)) for ax, draw in zip(self._axes, self.functions, strict=True)
+        ]
+        with _DRAWING:
+            (self._draw_over if self._under else self._draw_all)(calls)
+            self.png = _png(np.asarray(self._canvas.buffer_rgba())[..., :3])
+        self._image.value = self.png
+
+    def _draw_all(self, calls: list[tuple[Axes, Callable[..., None], dict[str, Any]]]) -> None:
+        for ax, draw, arguments in calls:
+            ax.clear()
+            draw(ax, **arguments)
+        self._canvas.draw()
+        # Where everything stands is found once: searching anew would cost half the time of a
+        # drawing, and the axes would jump under the reader's hand.
+        self._figure.set_layout_engine("none")
+
+    def _draw_over(self, calls: list[tuple[Axes, Callable[..., None], dict[str, Any]]]) -> None:
+        if self._kept is None:
+            for ax, under in zip(self._axes, self._under, strict=True):
+                under(ax)
+                ax.set_autoscale_on(False)
+            self._canvas.draw()
+            self._figure.set_layout_engine("none")
+            self._kept = self._canvas.copy_from_bbox(self._figure.bbox)
+        self._canvas.restore_region(self._kept)
+        for ax, draw, arguments in calls:
+            before = set(ax.get_children())
+            try:
+                draw(ax, **arguments)
+                for artist in sorted(set(ax.get_children()) - before, key=lambda a: a.zorder):
+                    ax.draw_artist(artist)
+            finally:
+                for artist in set(ax.get_children()) - before:
+                    artist.remove()
+
+
+class pictures:
+    """Images made by a pure function, without matplotlib, which is several times as fast.
+
+    Args:
+        make: function of some of the controls that returns values in [0, 1] of shape
+            (rows, columns, height, width) or (rows, columns, height * width) for squares;
+            0 is shown white.
+        alt: what the picture shows, in one sentence.
+        title: a line above the picture.
+        scale: screen pixels for one pixel.
+    """
+
+    def __init__(self, make: Callable[..., ArrayLike], *, alt: str, title: str = "", scale: int = 2) -> None:
+        self.functions, self.alt, self._scale = (make,), check_alt(alt), scale
+        self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._image.add_class("vae-picture").add_class("vae-pixels")
+        heading = ipywidgets.HTML(html.escape(title)).add_class("vae-title")
+        self.widget = ipywidgets.VBox([heading, self._image, _spoken(alt)])
+        self.title, self.png = title, b""
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Makes the images anew."""
+        (make,) = self.functions
+        pixels = np.asarray(make(**_arguments(make, values)))
+        if pixels.ndim == 3:
+            side = round(pixels.shape[-1] ** 0.5)
+            pixels = pixels.reshape(*pixels.shape[:2], side, -1)
+        if pixels.ndim != 4:
+            raise ValueError(
+                f"{make.__name__}: expected shape (rows, columns, height, width), got {pixels.shape}"
+            )
+        rows, columns, height, width = pixels.shape
+        grey = np.rint(255 * (1 - np.clip(pixels, 0, 1))).astype(np.uint8)
+        sheet = np.full((rows, height + 1, columns, width + 1), 255, np.uint8)  # a line of paper between
+        sheet[:, :height, :, :width] = grey.swapaxes(1, 2)
+        sheet = sheet.reshape(rows * (height + 1), columns * (width + 1))
+        self.png = _png(sheet.repeat(self._scale, axis=0).repeat(self._scale, axis=1))
+        self._image.value = self.png
+
+
+class numbers:
+    """Numbers beside the picture, each with its name.
+
+    Args:
+        report: function of some of the controls that returns a dict from names to numbers or
+            texts, such as {"ELBO": -3.2, "gap": 0.1}.
+        unit: unit of all the numbers.
+        digits: decimals shown.
+    """
+
+    def __init__(
+        self, report: Callable[..., dict[str, float | str]], unit: str = "nats", digits: int = 3
+    ) -> None:
+        self.functions, self._unit, self._digits = (report,), unit, digits
+        self.widget = ipywidgets.HTML().add_class("vae-numbers")
+        self.text = ""
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Asks for the numbers anew."""
+        (report,) = self.functions
+        shown = {name: self._format(v) for name, v in report(**_arguments(report, values)).items()}
+        self.text = ", ".join(f"{name} {value}" for name, value in shown.items())
+        self.widget.value = "".join(
+            f'<span class="vae-number" data-name="{html.escape(name)}">{html.escape(name)} '
+            f"<b>{html.escape(value)}</b></span> "
+            for name, value in shown.items()
+        )
+
+    def _format(self, value: float | str) -> str:
+        if isinstance(value, str):
+            return value
+        rounded = round(float(value), self._digits) + 0.0  # no minus before a zero
+        return f"{rounded:.{self._digits}f} {self._unit}".replace("-", "−").strip()
+
+
+class steps:
+    """A line-checked derivation: its formulas are set once, its values move.
+
+    Args:
+        derive: function of some of the controls that returns a `Derivation`.
+    """
+
+    def __init__(self, derive: Callable[..., Derivation]) -> None:
+        self.functions = (derive,)
+        self.widget = ipywidgets.VBox().add_class("vae-steps")
+        self._shown: list[str] = []
+        self._cells: list[ipywidgets.HTML] = []
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Evaluates every line anew and shows its value and whether it holds."""
+        (derive,) = self.functions
+        derivation = derive(**_arguments(derive, values))
+        rows = derivation.rows()
+        formulas = [derivation.title, *(row.latex for row in rows)]
+        if formulas != self._shown:
+            self._lay_out(derivation.title, rows)
+            self._shown = formulas
+        for cell, row in zip(self._cells, rows, strict=True):
+            cell.value = f"<b>{row.value:.6f}</b> {'✓' if row.holds else '✗ does not hold'}".replace("-", "−")
+
+    def _lay_out(self, title: str, rows: list[Any]) -> None:
+        self._cells = [ipywidgets.HTML().add_class("vae-value") for _ in rows]
+        lines = []
+        for row, cell in zip(rows, self._cells, strict=True):
+            formula = ipywidgets.HTMLMath(f"{row.relation} $\\displaystyle {html.escape(row.latex)}$")
+            reason = ipywidgets.HTMLMath(html.escape(row.reason))
+            line = [formula.add_class("vae-formula"), reason.add_class("vae-reason"), cell]
+            lines.append(ipywidgets.HBox(line).add_class("vae-line"))
+        self.widget.children = [ipywidgets.HTML(html.escape(title)).add_class("vae-title"), *lines]
+
+
+class Explorer(ipywidgets.VBox):
+    """Controls above, views below, and a place for what a function complains about.
+
+    Attributes:
+        controls: the controls by name.
+        views: what is shown.
+        error: the complaint that is being shown, or "".
+    """
+
+    def __init__(self, views: tuple[View, ...], controls: dict[str, Control], name: str) -> None:
+        self.controls, self.views, self.error = controls, views, ""
+        self._message = ipywidgets.HTML().add_class("vae-error")
+        self._used: dict[int, dict[str, Any]] = {}
+        for control in controls.values():
+            control.input.observe(self._changed, "value")
+        self._refresh(raising=True)  # a mistake in the cell itself is told in the usual way
+        box = ipywidgets.VBox(list(controls.values())).add_class("vae-controls")
+        shown = [view.widget for view in views]
+        super().__init__([self.style(), box, *shown, self._message])
+        self.add_class("vae-explorer").add_class(f"vae-explorer-{name}")
+
+    @staticmethod
+    def style() -> ipywidgets.HTML:
+        """The style sheet, as a widget that is not seen."""
+        css = _CSS.read_text(encoding="utf-8")
+        return ipywidgets.HTML(f"<style>{css}</style>", layout={"display": "none"})
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each control, by name."""
+        return {name: control.input.value for name, control in self.controls.items()}
+
+    def _changed(self, _change: object) -> None:
+        self._refresh()
+
+    def _refresh(self, *, raising: bool = False) -> None:
+        values, errors = self.values, []
+        for number, view in enumerate(self.views):
+            wanted = {key: value for f in view.functions for key, value in _arguments(f, values).items()}
+            if self._used.get(number) == wanted:
+                continue
+            try:
+                view.update(values)
+                self._used[number] = wanted
+            except Exception as error:
+                if raising:
+                    raise
+                self._used.pop(number, None)
+                errors.append(f"{type(error).__name__}: {error}")
+        self.error = "; ".join(errors)
+        self._message.value = f"⚠ Not drawn. {html.escape(self.error)}" if errors else ""
+
+    def close_all(self) -> None:
+        """Takes the explorer out of the page and out of memory."""
+        _close(self)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        # The widget for a live page, and the same picture for all others: the page takes the
+        # first that it can show.
+        seen = [view for view in self.views if getattr(view, "png", b"")]
+        words = "; ".join(f"{c.input.description} {c.input.value}" for c in self.controls.values())
+        texts = [view.text for view in self.views if isinstance(view, numbers)]
+        data = dict(ipywidgets.VBox._repr_mimebundle_(self))
+        data["text/plain"] = "; ".join([f"sliders at {words}", *texts])
+        if not seen:
+            return data, {}
+        data["image/png"] = seen[0].png if len(seen) == 1 else _stack(seen)
+        return data, {"image/png": {"alt": " ".join(view.alt for view in seen)}}
+
+
+def explore(*views: View, name: str = "", **controls: Control) -> Explorer:
+    """Shows views that follow controls; as the last expression of a cell it displays itself.
+
+    Args:
+        views: `plot`, `pictures`, `numbers` or `steps`, shown in this order.
+        name: a name for the explorer; that of its first function if empty. A second explorer of
+            the same name takes the place of the first, so that a cell run twice leaks nothing.
+        controls: `slider`, `stops` or `choice`; the name is the argument of the functions.
+
+    Returns:
+        The `Explorer`, which shows live controls in JupyterLab, and a picture of their first
+        position on pages without a kernel.
+
+    Raises:
+        TypeError: no view, something that is not a control, a control that no function takes, or
+            an argument without default that no control gives.
+    """
+    if not views or not controls:
+        raise TypeError("explore: expected at least one view and one control")
+    for key, control in controls.items():
+        if not isinstance(control, Control):
+            raise TypeError(f"{key}: expected slider(…), stops(…) or choice(…), got {type(control).__name__}")
+    functions = [function for view in views for function in view.functions]
+    taken = {key for function in functions for key in _arguments(function, dict.fromkeys(controls))}
+    if unused := set(controls) - taken:
+        raise TypeError(f"{', '.join(sorted(unused))}: no function has an argument of this name")
+    name = name or getattr(functions[0], "__name__", "explorer")
+    explorer = Explorer(views, controls, name)
+    register(name, explorer)
+    return explorer
+
+
+def register(name: str, shown: Any) -> None:
+    """Closes what was shown under this name before, so that a cell run twice leaks nothing."""
+    if name in _open:
+        _open.pop(name).close_all()
+    _open[name] = shown
+
+
+def _arguments(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the values that the function has an argument for."""
+    return {name: values[name] for name in inspect.signature(function).parameters if name in values}
+
+
+def _with(value: object, options: Iterable[object]) -> list[object]:
+    options = list(options)
+    known = [option[1] if isinstance(option, tuple) else option for option in options]
+    if value not in known:
+        raise ValueError(f"value: expected one of {known}, got {value!r}")
+    return options
+
+
+def _spoken(alt: str) -> ipywidgets.HTML:
+    """The text of a picture for screen readers: the image widget itself has no place for one."""
+    return ipywidgets.HTML(html.escape(alt)).add_class("vae-alt")
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """uint8 of shape (height, width) or (height, width, 3) as PNG; little compression, much speed."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png", compress_level=1)
+    return file.getvalue()
+
+
+def _stack(views: list[Any]) -> bytes:
+    """The still pictures of several views, one above the other with their titles."""
+    arrays = [plt.imread(io.BytesIO(view.png)) for view in views]
+    heights = [array.shape[0] * 8.8 / max(array.shape[1], 880) + 0.35 for array in arrays]
+    figure = Figure(figsize=(8.8, sum(heights)), dpi=100, layout="constrained")
+    axes = figure.subplots(len(views), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, view, array in zip(axes, views, arrays, strict=True):
+        ax.imshow(array, cmap="gray", vmin=0, vmax=1)
+        ax.set_title(getattr(view, "title", ""), loc="left")
+        ax.set_axis_off()
+    FigureCanvasAgg(figure).draw()
+    return _png(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+
+
+def _close(widget: ipywidgets.Widget) -> None:
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()
