@@ -37,7 +37,7 @@ def refresh(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata = {name: cell.metadata[name] for name in ("tags",) if name in cell.metadata}
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+            cell.outputs = [output for output in cell.outputs if _keep_still(output)]
     version = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
     notebook.metadata = nbformat.from_dict(
         {
@@ -50,6 +50,12 @@ def refresh(path: Path) -> None:
     temporary = path.with_suffix(".part")
     nbformat.write(notebook, temporary)
     os.replace(temporary, path)
+
+
+def _keep_still(output: nbformat.NotebookNode) -> bool:
+    """Takes the live widget out of an output; whether a still picture of it remains."""
+    widget = output.get("data", {}).pop(WIDGET, None)
+    return widget is None or "image/png" in output.data
 
 
 def main() -> int:

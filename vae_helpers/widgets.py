@@ -240,6 +240,7 @@ class pictures:
         sheet = np.full((rows, height + 1, columns, width + 1), 255, np.uint8)  # a line of paper between
         sheet[:, :height, :, :width] = grey.swapaxes(1, 2)
         sheet = sheet.reshape(rows * (height + 1), columns * (width + 1))
+        self._image.layout.width = f"{self._scale * sheet.shape[1]}px"
         self.png = _png(sheet.repeat(self._scale, axis=0).repeat(self._scale, axis=1))
         self._image.value = self.png
 
@@ -248,14 +249,17 @@ class numbers:
     """Numbers beside the picture, each with its name.
 
     Args:
-        report: function of some of the controls that returns a dict from names to numbers or
-            texts, such as {"ELBO": -3.2, "gap": 0.1}.
-        unit: unit of all the numbers.
+        report: function of some of the controls that returns a dict from names to numbers, pairs
+            of a number and its unit, or texts, such as {"ELBO": -3.2, "reading": (1.6, "V")}.
+        unit: unit of the numbers that come without one.
         digits: decimals shown.
     """
 
     def __init__(
-        self, report: Callable[..., dict[str, float | str]], unit: str = "nats", digits: int = 3
+        self,
+        report: Callable[..., dict[str, float | str | tuple[float, str]]],
+        unit: str = "nats",
+        digits: int = 3,
     ) -> None:
         self.functions, self._unit, self._digits = (report,), unit, digits
         self.widget = ipywidgets.HTML().add_class("vae-numbers")
@@ -272,11 +276,12 @@ class numbers:
             for name, value in shown.items()
         )
 
-    def _format(self, value: float | str) -> str:
+    def _format(self, value: float | str | tuple[float, str]) -> str:
         if isinstance(value, str):
             return value
-        rounded = round(float(value), self._digits) + 0.0  # no minus before a zero
-        return f"{rounded:.{self._digits}f} {self._unit}".replace("-", "−").strip()
+        number, unit = value if isinstance(value, tuple) else (value, self._unit)
+        rounded = round(float(number), self._digits) + 0.0  # no minus before a zero
+        return f"{rounded:.{self._digits}f} {unit}".replace("-", "−").strip()
 
 
 class steps:
@@ -333,7 +338,7 @@ class Explorer(ipywidgets.VBox):
         self._refresh(raising=True)  # a mistake in the cell itself is told in the usual way
         box = ipywidgets.VBox(list(controls.values())).add_class("vae-controls")
         shown = [view.widget for view in views]
-        super().__init__([self.style(), box, *shown, self._message])
+        super().__init__([self.style(), box, self._message, *shown])
         self.add_class("vae-explorer").add_class(f"vae-explorer-{name}")
 
     @staticmethod
