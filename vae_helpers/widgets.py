@@ -41,10 +41,11 @@ class Control(ipywidgets.HBox):
         input: the ipywidgets control.
         start: the value that the button brings back.
         unit: the unit of the value, for readers.
+        at_most: the name of the control whose value is this one's upper end; "" if none.
     """
 
-    def __init__(self, control: ipywidgets.ValueWidget, unit: str = "") -> None:
-        self.input, self.start, self.unit = control, control.value, unit
+    def __init__(self, control: ipywidgets.ValueWidget, unit: str = "", at_most: str = "") -> None:
+        self.input, self.start, self.unit, self.at_most = control, control.value, unit, at_most
         label = ipywidgets.Label(unit).add_class("vae-unit")
         tooltip = f"bring back the first value of {control.description}"
         self.button = ipywidgets.Button(description="reset", tooltip=tooltip).add_class("vae-reset")
@@ -55,6 +56,13 @@ class Control(ipywidgets.HBox):
     def reset(self) -> None:
         """Brings back the first value."""
         self.input.value = self.start
+
+    def limit(self, high: int) -> None:
+        """Lets the slider go up to `high` and no further; one that cannot move is greyed out."""
+        low = self.input.min
+        self.input.value = min(self.input.value, max(high, low))
+        self.input.max = max(high, low + 1)  # the browser's slider needs two different ends
+        self.input.disabled = high <= low
 
 
 def slider(label: str, value: float, low: float, high: float, step: float = 0.1, unit: str = "") -> Control:
@@ -67,6 +75,8 @@ def slider(label: str, value: float, low: float, high: float, step: float = 0.1,
         high: largest value.
         step: distance of two positions; the readout shows as many decimals as it has.
         unit: unit of the value; empty for a pure number.
+        at_most: the name of another control of the explorer that limits this one, as the number of
+            latents limits which of them can be chosen.
 
     Raises:
         ValueError: the value is not in [low, high], or the step is not above 0.
@@ -77,9 +87,10 @@ def slider(label: str, value: float, low: float, high: float, step: float = 0.1,
         raise ValueError(f"step: expected a number above 0, got {step!r}")
     options = {"value": value, "min": low, "max": high, "step": step, "description": label}
     if all(isinstance(number, int) for number in (value, low, high, step)):
-        return Control(ipywidgets.IntSlider(**options, **_SHAPE), unit)
+        return Control(ipywidgets.IntSlider(**options, **_SHAPE), unit, at_most)
     decimals = len(f"{step:.10f}".rstrip("0").partition(".")[2])
-    return Control(ipywidgets.FloatSlider(**options, **_SHAPE, readout_format=f".{decimals}f"), unit)
+    options["readout_format"] = f".{decimals}f"
+    return Control(ipywidgets.FloatSlider(**options, **_SHAPE), unit, at_most)
 
 
 def stops(label: str, value: object, options: Iterable[object], unit: str = "") -> Control:
@@ -333,6 +344,8 @@ class Explorer(ipywidgets.VBox):
         self.controls, self.views, self.error = controls, views, ""
         self._message = ipywidgets.HTML().add_class("vae-error")
         self._used: dict[int, dict[str, Any]] = {}
+        self._limiting = False
+        self._limit()
         for control in controls.values():
             control.input.observe(self._changed, "value")
         self._refresh(raising=True)  # a mistake in the cell itself is told in the usual way
@@ -353,7 +366,18 @@ class Explorer(ipywidgets.VBox):
         return {name: control.input.value for name, control in self.controls.items()}
 
     def _changed(self, _change: object) -> None:
-        self._refresh()
+        if not self._limiting:
+            self._limit()
+            self._refresh()
+
+    def _limit(self) -> None:
+        self._limiting = True  # what a limit moves is drawn together with what moved the limit
+        try:
+            for control in self.controls.values():
+                if control.at_most:
+                    control.limit(self.values[control.at_most])
+        finally:
+            self._limiting = False
 
     def _refresh(self, *, raising: bool = False) -> None:
         values, errors = self.values, []
