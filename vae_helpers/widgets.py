@@ -65,7 +65,15 @@ class Control(ipywidgets.HBox):
         self.input.disabled = high <= low
 
 
-def slider(label: str, value: float, low: float, high: float, step: float = 0.1, unit: str = "") -> Control:
+def slider(
+    label: str,
+    value: float,
+    low: float,
+    high: float,
+    step: float = 0.1,
+    unit: str = "",
+    at_most: str = "",
+) -> Control:
     """A slider over numbers; over whole numbers if all four are `int`.
 
     Args:
