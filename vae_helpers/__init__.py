@@ -1,7 +1,7 @@
-"""Helpers of the course on variational autoencoders, in layers: numerics, models, pictures.
+"""Helpers of the course on variational autoencoders, in layers: numerics, models, pictures, widgets.
 
 Import the module that you need (`from vae_helpers import gaussian`): nothing is imported here,
 so that the NumPy notebooks start without PyTorch.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

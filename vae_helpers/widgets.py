@@ -352,7 +352,7 @@ class Explorer(ipywidgets.VBox):
         self.controls, self.views, self.error = controls, views, ""
         self._message = ipywidgets.HTML().add_class("vae-error")
         self._used: dict[int, dict[str, Any]] = {}
-        self._limiting = False
+        self._limiting, self._lock = False, threading.RLock()
         self._limit()
         for control in controls.values():
             control.input.observe(self._changed, "value")
@@ -374,9 +374,10 @@ class Explorer(ipywidgets.VBox):
         return {name: control.input.value for name, control in self.controls.items()}
 
     def _changed(self, _change: object) -> None:
-        if not self._limiting:
-            self._limit()
-            self._refresh()
+        with self._lock:  # two sliders may report from two threads
+            if not self._limiting:
+                self._limit()
+                self._refresh()
 
     def _limit(self) -> None:
         self._limiting = True  # what a limit moves is drawn together with what moved the limit
