@@ -1,17 +1,17 @@
-"""Draws course_map.png: notebooks 00 to 06 as a path through three worlds whose answers are known."""
+"""Draws course_map.png: notebooks 00 to 07 as a path through three worlds whose answers are known."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from _draw import DASHED, INK, MUTED, LineStyle, Point, arrow, box, circle, save, write
+from _draw import DASHED, INK, MUTED, LineStyle, arrow, box, circle, save, write
 from matplotlib.axes import Axes
 
 from vae_helpers.plotting import ROLES
 
 SIZE = (11.8, 7.6)
 TRUTH = str(ROLES["evidence"]["color"])
-LEFT, MIDDLE, RIGHT = 1.75, 6.4, 11.05  # edges of the worlds; they are GAP apart in the middle
+LEFT, MIDDLE, RIGHT = 1.75, 5.55, 11.05  # edges of the worlds; they are GAP apart at MIDDLE
 GAP = 0.2
 TOP, BOTTOM = 6.35, 2.3  # heights of the two rows of the path
 START, FIRST, STEP, TURN = 0.85, 3.6, 1.63, 11.45  # across: 00, 01, between notebooks, far turn
@@ -41,22 +41,23 @@ def _draw_world(ax: Axes, left: float, right: float, low: float, high: float, ti
 
 
 def _draw_path(ax: Axes) -> None:
-    between, fork = (4.15 + 3.3) / 2, _worlds_of_digits()
+    between, (two, many, last) = (4.15 + 3.3) / 2, _stops_below()
     there = [(START, TOP), (TURN, TOP), (TURN, between), (START, between), (START, BOTTOM)]
     arrow(ax, there, linewidth=5, radius=0.3, head=0)
-    arrow(ax, [(START, BOTTOM), (fork[1], BOTTOM)], linewidth=5, head=0)
+    arrow(ax, [(START, BOTTOM), (last, BOTTOM)], linewidth=5, head=0)
     _draw_station(ax, START, TOP, "00", "Start here")
     for column, (number, (title, _, _)) in enumerate(STATIONS.items()):
         _draw_station(ax, FIRST + column * STEP, TOP, number, title)
     _draw_station(ax, START, BOTTOM, "06", "PyTorch\nVAE")
-    for x in fork:
+    for x in (two, many):
         circle(ax, (x, BOTTOM), 0.14)
+    _draw_station(ax, last, BOTTOM, "07", "Latent dimension")
 
 
-def _worlds_of_digits() -> Point:
-    """Where the path stops in World 2 and in World 3."""
+def _stops_below() -> tuple[float, float, float]:
+    """Where the path stops: notebook 06 in World 2 and in World 3, and notebook 07."""
     aside = 0.35  # for the names of the rows
-    return (LEFT + MIDDLE) / 2 + aside, (MIDDLE + RIGHT) / 2 + aside
+    return (LEFT + MIDDLE) / 2 + aside, MIDDLE + 2.15, RIGHT - 1.2
 
 
 def _draw_station(ax: Axes, x: float, y: float, number: str, title: str) -> None:
@@ -70,12 +71,13 @@ def _draw_checks(ax: Axes) -> None:
     _draw_rows(ax, LEFT, 5.2, 4.6)
     for column, (_, checked, answer) in enumerate(STATIONS.values()):
         _draw_check(ax, FIRST + column * STEP, 5.2, 4.6, 1.42, checked, answer)
-    two, many = _worlds_of_digits()
+    two, many, last = _stops_below()
     for left in (LEFT, MIDDLE + GAP / 2):
-        _draw_rows(ax, left, 1.5, 0.75)
-    _draw_check(ax, two, 1.5, 0.75, 2.6, "ELBO", "$\\log\\,p(x)$ by quadrature\nover the latent plane")
+        _draw_rows(ax, left, 1.3, 0.65)
+    _draw_check(ax, two, 1.3, 0.65, 2.6, "ELBO", "$\\log\\,p(x)$ by quadrature\nover the latent plane")
     tighter = "tighter, importance-\nweighted bounds"
-    _draw_check(ax, many, 1.5, 0.75, 2.6, "ELBO", tighter, DASHED)
+    _draw_check(ax, many, 1.3, 0.65, 1.9, "ELBO", tighter, DASHED)
+    _draw_check(ax, last, 1.3, 0.65, 1.9, "one latent more", "the padded model,\nimage by image")
 
 
 def _draw_rows(ax: Axes, left: float, checked: float, against: float) -> None:

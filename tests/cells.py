@@ -79,3 +79,36 @@ def data_that_functions_read(path: Path) -> dict[str, set[str]]:
         return data.union(*(read_by(n, seen | {n}) for n in called))
 
     return {name: read_by(name, frozenset({name})) for name in functions}
+
+
+def needed_for(path: Path, call: str) -> list[tuple[int, str]]:
+    """Number and source of the code cells that call a function, and of all cells that these rest on.
+
+    A cell rests on those that bind, fill or extend a name which it reads and does not bind itself.
+    """
+    sources = [cell.source for cell in code_cells(path)]
+    wanted = {n for n, source in enumerate(sources) if re.search(rf"\b{call}\(", source)}
+    names = [_bound_and_read(source) for source in sources]
+    while True:
+        read_by = set().union(*(names[n][1] for n in wanted))
+        more = {n for n, (bound, _) in enumerate(names) if bound & read_by} | wanted
+        if more == wanted:
+            return [(n + 1, sources[n]) for n in sorted(wanted)]
+        wanted = more
+
+
+def _bound_and_read(source: str) -> tuple[set[str], set[str]]:
+    top = symtable.symtable(source, "cell", "exec")
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    read_here = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    scopes = list(top.get_children())
+    for scope in scopes:
+        scopes.extend(scope.get_children())
+        read_here |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
+    filled = set()
+    for node in ast.walk(ast.parse(source)):  # d["key"] = 1 and d.append(1)
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.value, ast.Name):
+            called = isinstance(node, ast.Attribute) and node.attr in {"append", "extend", "update", "add"}
+            if called or isinstance(node.ctx, ast.Store):
+                filled.add(node.value.id)
+    return bound | filled, (read_here - bound) | filled

@@ -124,6 +124,26 @@ def test_stored_run_is_complete_and_clean(path):
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
 
 
+def test_a_slider_cell_stores_its_first_position(path):
+    cells = [cell for cell in code_cells(path) if re.search(r"\bexplore\(", cell.source)]
+    assert cells
+    for cell in cells:
+        (output,) = cell.outputs
+        assert images(cell) == [output]
+        assert output.data["text/plain"].startswith("sliders at ")
+        assert output.metadata["image/png"]["alt"].strip()
+
+
+def test_every_slider_is_announced_by_a_prediction(path):
+    prose = ""  # since the slider before
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            prose += cell.source
+        elif re.search(r"\b(explore|train_live)\(", cell.source):
+            assert "**Predict" in prose, cell.source
+            prose = ""
+
+
 def test_few_outputs_are_ignored_and_each_says_why(path):
     cells = code_cells(path)
     ignored = [c for c in cells if IGNORE & {t.lower() for t in c.metadata.get("tags", [])}]

@@ -171,6 +171,16 @@ def test_show_displays_one_picture_with_its_text_and_closes_the_figure(shell):
     assert plt.get_fignums() == [other.number]
 
 
+def test_a_text_is_given_back():
+    assert plotting.check_alt("A bell curve over z.") == "A bell curve over z."
+
+
+@pytest.mark.parametrize("alt", ["", " \n", None, 3, b"A bell curve."])
+def test_what_says_nothing_is_no_text(alt):
+    with pytest.raises(ValueError, match="^alt: expected a sentence that says what the picture shows, got "):
+        plotting.check_alt(alt)
+
+
 @pytest.mark.parametrize("alt", ["", " ", "\n\t"])
 def test_show_refuses_an_empty_text(alt):
     fig = plt.figure()
@@ -191,7 +201,7 @@ def imported(path):
 def test_only_the_widget_layer_names_ipywidgets():
     found = {path.stem: imported(path) for path in (ROOT / "vae_helpers").glob("*.py")}
     assert "matplotlib" in found["plotting"]
-    assert {stem for stem, names in found.items() if "ipywidgets" in names} <= {"widgets"}
+    assert {stem for stem, names in found.items() if "ipywidgets" in names} == {"widgets", "live_training"}
 
 
 def run_python(code):

@@ -2,6 +2,8 @@
 
 import math
 import sys
+from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from safetensors import safe_open
 from vae_helpers import pretrained
 from vae_helpers.data import load_mnist
 from vae_helpers.models import VAE
-from vae_helpers.pretrained import FOLDER, RECIPES, load_pretrained, main, make
+from vae_helpers.pretrained import FOLDER, LATENT_DIMS, RECIPES, load_pretrained, main, make, make_all
 from vae_helpers.training import mean_elbo, observed
 
 NAMES = pytest.mark.parametrize("name", list(RECIPES))
@@ -20,6 +22,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+@cache
 def loss(name):
     """-ELBO on all test images, stochastically binarized where the likelihood is Bernoulli."""
     model = load_pretrained(name)
@@ -27,6 +30,7 @@ def loss(name):
     return -mean_elbo(model, x, generator(101))[0]
 
 
+@cache
 def loss_without_latents(likelihood):
     """-log p(x) on the test images of the best model that is blind to z: the mean image."""
     mean, test = load_mnist("train")[0].double().mean(dim=0), load_mnist("test")[0].double()
@@ -38,7 +42,8 @@ def loss_without_latents(likelihood):
 
 
 def test_the_models_are_those_that_the_notebooks_name():
-    assert set(RECIPES) >= {"digits_20", "digits_2", "grey_20"}
+    family = {f"latent_{d}" for d in (1, 2, 3, 5, 10, 20, 50)}
+    assert set(RECIPES) == {"digits_20", "digits_2", "grey_20"} | family
     assert {path.stem for path in FOLDER.glob("*.safetensors")} == set(RECIPES)
 
 
@@ -119,3 +124,105 @@ def test_command_checks_all_names_before_it_trains(tiny, monkeypatch):
     with pytest.raises(ValueError, match="got 'typo'"):
         main()
     assert not tiny.exists()
+
+
+# --- the family of latent dimensions ------------------------------------------------------
+
+
+def test_the_family_is_one_recipe_in_seven_dimensions():
+    assert LATENT_DIMS == (1, 2, 3, 5, 10, 20, 50)
+    recipes = [RECIPES[f"latent_{d}"] for d in LATENT_DIMS]
+    assert [recipe["model"]["latent_dim"] for recipe in recipes] == list(LATENT_DIMS)
+    rest = [(recipe["model"] | {"latent_dim": None}, recipe["fit"]) for recipe in recipes]
+    assert all(other == rest[0] for other in rest)
+
+
+def test_the_family_is_small():
+    sizes = [(FOLDER / f"latent_{d}.safetensors").stat().st_size for d in LATENT_DIMS]
+    assert sum(sizes) < 12e6 and min(sizes) > 1e6
+
+
+def test_more_latents_are_worth_nats_until_there_are_enough():
+    losses = {d: loss(f"latent_{d}") for d in LATENT_DIMS}
+    assert all(value < loss_without_latents("bernoulli") - 30 for value in losses.values())
+    # About 1 nat between 10 and 20, where the noise of the draws is below 0.1.
+    assert all(losses[a] > losses[b] + 0.3 for a, b in pairwise([d for d in LATENT_DIMS if d <= 20]))
+    assert losses[50] == pytest.approx(losses[20], abs=1.5)
+
+
+# --- interrupted and gone on --------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tiny, monkeypatch):
+    """Three recipes of 2 epochs of 2 steps, and a `fit` that can be interrupted at a given step."""
+    model = {"latent_dim": 2, "hidden_dim": 8}
+    recipe = {"model": model, "fit": {"epochs": 2, "progress": False}}
+    monkeypatch.setattr(pretrained, "RECIPES", {"a": recipe, "b": recipe, "c": recipe})
+    fit, steps = pretrained.fit, []
+
+    def counting_fit(*args, **kwargs):
+        def on_step(*_):
+            steps.append(kwargs["checkpoint"].name)
+            if len(steps) == counting_fit.interrupt_at:
+                raise KeyboardInterrupt
+
+        return fit(*args, **kwargs, on_step=on_step)
+
+    counting_fit.steps, counting_fit.interrupt_at = steps, None
+    monkeypatch.setattr(pretrained, "fit", counting_fit)
+    return counting_fit
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("interrupt_at", [1, 3, 4, 7, 12])
+def test_making_goes_on_where_it_was_interrupted(tiny, three, capsys, monkeypatch, interrupt_at):
+    monkeypatch.setattr(sys, "argv", ["pretrained"])
+    assert main() == 0
+    expected = contents(tiny)
+    assert set(expected) == {"a.safetensors", "b.safetensors", "c.safetensors"} and len(three.steps) == 12
+    old = {name: b"what was shipped before" for name in expected}
+    for name, content in old.items():
+        (tiny / name).write_bytes(content)
+    three.steps.clear()
+    three.interrupt_at = interrupt_at
+    capsys.readouterr()
+    assert main() == 130
+    told = capsys.readouterr().err
+    assert "interrupted" in told and "same command goes on" in told and "Traceback" not in told
+    assert contents(tiny) == old  # untouched until all are done
+    three.interrupt_at, before = None, list(three.steps)
+    three.steps.clear()
+    assert main() == 0
+    assert contents(tiny) == expected and not (tiny / "unfinished").exists()
+    # Two steps an epoch: what was finished is not done again.
+    assert len(three.steps) == 12 - 2 * ((interrupt_at - 1) // 2)
+    assert three.steps[0] == before[-1]
+    assert "written: a, b, c" in capsys.readouterr().out
+
+
+def test_an_unfinished_model_of_another_call_is_kept(tiny, three):
+    three.interrupt_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        make_all(["a"])
+    three.interrupt_at = None
+    make_all(["b", "b"])
+    assert set(contents(tiny)) == {"b.safetensors"} and len(three.steps) == 3 + 4
+    assert set(contents(tiny / "unfinished")) == {"a.checkpoint"}
+    make_all(["a"])
+    assert set(contents(tiny)) == {"a.safetensors", "b.safetensors"} and len(three.steps) == 3 + 4 + 2
+    assert not (tiny / "unfinished").exists()
+
+
+def test_a_recipe_that_changed_meanwhile_is_not_continued(tiny, three, monkeypatch):
+    three.interrupt_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        make_all(["a"])
+    three.interrupt_at = None
+    other = {"model": {"latent_dim": 2, "hidden_dim": 9}, "fit": {"epochs": 2, "progress": False}}
+    monkeypatch.setitem(pretrained.RECIPES, "a", other)
+    with pytest.raises(ValueError, match="a.checkpoint belongs to a training with another model; delete"):
+        make_all(["a"])

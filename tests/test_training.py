@@ -457,3 +457,173 @@ def test_training_can_go_on_where_it_stopped():
     assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in before)
     fit(model, images, **options)
     assert not torch.allclose(before["decoder.4.bias"], model.state_dict()["decoder.4.bias"], atol=1e-3)
+
+
+# --- stopping, interrupting, going on -----------------------------------------------------
+
+
+class Interrupt:
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, done, total, loss):
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+def weights(model):
+    return torch.nn.utils.parameters_to_vector(model.parameters())
+
+
+def test_on_step_hears_of_every_step_with_its_loss():
+    heard = []
+    history = quiet_fit(small_vae(), small_images(), 3, on_step=lambda *told: heard.append(told))
+    assert [told[:2] for told in heard] == [(done, 12) for done in range(1, 13)]
+    losses = np.array([loss for *_, loss in heard]).reshape(3, 4)
+    assert history.train == pytest.approx(losses.mean(axis=1).tolist(), rel=1e-12)
+    assert all(type(loss) is float for *_, loss in heard)
+
+
+def test_listening_does_not_change_the_training(tmp_path):
+    models = [small_vae() for _ in range(3)]
+    for model, options in zip(
+        models, ({}, {"on_step": lambda *_: None}, {"checkpoint": tmp_path / "c"}), strict=True
+    ):
+        quiet_fit(model, small_images(), **options)
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    assert torch.equal(weights(models[0]), weights(models[2]))
+
+
+@pytest.mark.parametrize("stop", [1, 4, 6])
+def test_training_ends_when_on_step_says_so(stop):
+    model, losses = small_vae(), []
+
+    def on_step(done, total, loss):
+        losses.append(loss)
+        return done == stop
+
+    history = quiet_fit(model, small_images(), 3, test_images=small_images(7), on_step=on_step)
+    assert len(losses) == stop
+    epochs = [losses[i : i + 4] for i in range(0, stop, 4)]  # the last one may be short
+    assert history.train == pytest.approx([np.mean(epoch) for epoch in epochs])
+    assert len(history.test) == len(history.test_kl) == len(epochs)
+    assert not model.training
+    x = observed(model, small_images(7), 0)
+    assert -mean_elbo(model, x, generator(1))[0] == pytest.approx(history.test[-1])  # these very weights
+
+
+@pytest.mark.parametrize("answer", [None, False, 1, "stop", 0.5])
+def test_only_true_ends_the_training(answer):
+    assert len(quiet_fit(small_vae(), small_images(), 2, on_step=lambda *_: answer).train) == 2
+
+
+@BOTH
+@pytest.mark.parametrize("steps", [(4,), (6,), (8, 9), (2,), (5, 10, 12)])
+def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, likelihood, steps):
+    path, options = tmp_path / "c", {"test_images": small_images(7), "beta": 0.7}
+    whole = small_vae(likelihood)
+    expected = quiet_fit(whole, small_images(), 3, **options)
+    for step in steps:  # four steps an epoch
+        with pytest.raises(KeyboardInterrupt):
+            quiet_fit(
+                small_vae(likelihood), small_images(), 3, on_step=Interrupt(step), checkpoint=path, **options
+            )
+        assert path.is_file() == (step > 4)  # not before an epoch is done
+    model, steps_done = small_vae(likelihood), []
+    history = quiet_fit(
+        model,
+        small_images(),
+        3,
+        on_step=lambda done, *_: steps_done.append(done),
+        checkpoint=str(path),
+        **options,
+    )
+    assert steps_done[0] == 4 * ((max(steps) - 1) // 4) + 1 and steps_done[-1] == 12
+    assert torch.equal(weights(model), weights(whole)) and history == expected
+    assert not model.training and not list(tmp_path.iterdir())
+
+
+def test_going_on_restores_the_random_stream_for_what_comes_after(tmp_path):
+    first, second, third = generator(5), generator(5), generator(5)
+    quiet_fit(small_vae(), small_images(), 3, generator=first)
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(
+            small_vae(),
+            small_images(),
+            3,
+            generator=second,
+            on_step=Interrupt(6),
+            checkpoint=tmp_path / "c",
+        )
+    quiet_fit(small_vae(), small_images(), 3, generator=third, checkpoint=tmp_path / "c")
+    assert torch.equal(first.get_state(), third.get_state())
+    assert not torch.equal(first.get_state(), second.get_state())
+
+
+def test_an_interruption_after_the_last_epoch_loses_nothing(tmp_path, monkeypatch):
+    whole, path = small_vae(), tmp_path / "c"
+    expected = quiet_fit(whole, small_images())
+    with monkeypatch.context() as patch:
+
+        def interrupted(self):
+            raise KeyboardInterrupt
+
+        patch.setattr(storage.Checkpoint, "delete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quiet_fit(small_vae(), small_images(), checkpoint=path)
+    model = small_vae()
+    history = quiet_fit(model, small_images(), checkpoint=path, on_step=Interrupt(1))  # no step is left
+    assert torch.equal(weights(model), weights(whole)) and history == expected and not path.exists()
+
+
+def test_a_stopped_training_keeps_its_checkpoint(tmp_path):
+    path, whole, model = tmp_path / "c", small_vae(), small_vae()
+    quiet_fit(whole, small_images(), 3)
+    quiet_fit(small_vae(), small_images(), 3, checkpoint=path, on_step=lambda done, *_: done == 6)
+    assert path.is_file()
+    quiet_fit(model, small_images(), 3, checkpoint=path)
+    assert torch.equal(weights(model), weights(whole)) and not path.exists()
+
+
+@pytest.mark.parametrize(
+    "changed, name",
+    [
+        ({"epochs": 4}, "epochs"),
+        ({"batch_size": 20}, "batch_size"),
+        ({"learning_rate": 0.01}, "learning_rate"),
+        ({"beta": 0.5}, "beta"),
+        ({"warmup": 0.0}, "warmup"),
+        ({"init_bias": False}, "init_bias"),
+        ({"images": small_images(seed=4)}, "images"),
+        ({"images": small_images(41)}, "images"),
+        ({"test_images": small_images(7)}, "test_images"),
+        ({"generator": generator(3)}, "generator"),
+        ({"model": small_vae("gaussian")}, "model"),
+        ({"model": small_vae(hidden_dim=9), "beta": 2.0}, "beta, model"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused_by_name(tmp_path, changed, name):
+    path = tmp_path / "c"
+    plain = {"model": small_vae(), "images": small_images(), "epochs": 3, "checkpoint": path}
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(**plain, on_step=Interrupt(6))
+    content = path.read_bytes()
+    with pytest.raises(
+        ValueError, match=f"^checkpoint: .*c belongs to a training with another {name}; delete"
+    ):
+        quiet_fit(**plain | changed)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c"
+    path.write_bytes(b"half")
+    with pytest.raises(ValueError, match="^checkpoint: expected one written by fit at .*c, got: "):
+        quiet_fit(small_vae(), small_images(), checkpoint=path)
+
+
+def test_a_checkpoint_in_a_missing_folder_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(FileNotFoundError, match="^checkpoint: expected an existing folder, got .*nowhere"):
+        quiet_fit(small_vae(), small_images(), checkpoint=tmp_path / "nowhere" / "c", on_step=Interrupt(1))

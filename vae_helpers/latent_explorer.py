@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from vae_helpers._validate_torch import check_tensor
+from vae_helpers._validate_torch import check_batch
 from vae_helpers.models import VAE
 from vae_helpers.plotting import check_alt, draw_images
 
@@ -65,10 +65,11 @@ class LatentExplorer(anywidget.AnyWidget):
                 "model: expected 2 latents, a Bernoulli likelihood and 784 pixels, got "
                 f"{model.latent_dim}, {model.likelihood} and {model.data_dim}"
             )
-        check_tensor("mu", mu, 2)
-        if mu.ndim != 2 or tuple(labels.shape) != (len(mu),):
+        check_batch("mu", mu, 2)
+        if tuple(labels.shape) != (len(mu),) or not set(labels.tolist()) <= set(range(10)):
             raise ValueError(
-                f"labels: expected one for each mean, got {tuple(labels.shape)} for {tuple(mu.shape)}"
+                f"labels: expected a class of 0 to 9 for each of {len(mu)} means, "
+                f"got {labels.dtype} of shape {tuple(labels.shape)}"
             )
         linear = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
         parts = [part.detach().cpu() for layer in linear for part in (layer.weight, layer.bias)]
@@ -78,7 +79,7 @@ class LatentExplorer(anywidget.AnyWidget):
             sizes=[linear[0].in_features, *(layer.out_features for layer in linear)],
             activation=model.config["activation"],
             points=mu.detach().cpu().float().numpy().tobytes(),
-            labels=labels.tolist(),
+            labels=[int(label) for label in labels],
             z=list(z),
         )
 
@@ -118,7 +119,7 @@ class LatentExplorer(anywidget.AnyWidget):
         points = np.frombuffer(self.points, np.float32).reshape(-1, 2)
         for point, label in zip(points, self.labels, strict=True):
             if max(abs(point)) < 4:
-                plane.text(*point, str(label), color=COLORS[label], fontsize=10, ha="center", va="center")
+                plane.text(*point, str(label), color=COLORS[label], fontsize=11, ha="center", va="center")
         plane.plot(*self.z, "k+", markersize=26, markeredgewidth=3)
         plane.set(xlim=(-4, 4), ylim=(-4, 4), xlabel="z₁", ylabel="z₂", aspect="equal")
         with torch.no_grad():

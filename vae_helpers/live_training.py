@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
 
-from vae_helpers.widgets import Control, Explorer, View, plot, register
+from vae_helpers.widgets import Control, Explorer, View, check_controls, close, plot, register
 
 _EVERY = 0.5  # seconds between two drawings of the curve, which leaves the time to the training
 
@@ -31,7 +31,7 @@ class LiveTraining(ipywidgets.VBox):
         train: Callable[..., Any],
         views: tuple[View, ...],
         controls: dict[str, Control],
-        losses: list[float],
+        losses: Iterable[float],
         alt: str,
     ) -> None:
         self.controls, self.losses, self.result = controls, list(losses), None
@@ -60,8 +60,9 @@ class LiveTraining(ipywidgets.VBox):
 
     def start(self) -> None:
         """Starts a training with the present values of the controls, if none is under way."""
-        if self.running:
+        if self._start.disabled:
             return
+        self.wait()  # for a thread that has said its last word and is about to end
         values = {name: control.input.value for name, control in self.controls.items()}
         self._stop.clear()
         self._start.disabled, self._halt.disabled = True, False
@@ -81,7 +82,7 @@ class LiveTraining(ipywidgets.VBox):
         """Stops a training and takes everything out of the page."""
         self.stop()
         self.wait()
-        Explorer.close_all(self)
+        close(self)
 
     def _run(self, values: dict[str, Any]) -> None:
         self.losses, begin, drawn = [], time.perf_counter(), 0.0
@@ -114,7 +115,7 @@ class LiveTraining(ipywidgets.VBox):
             self._bar.value = done / total
         elif word == "done":
             self._bar.value = 1.0
-        recent = np.mean(self.losses[-100:])
+        recent = np.mean(self.losses[-100:]) if self.losses else np.nan
         steps = f"step {done}" if total is None else f"step {done} of {total}"
         loss = f"−ELBO of the last 100 steps: <b>{recent:.1f} nats</b> per image"
         self._status.value = f"{word} {steps}, {seconds:.1f} s, {loss}"
@@ -131,7 +132,7 @@ def train_live(
     train: Callable[..., Any],
     *views: View,
     alt: str,
-    losses: list[float] = (),
+    losses: Iterable[float] = (),
     **controls: Control,
 ) -> LiveTraining:
     """Shows a button that calls `train(on_step=…, **controls)` in the background.
@@ -145,7 +146,11 @@ def train_live(
 
     Returns:
         The `LiveTraining`; as the last expression of a cell it displays itself.
+
+    Raises:
+        TypeError: something that is not a control.
     """
+    check_controls(controls)
     live = LiveTraining(train, views, controls, losses, alt)
     register(f"train_live {getattr(train, '__name__', '')}", live)
     return live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,7 @@ def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]
         FileNotFoundError: the folder does not exist.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"path: expected an existing folder, got {path.parent}")
+    check_folder(path)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         save_file(tensors, temporary, metadata=metadata)
@@ -33,6 +33,17 @@ def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder(path: Path, name: str = "path") -> None:
+    """Raises FileNotFoundError if there is no folder to write the file to."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{name}: expected an existing folder, got {path.parent}")
+
+
+def fingerprint(tensor: Tensor) -> str:
+    """Tells two tensors apart, by shape and content, in a few characters."""
+    return f"{tuple(tensor.shape)} {zlib.crc32(tensor.detach().cpu().contiguous().numpy()):08x}"
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -76,58 +87,55 @@ class Checkpoint:
             tensors |= {f"adam.{number}.{key}": moments[key] for key in _MOMENTS}
         tensors["generator"] = self.generator.get_state()
         told = {"epoch": epoch, "history": history, "recipe": self.recipe}
+        told["schedule"] = self.schedule.state_dict()
         write(
             self.path,
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             {"training": json.dumps(told)},
         )
 
-    def restore(self, steps_per_epoch: int) -> tuple[int, dict[str, list[float]]]:
+    def restore(self) -> tuple[int, dict[str, list[float]]]:
         """Brings the state back, if there is a file.
-
-        Args:
-            steps_per_epoch: how far an epoch moves the schedule.
 
         Returns:
             The number of finished epochs and the history so far; 0 and an empty one without a file.
 
         Raises:
+            FileNotFoundError: the folder does not exist, so that nothing could be written later.
             ValueError: the file is damaged, or belongs to a training with other settings.
         """
+        check_folder(self.path, "checkpoint")
         if not self.path.is_file():
             return 0, {}
+        wanted = json.loads(json.dumps(self.recipe))  # as it comes back: tuples are lists
+        numbers = range(len(list(self.model.parameters())))
         try:
             tensors, metadata = read(self.path)
             told = json.loads(metadata["training"])
-            found, epoch, history = told["recipe"], told["epoch"], told["history"]
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            found, epoch, history, rates = (told[key] for key in ("recipe", "epoch", "history", "schedule"))
+            other = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
+            if not other:
+                weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
+                moments = {n: {key: tensors[f"adam.{n}.{key}"] for key in _MOMENTS} for n in numbers}
+                stream = tensors["generator"]
+        except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"checkpoint: expected one written by fit at {self.path}, got: {error}"
             ) from error
-        # Through JSON and back, so that tuples and lists compare as equal.
-        wanted = json.loads(json.dumps(self.recipe))
-        if found != wanted:
-            other = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
+        if other:
             raise ValueError(
                 f"checkpoint: {self.path} belongs to a training with another {', '.join(sorted(other))}; "
                 "delete it to start anew"
             )
-        self.model.load_state_dict(_part(tensors, "model."))
-        state = self.optimizer.state_dict()
-        numbers = range(len(list(self.model.parameters())))
-        state["state"] = {n: {key: tensors[f"adam.{n}.{key}"] for key in _MOMENTS} for n in numbers}
-        self.optimizer.load_state_dict(state)
-        self.generator.set_state(tensors["generator"])
-        schedule = self.schedule.state_dict() | {"last_epoch": epoch * steps_per_epoch}
-        self.schedule.load_state_dict(schedule)
-        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_lr(), strict=True):
+        self.model.load_state_dict(weights)
+        self.schedule.load_state_dict(rates)
+        groups = self.optimizer.state_dict()["param_groups"]
+        for group, rate in zip(groups, self.schedule.get_last_lr(), strict=True):
             group["lr"] = rate
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.generator.set_state(stream)
         return epoch, history
 
     def delete(self) -> None:
         """Takes the file away once the training is done."""
         self.path.unlink(missing_ok=True)
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

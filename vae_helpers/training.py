@@ -17,7 +17,7 @@ from vae_helpers._validate_torch import check_beta, check_count, check_images, f
 from vae_helpers.data import binarize
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
-from vae_helpers.storage import Checkpoint, read, write
+from vae_helpers.storage import Checkpoint, fingerprint, read, write
 
 
 @dataclass
@@ -77,14 +77,15 @@ def fit(
             in nats per image; when it returns True, training ends there.
         checkpoint: a file that holds the state of the training after each epoch. If it is there at
             the start, training goes on from it, to the same weights bit by bit as without the
-            interruption; it is deleted when training ends.
+            interruption; it is deleted after the last epoch.
 
     Returns:
         A `History`.
 
     Raises:
         ValueError: images of the wrong shape or outside [0, 1], a count below 1, or a checkpoint
-            of a training with other settings.
+            of a training with other settings, images or another generator.
+        FileNotFoundError: the checkpoint's folder does not exist.
         FloatingPointError: the loss became NaN or infinite; the message gives the epoch.
 
     Source: Kingma & Welling 2014, algorithm 1; Smith & Topin 2018 for the schedule; Bowman et al.
@@ -102,6 +103,7 @@ def fit(
         raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
     device = next(model.parameters()).device
     images = images.to(device)
+    seed = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
     generator = fresh_generator(generator, device)
     # Its own stream for the test images: the same zeros and ones after every epoch.
     test_x = None if test_images is None else observed(model, test_images.to(device), 0)
@@ -117,15 +119,18 @@ def fit(
     if checkpoint is not None:
         recipe = {
             "model": model.config,
-            "images": len(images),
+            "images": fingerprint(images),
+            "test_images": None if test_images is None else fingerprint(test_images),
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "beta": beta,
             "warmup": warmup,
+            "init_bias": init_bias,
+            "generator": seed,
         }
         state = Checkpoint(Path(checkpoint), recipe, model, optimizer, schedule, generator)
-        finished, curves = state.restore(steps)
+        finished, curves = state.restore()
         history = History(**curves)
     model.train()
     bar = tqdm(total=epochs * steps, initial=finished * steps, leave=False, disable=not progress, unit="step")

@@ -11,13 +11,14 @@ from __future__ import annotations
 import html
 import inspect
 import io
+import math
+import re
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,7 +26,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae_helpers.derivation import Derivation
+from vae_helpers.derivation import Derivation, Row
 from vae_helpers.plotting import check_alt
 
 # Widget messages may be handled beside the notebook's own thread, and matplotlib draws one at a time.
@@ -41,11 +42,13 @@ class Control(ipywidgets.HBox):
         input: the ipywidgets control.
         start: the value that the button brings back.
         unit: the unit of the value, for readers.
-        at_most: the name of the control whose value is this one's upper end; "" if none.
+        at_most: the name of the control whose value this one does not exceed; "" if none.
+        high: the upper end that the slider was made with; None if it is no slider over numbers.
     """
 
     def __init__(self, control: ipywidgets.ValueWidget, unit: str = "", at_most: str = "") -> None:
         self.input, self.start, self.unit, self.at_most = control, control.value, unit, at_most
+        self.high = getattr(control, "max", None)
         label = ipywidgets.Label(unit).add_class("vae-unit")
         tooltip = f"bring back the first value of {control.description}"
         self.button = ipywidgets.Button(description="reset", tooltip=tooltip).add_class("vae-reset")
@@ -59,7 +62,7 @@ class Control(ipywidgets.HBox):
 
     def limit(self, high: int) -> None:
         """Lets the slider go up to `high` and no further; one that cannot move is greyed out."""
-        low = self.input.min
+        low, high = self.input.min, min(high, self.high)
         self.input.value = min(self.input.value, max(high, low))
         self.input.max = max(high, low + 1)  # the browser's slider needs two different ends
         self.input.disabled = high <= low
@@ -83,8 +86,8 @@ def slider(
         high: largest value.
         step: distance of two positions; the readout shows as many decimals as it has.
         unit: unit of the value; empty for a pure number.
-        at_most: the name of another control of the explorer that limits this one, as the number of
-            latents limits which of them can be chosen.
+        at_most: the name of another control of the explorer, over whole numbers, that limits this
+            one, as the number of latents limits which of them can be chosen.
 
     Raises:
         ValueError: the value is not in [low, high], or the step is not above 0.
@@ -141,6 +144,7 @@ _SHAPE: dict[str, Any] = {
 }
 
 
+@runtime_checkable
 class View(Protocol):
     """What an explorer shows: a widget, and how to bring it up to date."""
 
@@ -155,13 +159,16 @@ class plot:
     """A matplotlib picture: one figure for good, each of its axes drawn by a pure function.
 
     Args:
-        draws: functions `draw(ax, …)`; each gets axes of its own, side by side.
+        draws: functions `draw(ax, …)`; each gets axes of its own, side by side, and adds none.
         alt: what the picture shows, in one sentence, for those who do not see it.
         size: width and height of the figure in inches (of 100 pixels).
         widths: relative widths of the axes.
         under: functions `draw(ax)`, one for each of the axes, for what never changes and takes
             long, such as contours: drawn once. What `draws` then adds must leave the limits, the
-            labels and the title as they are.
+            labels and the title as they are; its default colours begin anew.
+
+    Raises:
+        ValueError: an empty text, no function, or not one of `under` for each of `draws`.
     """
 
     def __init__(
@@ -173,6 +180,10 @@ class plot:
         under: Iterable[Callable[[Axes], None]] = (),
     ) -> None:
         self.functions, self.alt, self._under = draws, check_alt(alt), tuple(under)
+        if not draws:
+            raise ValueError("draws: expected at least one function, got none")
+        if self._under and len(self._under) != len(draws):
+            raise ValueError(f"under: expected {len(draws)} as of draws, got {len(self._under)}")
         self._figure = Figure(figsize=size, dpi=100, layout="constrained")
         self._canvas = FigureCanvasAgg(self._figure)
         self._kept: Any = None  # the pixels of what is under the moving parts
@@ -198,6 +209,8 @@ class plot:
         for ax, draw, arguments in calls:
             ax.clear()
             draw(ax, **arguments)
+        if len(self._figure.axes) > len(self._axes):
+            raise ValueError("draws: expected no axes besides the given ones, got twins or a colour bar")
         self._canvas.draw()
         # Where everything stands is found once: searching anew would cost half the time of a
         # drawing, and the axes would jump under the reader's hand.
@@ -213,14 +226,17 @@ class plot:
             self._kept = self._canvas.copy_from_bbox(self._figure.bbox)
         self._canvas.restore_region(self._kept)
         for ax, draw, arguments in calls:
-            before = set(ax.get_children())
+            before, containers = set(ax.get_children()), len(ax.containers)
+            ax.set_prop_cycle(None)  # or every drawing would have colours of its own
             try:
                 draw(ax, **arguments)
-                for artist in sorted(set(ax.get_children()) - before, key=lambda a: a.zorder):
+                new = [artist for artist in ax.get_children() if artist not in before]
+                for artist in sorted(new, key=lambda a: a.zorder):  # equal ones in the order of adding
                     ax.draw_artist(artist)
             finally:
                 for artist in set(ax.get_children()) - before:
                     artist.remove()
+                del ax.containers[containers:]  # bars and error bars leave a list of their parts
 
 
 class pictures:
@@ -229,7 +245,7 @@ class pictures:
     Args:
         make: function of some of the controls that returns values in [0, 1] of shape
             (rows, columns, height, width) or (rows, columns, height * width) for squares;
-            0 is shown white.
+            0 is shown white, and what lies outside [0, 1] like the nearer end.
         alt: what the picture shows, in one sentence.
         title: a line above the picture.
         scale: screen pixels for one pixel.
@@ -246,14 +262,18 @@ class pictures:
     def update(self, values: dict[str, Any]) -> None:
         """Makes the images anew."""
         (make,) = self.functions
-        pixels = np.asarray(make(**_arguments(make, values)))
-        if pixels.ndim == 3:
-            side = round(pixels.shape[-1] ** 0.5)
-            pixels = pixels.reshape(*pixels.shape[:2], side, -1)
-        if pixels.ndim != 4:
+        pixels = made = np.asarray(make(**_arguments(make, values)))
+        side = math.isqrt(made.shape[-1]) if made.ndim == 3 else 0
+        if side and side**2 == made.shape[-1]:
+            pixels = made.reshape(*made.shape[:2], side, side)
+        name = getattr(make, "__name__", "make")
+        if pixels.ndim != 4 or pixels.size == 0:
             raise ValueError(
-                f"{make.__name__}: expected shape (rows, columns, height, width), got {pixels.shape}"
+                f"{name}: expected shape (rows, columns, height, width), or (rows, columns, "
+                f"height * width) for squares, got {made.shape}"
             )
+        if np.isnan(pixels).any():
+            raise ValueError(f"{name}: expected numbers in [0, 1], got NaN in shape {made.shape}")
         rows, columns, height, width = pixels.shape
         grey = np.rint(255 * (1 - np.clip(pixels, 0, 1))).astype(np.uint8)
         sheet = np.full((rows, height + 1, columns, width + 1), 255, np.uint8)  # a line of paper between
@@ -300,7 +320,8 @@ class numbers:
             return value
         number, unit = value if isinstance(value, tuple) else (value, self._unit)
         rounded = round(float(number), self._digits) + 0.0  # no minus before a zero
-        return f"{rounded:.{self._digits}f} {unit}".replace("-", "−").strip()
+        text = f"{rounded:.{self._digits}f}".replace("-", "−")
+        return f"{text} {unit}".strip()
 
 
 class steps:
@@ -313,7 +334,7 @@ class steps:
     def __init__(self, derive: Callable[..., Derivation]) -> None:
         self.functions = (derive,)
         self.widget = ipywidgets.VBox().add_class("vae-steps")
-        self._shown: list[str] = []
+        self._shown: list[Any] = []  # the title, and each row without its value
         self._cells: list[ipywidgets.HTML] = []
 
     def update(self, values: dict[str, Any]) -> None:
@@ -321,14 +342,17 @@ class steps:
         (derive,) = self.functions
         derivation = derive(**_arguments(derive, values))
         rows = derivation.rows()
-        formulas = [derivation.title, *(row.latex for row in rows)]
-        if formulas != self._shown:
-            self._lay_out(derivation.title, rows)
-            self._shown = formulas
+        title = f"{derivation.title} ({derivation.unit})" if derivation.unit else derivation.title
+        shown = [title, *(row[:3] for row in rows)]
+        if shown != self._shown:
+            self._lay_out(title, rows)
+            self._shown = shown
         for cell, row in zip(self._cells, rows, strict=True):
             cell.value = f"<b>{row.value:.6f}</b> {'✓' if row.holds else '✗ does not hold'}".replace("-", "−")
 
-    def _lay_out(self, title: str, rows: list[Any]) -> None:
+    def _lay_out(self, title: str, rows: list[Row]) -> None:
+        for old in self.widget.children:
+            close(old)
         self._cells = [ipywidgets.HTML().add_class("vae-value") for _ in rows]
         lines = []
         for row, cell in zip(rows, self._cells, strict=True):
@@ -407,13 +431,14 @@ class Explorer(ipywidgets.VBox):
 
     def close_all(self) -> None:
         """Takes the explorer out of the page and out of memory."""
-        _close(self)
+        close(self)
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         # The widget for a live page, and the same picture for all others: the page takes the
         # first that it can show.
         seen = [view for view in self.views if getattr(view, "png", b"")]
-        words = "; ".join(f"{c.input.description} {c.input.value}" for c in self.controls.values())
+        inputs = [control.input for control in self.controls.values()]
+        words = "; ".join(f"{i.description} {getattr(i, 'label', i.value)}" for i in inputs)
         texts = [view.text for view in self.views if isinstance(view, numbers)]
         data = dict(ipywidgets.VBox._repr_mimebundle_(self))
         data["text/plain"] = "; ".join([f"sliders at {words}", *texts])
@@ -437,22 +462,37 @@ def explore(*views: View, name: str = "", **controls: Control) -> Explorer:
         position on pages without a kernel.
 
     Raises:
-        TypeError: no view, something that is not a control, a control that no function takes, or
-            an argument without default that no control gives.
+        TypeError: no view, something that is not a view or a control, a control that no function
+            takes, or an argument without default that no control gives.
+        ValueError: a name that is not made of letters, digits, "-" and "_", or `at_most` that names
+            no other control.
     """
     if not views or not controls:
         raise TypeError("explore: expected at least one view and one control")
-    for key, control in controls.items():
-        if not isinstance(control, Control):
-            raise TypeError(f"{key}: expected slider(…), stops(…) or choice(…), got {type(control).__name__}")
+    for view in views:
+        if not isinstance(view, View):
+            got = type(view).__name__
+            raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {got}")
+    check_controls(controls)
     functions = [function for view in views for function in view.functions]
     taken = {key for function in functions for key in _arguments(function, dict.fromkeys(controls))}
     if unused := set(controls) - taken:
         raise TypeError(f"{', '.join(sorted(unused))}: no function has an argument of this name")
     name = name or getattr(functions[0], "__name__", "explorer")
+    if not re.fullmatch(r"[\w-]+", name):  # it becomes a class of the page
+        raise ValueError(f"name: expected letters, digits, - and _, got {name!r}")
     explorer = Explorer(views, controls, name)
     register(name, explorer)
     return explorer
+
+
+def check_controls(controls: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError, naming it, if one is no control or is limited by none."""
+    for key, control in controls.items():
+        if not isinstance(control, Control):
+            raise TypeError(f"{key}: expected slider(…), stops(…) or choice(…), got {type(control).__name__}")
+        if control.at_most and control.at_most not in controls.keys() - {key}:
+            raise ValueError(f"{key}: at_most: expected another control's name, got {control.at_most!r}")
 
 
 def register(name: str, shown: Any) -> None:
@@ -489,19 +529,24 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _stack(views: list[Any]) -> bytes:
     """The still pictures of several views, one above the other with their titles."""
-    arrays = [plt.imread(io.BytesIO(view.png)) for view in views]
+    arrays = [np.asarray(Image.open(io.BytesIO(view.png))) for view in views]
     heights = [array.shape[0] * 8.8 / max(array.shape[1], 880) + 0.35 for array in arrays]
     figure = Figure(figsize=(8.8, sum(heights)), dpi=100, layout="constrained")
     axes = figure.subplots(len(views), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, view, array in zip(axes, views, arrays, strict=True):
-        ax.imshow(array, cmap="gray", vmin=0, vmax=1)
+        ax.imshow(array, cmap="gray", vmin=0, vmax=255)
         ax.set_title(getattr(view, "title", ""), loc="left")
         ax.set_axis_off()
-    FigureCanvasAgg(figure).draw()
+    with _DRAWING:
+        FigureCanvasAgg(figure).draw()
     return _png(np.asarray(figure.canvas.buffer_rgba())[..., :3])
 
 
-def _close(widget: ipywidgets.Widget) -> None:
+def close(widget: ipywidgets.Widget) -> None:
+    """Closes a widget with all its parts: ipywidgets keeps for good what nobody closes."""
     for child in getattr(widget, "children", ()):
-        _close(child)
+        close(child)
     widget.close()
+    for part in (widget.layout, getattr(widget, "style", None)):
+        if isinstance(part, ipywidgets.Widget):
+            part.close()

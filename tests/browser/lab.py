@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -12,14 +13,22 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+import nbformat
+from jupyter_client import BlockingKernelClient
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:  # without Playwright this module can still say why the tests are skipped
+    from playwright.sync_api import Browser, Locator, Page
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -28,6 +37,7 @@ SETTINGS = {
     "notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
+PATIENCE = 20.0  # seconds for what takes a fraction of one on a machine that does nothing else
 
 
 def chromium() -> str | None:
@@ -36,9 +46,27 @@ def chromium() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
+def missing() -> str:
+    """Why there can be no browser test on this machine; "" if there can."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "the package playwright is not installed"
+    return "" if chromium() else "no Chromium is installed"
+
+
+def skip_without_browser() -> None:
+    """Skips where there is no Chromium; fails where VAE_BROWSER_TESTS=required forbids skipping."""
+    import pytest
+
+    if reason := missing():
+        required = os.environ.get("VAE_BROWSER_TESTS") == "required"
+        (pytest.fail if required else pytest.skip)(f"browser tests: {reason}")
+
+
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """A server on this machine alone, for a copy of the notebooks in `folder`; gives its address."""
+    """A server on this machine alone, for the notebooks in `folder`/notebooks; gives its address."""
     config, token = folder / "config", secrets.token_hex(16)
     for name, value in SETTINGS.items():
         path = config / "lab" / "user-settings" / "@jupyterlab" / name
@@ -54,21 +82,21 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        for _ in range(240):
-            if server.poll() is not None:
-                break
+        deadline = time.monotonic() + 60
+        while server.poll() is None:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=2)
                 break
             except OSError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("JupyterLab did not answer within a minute") from None
                 time.sleep(0.25)
-        else:
-            raise TimeoutError("JupyterLab did not answer within a minute")
         if server.poll() is not None:
             raise RuntimeError((folder / "server.log").read_text(encoding="utf-8"))
         yield f"http://127.0.0.1:{port}/lab/tree/{{name}}?token={token}&reset"
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
         try:
             server.wait(20)
         except subprocess.TimeoutExpired:
@@ -78,6 +106,8 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         try:
@@ -92,12 +122,29 @@ def copy_notebooks(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb*"))
 
 
+def append(path: Path, *sources: str, to: Path | None = None) -> None:
+    """Appends code cells to a copy of a notebook, or writes the copy `to` another place."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(notebook, to or path)
+
+
 def open_notebook(page: Page, address: str, name: str) -> None:
     """Opens a notebook and waits until its kernel is there."""
     page.goto(address.format(name=name))
     page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    eventually(lambda: _check_connected(page, address, name), patience=120)
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
     page.keyboard.press("Control+b")  # without the list of files, as it is projected
+
+
+def _check_connected(page: Page, address: str, name: str) -> None:
+    parts = urllib.parse.urlsplit(address)
+    token = urllib.parse.parse_qs(parts.query)["token"][0]
+    sessions = page.request.get(f"{parts.scheme}://{parts.netloc}/api/sessions?token={token}").json()
+    kernels = [session["kernel"] for session in sessions if session["path"] == name]
+    states = [(kernel["execution_state"], kernel["connections"] > 0) for kernel in kernels]
+    assert states == [("idle", True)], f"the page has no connection to a kernel of {name}: {states}"
 
 
 def run_all(page: Page, timeout: float = 600) -> None:
@@ -113,6 +160,13 @@ def run_all(page: Page, timeout: float = 600) -> None:
             return
         time.sleep(0.2)
     raise TimeoutError(f"the notebook was still running after {timeout:.0f} s: {prompts}")
+
+
+def run_cell(page: Page, cell: Locator) -> None:
+    """Runs one cell; does not wait for its end."""
+    cell.locator(".jp-InputPrompt").scroll_into_view_if_needed()
+    cell.locator(".jp-InputPrompt").click()
+    page.keyboard.press("Control+Enter")
 
 
 def idle(page: Page) -> bool:
@@ -135,6 +189,69 @@ def explorers(page: Page) -> dict[str, Locator]:
         for i in range(found.count())
     ]
     return {name[1] or name[2]: found.nth(i) for i, name in enumerate(names)}
+
+
+def eventually(check: Callable[[], Any], patience: float | None = None) -> Any:
+    """Repeats a check until it raises no AssertionError any more, and gives its answer."""
+    deadline = time.monotonic() + (PATIENCE if patience is None else patience)
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+class Kernel:
+    """A line of its own to the kernel of an open notebook, beside the page's.
+
+    Args:
+        folder: the server's folder.
+        address: the server's address.
+        name: the notebook's file name.
+    """
+
+    def __init__(self, folder: Path, address: str, name: str) -> None:
+        parts = urllib.parse.urlsplit(address)
+        self._server, self._token = f"{parts.scheme}://{parts.netloc}", urllib.parse.parse_qs(parts.query)
+        session = eventually(lambda: self._find(name))
+        self._session, kernel = session["id"], session["kernel"]["id"]
+        file = str(folder / "runtime" / f"kernel-{kernel}.json")
+        self._client = BlockingKernelClient(connection_file=file)
+        self._client.load_connection_file()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=60)
+        self.ask(f"__import__('sys').path.append({str(HERE)!r})")
+
+    def ask(self, expression: str, timeout: float = 60) -> Any:
+        """The value of an expression of the notebook's, which may use `inside`."""
+        code = f"__import__('json').dumps({expression})"
+        asked = {"answer": code.replace("inside.", "__import__('inside').")}
+        reply = self._client.execute("", silent=False, store_history=False, user_expressions=asked)
+        content = self._client.get_shell_msg(timeout=timeout)
+        while content["parent_header"].get("msg_id") != reply:
+            content = self._client.get_shell_msg(timeout=timeout)
+        answer = content["content"]["user_expressions"]["answer"]
+        if answer["status"] != "ok":
+            raise RuntimeError("\n".join(answer.get("traceback", [str(answer)])))
+        return json.loads(ast.literal_eval(answer["data"]["text/plain"]))
+
+    def shut_down(self) -> None:
+        """Ends the kernel."""
+        self._client.stop_channels()
+        self._ask_server("DELETE", f"/api/sessions/{self._session}")
+
+    def _find(self, name: str) -> dict[str, Any]:
+        sessions = self._ask_server("GET", "/api/sessions")
+        found = [session for session in sessions if session["path"] == name]
+        assert len(found) == 1, f"no kernel of {name} among {[session['path'] for session in sessions]}"
+        return found[0]
+
+    def _ask_server(self, method: str, path: str) -> Any:
+        address = f"{self._server}{path}?token={self._token['token'][0]}"
+        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30) as answer:
+            return json.loads(answer.read() or "null")
 
 
 def readouts(explorer: Locator) -> dict[str, str]:

@@ -1,0 +1,83 @@
+"""One JupyterLab and one Chromium for all browser tests; without a Chromium they are skipped."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lab
+import oracles
+import pytest
+from checks import Shown
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Browser tests come last: Playwright's event loop stays open until the end of the session."""
+    items.sort(key=lambda item: Path(item.path).parent == lab.HERE)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder with a copy of the notebooks."""
+    folder = tmp_path_factory.mktemp("lab")
+    lab.copy_notebooks(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The one browser."""
+    lab.skip_without_browser()
+    with lab.browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def address(chromium, folder):
+    """The address of the one server."""
+    with lab.jupyterlab(folder) as address:
+        yield address
+
+
+@dataclass
+class Notebook:
+    """A notebook that is open in the browser."""
+
+    name: str
+    page: Any
+    kernel: lab.Kernel
+    console: list[str] = field(default_factory=list)
+
+    def explorer(self, name):
+        """An explorer by its name, with its oracle."""
+        return Shown(self.page, self.kernel, name, oracles.find(self.name, name))
+
+    def explorers(self):
+        """All explorers of the notebook, in its kernel's order."""
+        return [self.explorer(name) for name in self.kernel.ask("inside.describe()")]
+
+
+@pytest.fixture(scope="session")
+def open_notebook(chromium, address, folder):
+    """Opens notebooks of the folder and runs all their cells."""
+
+    def opened(name):
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        console = []
+        page.on("console", lambda told: console.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: console.append(str(error)))
+        lab.open_notebook(page, address, f"{name}.ipynb")
+        notebook = Notebook(name, page, lab.Kernel(folder, address, f"{name}.ipynb"), console)
+        lab.run_all(page)
+        return notebook
+
+    return opened
+
+
+@pytest.fixture(scope="module", params=lab.NOTEBOOKS)
+def notebook(request, open_notebook):
+    """Each notebook of the course, open, with all cells run once for all tests."""
+    opened = open_notebook(request.param)
+    yield opened
+    opened.page.close()
+    opened.kernel.shut_down()  # one kernel at a time

@@ -1,0 +1,112 @@
+"""What the tests ask a notebook's kernel; imported there, not here. Every answer is JSON."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+from ipywidgets.widgets.widget import _instances
+
+from vae_helpers import widgets
+
+
+def describe():
+    """Every open explorer: its controls, and what each of its views depends on."""
+    return {name: _describe(item) for name, item in widgets._open.items() if hasattr(item, "controls")}
+
+
+def _describe(item):
+    live = not isinstance(item, widgets.Explorer)  # a training shows nothing before it has run
+    return {
+        "live": live,
+        "controls": {key: _control(control) for key, control in item.controls.items()},
+        "views": [] if live else [_view(view, item.controls) for view in item.views],
+    }
+
+
+def _control(control):
+    field = control.input
+    told = {"label": field.description, "unit": control.unit, "at_most": control.at_most}
+    if hasattr(field, "options"):
+        labels = list(field._options_labels)
+        return told | {"options": labels, "start": labels[list(field._options_values).index(control.start)]}
+    return told | {"low": field.min, "high": field.max, "step": field.step, "start": control.start}
+
+
+def _view(view, controls):
+    used = {key for function in view.functions for key in widgets._arguments(function, controls)}
+    return {"kind": type(view).__name__, "arguments": sorted(used)}
+
+
+def values(name):
+    """Each control's value as the kernel knows it; the text of the chosen option."""
+    return {
+        key: control.input.label if hasattr(control.input, "options") else control.input.value
+        for key, control in widgets._open[name].controls.items()
+    }
+
+
+def pictures(name):
+    """The pictures that the kernel has sent, and those that belong to the present values."""
+    explorer = widgets._open[name]
+    views = [view for view in explorer.views if hasattr(view, "png")]
+    sent = [view.png for view in views]
+    drawn = [_drawn(view, explorer.values) for view in views]
+    return [[hashlib.sha256(png).hexdigest() for png in pngs] for pngs in (sent, drawn)]
+
+
+def _drawn(view, values):
+    """A view's picture, drawn without showing it: asking must not put right what is wrong."""
+    kept = view._image, view.png
+    view._image = SimpleNamespace(value=b"", layout=SimpleNamespace())
+    try:
+        view.update(values)
+        return view.png
+    finally:
+        view._image, view.png = kept
+
+
+def memory():
+    """Bytes in memory, once everything that can be freed is freed."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def figures():
+    """The numbers of pyplot's open figures."""
+    return plt.get_fignums()
+
+
+def alive():
+    """How many widgets there are, by class."""
+    gc.collect()
+    names = [type(widget).__name__ for widget in list(_instances.values())]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def latent(z=None):
+    """Where the point of the one latent explorer is; moves it there first, if asked."""
+    (explorer,) = (w for w in list(_instances.values()) if type(w).__name__ == "LatentExplorer")
+    if z is not None:
+        explorer.z = z
+    return explorer.z
+
+
+def set_to_end(name, key):
+    """Moves a slider to its upper end."""
+    field = widgets._open[name].controls[key].input
+    if hasattr(field, "options"):
+        field.index = len(field.options) - 1
+    else:
+        field.value = field.max
+
+
+def reset(name):
+    """Brings back the first value of every control."""
+    for control in widgets._open[name].controls.values():
+        control.reset()

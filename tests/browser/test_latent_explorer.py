@@ -1,0 +1,141 @@
+"""The latent explorer and live training of notebook 7, and the explorer on a page of its own."""
+
+import lab
+import pytest
+import torch
+from latent import Plane
+
+from vae_helpers.data import binarize, load_mnist
+from vae_helpers.latent_explorer import LatentExplorer
+from vae_helpers.pretrained import load_pretrained
+
+SEVENTH = [name for name in lab.NOTEBOOKS if name.startswith("07")]
+
+
+@pytest.fixture(scope="module", params=SEVENTH)
+def seventh(request, open_notebook, folder):
+    """Notebook 7 with one more cell at its end, which is for the kernel to answer."""
+    path = folder / "notebooks" / f"{request.param}.ipynb"
+    lab.append(path, "1 + 1", to=path.with_stem("07_and_more"))
+    notebook = open_notebook("07_and_more")
+    yield notebook
+    notebook.page.close()
+    notebook.kernel.shut_down()
+
+
+@pytest.fixture
+def static(chromium, tmp_path):
+    """The page that `save_html` writes, opened from the disk with the network switched off."""
+    model, (images, labels) = load_pretrained("latent_2"), load_mnist("test")
+    with torch.no_grad():
+        mu, _ = model.encode(binarize(images[:500], torch.Generator().manual_seed(0)))
+    explorer = LatentExplorer(model, mu, labels[:500], alt="The latent plane of a model, for a test.")
+    explorer.save_html(tmp_path / "plane.html")
+    context = chromium.new_context(offline=True)
+    asked, complaints = [], []
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.goto((tmp_path / "plane.html").as_uri())
+    page.wait_for_selector(".latent-explorer[data-z]")
+    yield page
+    context.close()
+    assert complaints == []
+    assert asked == [(tmp_path / "plane.html").as_uri()], "a page that needs something from elsewhere"
+
+
+def test_a_page_without_kernel_and_network(static):
+    check(Plane(static))
+
+
+def test_latent_explorer_in_the_notebook(seventh):
+    plane = Plane(seventh.page)
+    check(plane)
+    plane.check_keys()
+    z = plane.look()["z"]
+    lab.eventually(lambda: same(seventh.kernel.ask("inside.latent()"), z))
+    seventh.kernel.ask("inside.latent([0.5, -1.25])")
+    plane.check_at((0.5, -1.25))
+    assert seventh.console == []
+
+
+def test_latent_explorer_cell_run_twice(seventh):
+    alive = seventh.kernel.ask("inside.alive()")
+    plane = seventh.page.locator(".latent-explorer")
+    plane.evaluate("element => { element.dataset.first = 'yes' }")
+    lab.run_cell(seventh.page, seventh.page.locator(".jp-CodeCell", has=plane))
+    lab.eventually(lambda: same(seventh.page.locator(".latent-explorer:not([data-first])").count(), 1))
+    assert plane.count() == 1
+    assert seventh.kernel.ask("inside.alive()") == alive
+
+
+def test_live_training_can_be_stopped_and_the_kernel_answers(seventh):
+    page, live = seventh.page, Training(seventh.page)
+    first = live.look()
+    live.button("train it live").click()
+    lab.eventually(lambda: differs(live.look()["status"], first["status"]))
+    early = live.look()
+    lab.eventually(lambda: differs(live.look()["width"], early["width"]))
+    last = page.locator(".jp-CodeCell").last
+    prompt = last.locator(".jp-InputPrompt").inner_text()
+    lab.run_cell(page, last)
+    lab.eventually(lambda: differs(last.locator(".jp-InputPrompt").inner_text(), prompt))
+    lab.eventually(lambda: same(last.locator(".jp-OutputArea-output").all_inner_texts(), ["2"]))
+    assert live.running(), "the answer came after the end of the training"
+    live.button("stop").click()
+    lab.eventually(lambda: same(live.running(), False))
+    assert "stopped" in live.look()["status"]
+    assert lab.errors(page) == []
+    assert seventh.console == []
+
+
+def test_live_training_once_more_until_its_end(seventh):
+    live = Training(seventh.page)
+    first = live.look()
+    live.button("train it live").click()
+    lab.eventually(lambda: same(live.running(), True))
+    lab.eventually(lambda: same(live.running(), False), patience=60)
+    last = live.look()
+    assert last["status"].startswith("done")
+    assert last["width"] == "100%"
+    assert last["picture"] != first["picture"]
+    assert seventh.kernel.ask("inside.figures()") == []
+
+
+class Training:
+    """The live training of a page, seen from outside."""
+
+    def __init__(self, page):
+        self.element = page.locator(".vae-live-training")
+        self.element.scroll_into_view_if_needed()
+
+    def button(self, name):
+        return self.element.get_by_role("button", name=name)
+
+    def running(self):
+        return self.button("train it live").is_disabled()
+
+    def look(self):
+        return {
+            "status": self.element.locator(".vae-status").inner_text(),
+            "width": self.element.locator(".progress-bar").evaluate("bar => bar.style.width"),
+            "picture": self.element.locator("img.vae-picture").first.get_attribute("src"),
+        }
+
+
+def check(plane):
+    """The checks that need no kernel."""
+    plane.check_decoder()
+    plane.check_at((0.0, 0.0), within=4)
+    plane.check_keys()
+    plane.check_drag()
+    plane.check_reset()
+
+
+def same(found, expected):
+    assert found == expected
+
+
+def differs(found, unwanted):
+    assert found != unwanted
