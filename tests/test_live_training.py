@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import matplotlib as mpl
 
@@ -110,23 +111,29 @@ def test_stop_ends_the_training_and_a_second_start_meanwhile_is_ignored():
     assert live.result == {"d": 2, "steps": len(live.losses)}
     assert status(live).startswith(f"stopped step {len(live.losses)}, ")
     assert 0 < live._bar.value < 1
+    train.begun.clear()
     live.start()  # and again, from the beginning
+    assert train.begun.wait(LIMIT)
     live.stop()
     wait(live)
     assert train.calls == 2 and live.losses[0] == 200.0
 
 
-def test_starting_at_the_very_moment_a_training_ends_works(monkeypatch):
+def test_starting_at_the_very_moment_a_training_ends_works():
+    train = Endless()
     live = train_live(train_briefly, alt=ALT)
-    monkeypatch.setattr(live, "_show", lambda *_: None)
-    for _ in range(50):
-        before = live._thread
-        live.start()
-        assert live._thread is not before
-        while live._start.disabled:
-            pass
+    live._start.observe(lambda change: change.new or time.sleep(0.2), "disabled")  # before the stop button
+    live.start()
+    while live._start.disabled:
+        time.sleep(0.001)
+    assert live.running  # its thread has not come to its end yet
+    live._train = train
+    live.start()
+    assert train.begun.wait(LIMIT)
+    time.sleep(0.3)
+    assert (live._start.disabled, live._halt.disabled) == (True, False)
+    live.stop()
     wait(live)
-    assert (live._start.disabled, live._halt.disabled) == (False, True)
 
 
 def test_controls_keep_their_value_of_the_start():
@@ -195,21 +202,22 @@ def test_progress_is_shown_now_and_then_but_not_at_each_step(monkeypatch):
 
 
 def test_a_cell_run_again_stops_the_training_and_leaves_no_widget_behind():
-    def train(on_step):
-        return endless(on_step)
+    endless, before = Endless(), len(_instances)
 
-    before, endless = len(_instances), Endless()
-    first = train_live(train, alt=ALT, d_unused=slider("d", 2, 1, 5, 1))
+    def train(on_step, d):
+        endless(on_step)
+        time.sleep(0.2)  # as a step that takes long
+
+    def again():
+        return train_live(train, alt=ALT, d=slider("d", 2, 1, 5, 1))
+
+    first = again()
     count = len(_instances)
-    endless.begun.clear()
-    first._train = endless
-    first.controls.clear()
     first.start()
-    assert endless.begun.wait(LIMIT)
+    assert endless.begun.wait(LIMIT) and first.running
     for _ in range(5):
-        last = train_live(train, alt=ALT, d_unused=slider("d", 2, 1, 5, 1))
-    assert not first.running and first.comm is None
-    assert len(_instances) == count
+        last = again()
+        assert not first.running and first.comm is None and len(_instances) == count
     widgets._open.pop("train_live train").close_all()
     assert last.comm is None and len(_instances) == before
 

@@ -756,7 +756,7 @@ def test_two_threads_draw_two_explorers_right():
     wrong = []
 
     def drag(explorer):
-        for value in 8 * list(expected):
+        for value in 3 * list(expected):
             explorer.controls["slope"].input.value = value
             if explorer.views[0].png != expected[value]:
                 wrong.append(value)

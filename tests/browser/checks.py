@@ -17,7 +17,7 @@ Oracle = Callable[..., dict[str, Any]]
 LOOK = """async element => {
     const sha = async data => [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))]
         .map(byte => byte.toString(16).padStart(2, "0")).join("");
-    const text = node => node.textContent.trim().replaceAll("−", "-");
+    const text = node => node.textContent.trim().replaceAll("−", "-").replaceAll("\u00a0", " ");
     const rows = [...element.querySelectorAll(".vae-control")]
         .filter(row => row.querySelector(".widget-readout, select"));
     return {
@@ -26,7 +26,7 @@ LOOK = """async element => {
             return {
                 label: text(row.querySelector(".widget-label:not(.vae-unit)")),
                 unit: text(row.querySelector(".vae-unit")),
-                readout: readout ? text(readout) : list.selectedOptions[0].text,
+                readout: readout ? text(readout) : text(list.selectedOptions[0]),
                 list: Boolean(list),
                 disabled: Boolean(row.querySelector("[disabled]")),
             };
@@ -211,8 +211,9 @@ class Shown:
         """Every option of a list can be chosen, and changes all that depends on it."""
         before = self.settled()
         chosen = before["controls"][name]["readout"]
-        for option in [o for o in self.controls[name]["options"] if o != chosen] + [chosen]:
-            self.row(name).locator("select").select_option(label=option)
+        options = self.controls[name]["options"]
+        for option in [o for o in options if o != chosen] + [chosen]:
+            self.row(name).locator("select").select_option(index=options.index(option))
             after = self._arrived(name, self.position(name, option))
             self.check_changed(name, before, after)
             before = after

@@ -10,17 +10,32 @@ import pytest
 from checks import Shown
 
 
+def pytest_configure(config):
+    """Registers the mark of tests that are about one notebook."""
+    config.addinivalue_line("markers", "only(number): a test of the notebook that begins so")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Browser tests come last: Playwright's event loop stays open until the end of the session."""
     items.sort(key=lambda item: Path(item.path).parent == lab.HERE)
+    others = [item for item in items if not _wanted(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
+
+
+def _wanted(item):
+    mark = item.get_closest_marker("only")
+    return mark is None or item.callspec.params["notebook"].startswith(mark.args[0])
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A folder with a copy of the notebooks."""
+    """A folder with a copy of the notebooks, each with one more cell for the kernel to answer."""
     folder = tmp_path_factory.mktemp("lab")
     lab.copy_notebooks(folder)
+    for name in lab.NOTEBOOKS:
+        lab.append(folder / "notebooks" / f"{name}.ipynb", "1 + 1")
     return folder
 
 
@@ -74,7 +89,7 @@ def open_notebook(chromium, address, folder):
     return opened
 
 
-@pytest.fixture(scope="module", params=lab.NOTEBOOKS)
+@pytest.fixture(scope="session", params=lab.NOTEBOOKS)
 def notebook(request, open_notebook):
     """Each notebook of the course, open, with all cells run once for all tests."""
     opened = open_notebook(request.param)

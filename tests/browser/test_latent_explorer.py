@@ -9,19 +9,6 @@ from vae_helpers.data import binarize, load_mnist
 from vae_helpers.latent_explorer import LatentExplorer
 from vae_helpers.pretrained import load_pretrained
 
-SEVENTH = [name for name in lab.NOTEBOOKS if name.startswith("07")]
-
-
-@pytest.fixture(scope="module", params=SEVENTH)
-def seventh(request, open_notebook, folder):
-    """Notebook 7 with one more cell at its end, which is for the kernel to answer."""
-    path = folder / "notebooks" / f"{request.param}.ipynb"
-    lab.append(path, "1 + 1", to=path.with_stem("07_and_more"))
-    notebook = open_notebook("07_and_more")
-    yield notebook
-    notebook.page.close()
-    notebook.kernel.shut_down()
-
 
 @pytest.fixture
 def static(chromium, tmp_path):
@@ -49,29 +36,32 @@ def test_a_page_without_kernel_and_network(static):
     check(Plane(static))
 
 
-def test_latent_explorer_in_the_notebook(seventh):
-    plane = Plane(seventh.page)
+@pytest.mark.only("07")
+def test_latent_explorer_in_the_notebook(notebook):
+    plane = Plane(notebook.page)
     check(plane)
     plane.check_keys()
     z = plane.look()["z"]
-    lab.eventually(lambda: same(seventh.kernel.ask("inside.latent()"), z))
-    seventh.kernel.ask("inside.latent([0.5, -1.25])")
+    lab.eventually(lambda: same(notebook.kernel.ask("inside.latent()"), z))
+    notebook.kernel.ask("inside.latent([0.5, -1.25])")
     plane.check_at((0.5, -1.25))
-    assert seventh.console == []
+    assert notebook.console == []
 
 
-def test_latent_explorer_cell_run_twice(seventh):
-    alive = seventh.kernel.ask("inside.alive()")
-    plane = seventh.page.locator(".latent-explorer")
+@pytest.mark.only("07")
+def test_latent_explorer_cell_run_twice(notebook):
+    alive = notebook.kernel.ask("inside.alive()")
+    plane = notebook.page.locator(".latent-explorer")
     plane.evaluate("element => { element.dataset.first = 'yes' }")
-    lab.run_cell(seventh.page, seventh.page.locator(".jp-CodeCell", has=plane))
-    lab.eventually(lambda: same(seventh.page.locator(".latent-explorer:not([data-first])").count(), 1))
+    lab.run_cell(notebook.page, notebook.page.locator(".jp-CodeCell", has=plane))
+    lab.eventually(lambda: same(notebook.page.locator(".latent-explorer:not([data-first])").count(), 1))
     assert plane.count() == 1
-    assert seventh.kernel.ask("inside.alive()") == alive
+    assert notebook.kernel.ask("inside.alive()") == alive
 
 
-def test_live_training_can_be_stopped_and_the_kernel_answers(seventh):
-    page, live = seventh.page, Training(seventh.page)
+@pytest.mark.only("07")
+def test_live_training_can_be_stopped_and_the_kernel_answers(notebook):
+    page, live = notebook.page, Training(notebook.page)
     first = live.look()
     live.button("train it live").click()
     lab.eventually(lambda: differs(live.look()["status"], first["status"]))
@@ -87,11 +77,12 @@ def test_live_training_can_be_stopped_and_the_kernel_answers(seventh):
     lab.eventually(lambda: same(live.running(), False))
     assert "stopped" in live.look()["status"]
     assert lab.errors(page) == []
-    assert seventh.console == []
+    assert notebook.console == []
 
 
-def test_live_training_once_more_until_its_end(seventh):
-    live = Training(seventh.page)
+@pytest.mark.only("07")
+def test_live_training_once_more_until_its_end(notebook):
+    live = Training(notebook.page)
     first = live.look()
     live.button("train it live").click()
     lab.eventually(lambda: same(live.running(), True))
@@ -100,7 +91,7 @@ def test_live_training_once_more_until_its_end(seventh):
     assert last["status"].startswith("done")
     assert last["width"] == "100%"
     assert last["picture"] != first["picture"]
-    assert seventh.kernel.ask("inside.figures()") == []
+    assert notebook.kernel.ask("inside.figures()") == []
 
 
 class Training:
