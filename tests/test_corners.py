@@ -158,7 +158,7 @@ def visit(explorer, texts):
                     faults["pictures"].setdefault("blank", where)
             if isinstance(view, numbers):
                 report = view.functions[0]
-                for name, value in report(**widgets._arguments(report, explorer.values)).items():
+                for name, value in report(**widgets.arguments(report, explorer.values)).items():
                     number = value[0] if isinstance(value, tuple) else value
                     if not isinstance(number, str) and not math.isfinite(number):
                         faults["numbers"].setdefault(f"{name} is {number}", where)

@@ -22,7 +22,7 @@ LAYERS = {
         "pretrained",
     ],
     "pictures": ["derivation", "plotting"],
-    "widgets": ["widgets", "live_training", "latent_explorer"],
+    "widgets": ["controls", "views", "widgets", "live_training", "latent_explorer"],
 }
 OUTSIDE = {
     "numerics": {"numpy", "scipy"},

@@ -12,7 +12,9 @@ import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
 
-from vae_helpers.widgets import Control, Explorer, View, check_controls, close, plot, register
+from vae_helpers.controls import Control, check_controls
+from vae_helpers.views import View, close, plot
+from vae_helpers.widgets import Explorer, register
 
 _EVERY = 0.5  # seconds between two drawings of the curve, which leaves the time to the training
 

@@ -36,6 +36,7 @@ LOOK = """async element => {
         lines: [...element.querySelectorAll(".vae-value")].map(text),
         error: text(element.querySelector(".vae-error") || document.createElement("p")),
         pictures: await Promise.all([...element.querySelectorAll("img.vae-picture")].map(async image => {
+            if (image.getClientRects().length === 0) return "not shown";
             const bytes = await (await fetch(image.src)).arrayBuffer();
             await image.decode();
             return image.naturalWidth > 0 ? await sha(bytes) : "no picture";

@@ -38,7 +38,7 @@ def _control(control):
 
 
 def _view(view, controls):
-    used = {key for function in view.functions for key in widgets._arguments(function, controls)}
+    used = {key for function in view.functions for key in widgets.arguments(function, controls)}
     return {"kind": type(view).__name__, "arguments": sorted(used)}
 
 
