@@ -44,10 +44,11 @@ import matplotlib.pyplot as _plt
 import numpy as _np
 from IPython.display import display as _display
 from vae_helpers import widgets as _layer
+from vae_helpers.views import arguments as _arguments
 
 
 def _picture(view, values):
-    pixels = _np.asarray(view.functions[0](**_layer._arguments(view.functions[0], values)))
+    pixels = _np.asarray(view.functions[0](**_arguments(view.functions[0], values)))
     side = round(pixels.shape[-1] ** 0.5) if pixels.ndim == 3 else None
     pixels = pixels.reshape(*pixels.shape[:2], side, -1) if side else pixels
     rows, columns, height, width = pixels.shape
@@ -67,13 +68,13 @@ def _plot(view, values):
     for ax, under in zip(axes[0], view._under):
         under(ax)
     for ax, draw in zip(axes[0], view.functions):
-        draw(ax, **_layer._arguments(draw, values))
+        draw(ax, **_arguments(draw, values))
     _plt.show()
 
 
 def _text(view, values):
     (function,) = view.functions
-    answer = function(**_layer._arguments(function, values))
+    answer = function(**_arguments(function, values))
     _display(answer) if isinstance(view, _layer.steps) else print(answer)
 
 
@@ -81,7 +82,7 @@ def plain(name, key):
     """One control of an explorer, wired in the plain way; the others stay where they are."""
     explorer = _layer._open[name]
     field, values = explorer.controls[key].input, explorer.values
-    views = [v for v in explorer.views if any(key in _layer._arguments(f, values) for f in v.functions)]
+    views = [v for v in explorer.views if any(key in _arguments(f, values) for f in v.functions)]
     shows = {_layer.plot: _plot, _layer.pictures: _picture}
 
     def show(**moved):

@@ -120,6 +120,7 @@ def copy_notebooks(folder: Path) -> None:
     """A copy of the notebooks and pictures that a test may run and change."""
     for name in ("notebooks", "figures"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb*"))
+    shutil.copy(ROOT / "requirements.txt", folder)  # notebook 0 compares the versions
 
 
 def append(path: Path, *sources: str, to: Path | None = None) -> None:
