@@ -88,7 +88,7 @@ def test_a_training_from_the_click_to_the_result():
     assert seen == [(5, 5)] and live._views[0].text == "result 5.000 nats"
     assert live._results.layout.display == "" and live._bar.value == 1.0
     assert status(live).startswith("done step 200, ")
-    assert "<b>50.5 nats</b>" in status(live)  # the mean of 100, 99, …, 1
+    assert "<b>10.5 nats</b>" in status(live)  # the mean of 20, 19, …, 1
     assert live._curve.png != first and live._curve._image.value == live._curve.png
     assert (live._start.disabled, live._halt.disabled) == (False, True)
 
@@ -270,7 +270,7 @@ def test_the_curve_and_its_mean(n):
         return
     each, mean = ax.lines
     np.testing.assert_array_equal(each.get_ydata(), losses)
-    expected = [np.mean(losses[max(0, i - 100) : i]) for i in range(1, n + 1)]
+    expected = [np.mean(losses[max(0, i - 20) : i]) for i in range(1, n + 1)]
     np.testing.assert_allclose(mean.get_ydata(), expected, rtol=1e-12)
     assert list(mean.get_xdata()) == list(range(1, n + 1)) and ax.get_xlim() == (0, max(100, n))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["each step", "mean of 100 steps"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["each step", "mean of 20 steps"]

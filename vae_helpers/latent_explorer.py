@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from vae_helpers._validate_torch import check_batch
 from vae_helpers.models import VAE
 from vae_helpers.plotting import check_alt, draw_images
+from vae_helpers.views import close
+from vae_helpers.widgets import register
 
 HERE = Path(__file__).parent
 # The colours of the ten classes, those of the script: dark enough for text on white.
@@ -38,7 +40,8 @@ class LatentExplorer(anywidget.AnyWidget):
         model: a VAE with two latents and a Bernoulli likelihood, for 28 × 28 images.
         mu: means of q(z given x), shape (n, 2), drawn as digits.
         labels: the class of each, 0 to 9, shape (n,).
-        alt: what the picture shows, in one sentence.
+        alt: what the picture shows, in one sentence. A second explorer with the same sentence takes
+            the place of the first, so that a cell run twice leaks nothing.
         z: where the point starts.
 
     Attributes:
@@ -82,6 +85,11 @@ class LatentExplorer(anywidget.AnyWidget):
             labels=[int(label) for label in labels],
             z=list(z),
         )
+        register(f"latent_explorer {alt}", self)
+
+    def close_all(self) -> None:
+        """Takes the plane out of the page and its weights out of memory."""
+        close(self)
 
     def save_html(self, path: str | Path, title: str = "The latent plane") -> None:
         """Writes a page that does the same with no kernel, no server and no network.

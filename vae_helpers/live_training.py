@@ -17,6 +17,7 @@ from vae_helpers.views import View, close, plot
 from vae_helpers.widgets import Explorer, register
 
 _EVERY = 0.5  # seconds between two drawings of the curve, which leaves the time to the training
+_WINDOW = 20  # steps that the smooth curve averages: long enough to be smooth, short enough to follow
 
 
 class LiveTraining(ipywidgets.VBox):
@@ -117,9 +118,9 @@ class LiveTraining(ipywidgets.VBox):
             self._bar.value = done / total
         elif word == "done":
             self._bar.value = 1.0
-        recent = np.mean(self.losses[-100:]) if self.losses else np.nan
+        recent = np.mean(self.losses[-_WINDOW:]) if self.losses else np.nan
         steps = f"step {done}" if total is None else f"step {done} of {total}"
-        loss = f"−ELBO of the last 100 steps: <b>{recent:.1f} nats</b> per image"
+        loss = f"−ELBO of the last {_WINDOW} steps: <b>{recent:.1f} nats</b> per image"
         self._status.value = f"{word} {steps}, {seconds:.1f} s, {loss}"
         self._curve.update({"losses": self.losses})
 
@@ -159,7 +160,7 @@ def train_live(
 
 
 def draw_losses(ax: Axes, losses: list[float]) -> None:
-    """Draws the -ELBO of each step, and its average over the last 100 steps.
+    """Draws the -ELBO of each step, and its average over the last 20 steps.
 
     Args:
         ax: the axes to draw on.
@@ -172,8 +173,9 @@ def draw_losses(ax: Axes, losses: list[float]) -> None:
         return
     sums = np.concatenate([[0.0], np.cumsum(values)])
     steps = np.arange(1, len(values) + 1)
-    start = np.maximum(steps - 100, 0)
+    start = np.maximum(steps - _WINDOW, 0)
     ax.plot(steps, values, color="0.7", linewidth=1, label="each step")
-    ax.plot(steps, (sums[steps] - sums[start]) / (steps - start), color="#0072B2", label="mean of 100 steps")
+    mean = (sums[steps] - sums[start]) / (steps - start)
+    ax.plot(steps, mean, color="#0072B2", label=f"mean of {_WINDOW} steps")
     ax.set(xlim=(0, max(100, len(values))), ylim=(80, 220))
     ax.legend(loc="upper right")

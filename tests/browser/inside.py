@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 from ipywidgets.widgets.widget import _instances
 
 from vae_helpers import widgets
-from vae_helpers.views import arguments
 
 
 def describe():
