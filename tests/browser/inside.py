@@ -97,6 +97,18 @@ def latent(z=None):
     return explorer.z
 
 
+def sweep(name, key, moves):
+    """Moves a slider there and back, step by step, with a picture for each."""
+    field = widgets._open[name].controls[key].input
+    count = len(field.options) if hasattr(field, "options") else round((field.max - field.min) / field.step)
+    for move in range(moves):
+        position = count - 1 - abs(move % (2 * count - 2) - (count - 1))
+        if hasattr(field, "options"):
+            field.index = position
+        else:
+            field.value = field.min + position * field.step
+
+
 def set_to_end(name, key):
     """Moves a slider to its upper end."""
     field = widgets._open[name].controls[key].input

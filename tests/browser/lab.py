@@ -148,7 +148,7 @@ def _check_connected(page: Page, address: str, name: str) -> None:
     assert states == [("idle", True)], f"the page has no connection to a kernel of {name}: {states}"
 
 
-def run_all(page: Page, timeout: float = 600) -> None:
+def run_all(page: Page, timeout: float = 1200) -> None:
     """Runs all cells and waits for the end."""
     page.get_by_role("menuitem", name="Run", exact=True).first.click()
     page.locator('[data-command="runmenu:run-all"]').click()
@@ -227,16 +227,18 @@ class Kernel:
 
     def ask(self, expression: str, timeout: float = 60) -> Any:
         """The value of an expression of the notebook's, which may use `inside`."""
-        code = f"__import__('json').dumps({expression})"
-        asked = {"answer": code.replace("inside.", "__import__('inside').")}
-        reply = self._client.execute("", silent=False, store_history=False, user_expressions=asked)
-        content = self._client.get_shell_msg(timeout=timeout)
-        while content["parent_header"].get("msg_id") != reply:
-            content = self._client.get_shell_msg(timeout=timeout)
-        answer = content["content"]["user_expressions"]["answer"]
-        if answer["status"] != "ok":
-            raise RuntimeError("\n".join(answer.get("traceback", [str(answer)])))
-        return json.loads(ast.literal_eval(answer["data"]["text/plain"]))
+        # Evaluated as a cell, not by `user_expressions`: those come after IPython has closed all figures.
+        value = expression.replace("inside.", "__import__('inside').")
+        code = f"setattr(__import__('sys'), 'told', __import__('json').dumps({value}))"
+        asked = {"told": "__import__('sys').told"}
+        sent = self._client.execute(code, silent=True, store_history=False, user_expressions=asked)
+        reply = self._client.get_shell_msg(timeout=timeout)
+        while reply["parent_header"].get("msg_id") != sent:
+            reply = self._client.get_shell_msg(timeout=timeout)
+        if reply["content"]["status"] != "ok":
+            raise RuntimeError("\n".join(reply["content"]["traceback"]))
+        told = reply["content"]["user_expressions"]["told"]["data"]["text/plain"]
+        return json.loads(ast.literal_eval(told))
 
     def shut_down(self) -> None:
         """Ends the kernel."""

@@ -229,7 +229,7 @@ def draw_rate_distortion(beta: float) -> dict[str, Any]:
     return {
         "rate": (rate, grid),
         "distortion": (distortion, grid),
-        "rate + distortion": (rate + distortion, grid),
+        "sum": (rate + distortion, grid),
         "−log p(x)": (-evidence, grid),
         "gap": (rate + distortion + evidence, grid),
     }
