@@ -24,7 +24,7 @@ import nbformat
 from jupyter_client import BlockingKernelClient
 
 if TYPE_CHECKING:  # without Playwright this module can still say why the tests are skipped
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, ElementHandle, Locator, Page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -163,10 +163,10 @@ def run_all(page: Page, timeout: float = 1200) -> None:
     raise TimeoutError(f"the notebook was still running after {timeout:.0f} s: {prompts}")
 
 
-def run_cell(page: Page, cell: Locator) -> None:
+def run_cell(page: Page, cell: Locator | ElementHandle) -> None:
     """Runs one cell; does not wait for its end."""
-    cell.locator(".jp-InputPrompt").scroll_into_view_if_needed()
-    cell.locator(".jp-InputPrompt").click()
+    handle = cell if hasattr(cell, "query_selector") else cell.element_handle()
+    handle.query_selector(".jp-InputPrompt").click()
     page.keyboard.press("Control+Enter")
 
 

@@ -49,14 +49,19 @@ def test_latent_explorer_in_the_notebook(notebook):
 
 
 @pytest.mark.only("07")
-def test_latent_explorer_cell_run_twice(notebook):
-    alive = notebook.kernel.ask("inside.alive()")
-    plane = notebook.page.locator(".latent-explorer")
+def test_latent_explorer_cells_run_twice(notebook):
+    page, alive = notebook.page, notebook.kernel.ask("inside.alive()")
+    plane = page.locator(".latent-explorer")
     plane.evaluate("element => { element.dataset.first = 'yes' }")
-    lab.run_cell(notebook.page, notebook.page.locator(".jp-CodeCell", has=plane))
-    lab.eventually(lambda: same(notebook.page.locator(".latent-explorer:not([data-first])").count(), 1))
+    shows = page.locator(".jp-CodeCell", has=plane).element_handle()
+    makes = page.locator(".jp-CodeCell").filter(has_text="LatentExplorer(").first
+    lab.run_cell(page, makes)
+    lab.eventually(lambda: same(lab.idle(page), True))
+    lab.run_cell(page, shows)
+    lab.eventually(lambda: same(page.locator(".latent-explorer:not([data-first])").count(), 1))
     assert plane.count() == 1
     assert notebook.kernel.ask("inside.alive()") == alive
+    assert lab.errors(page) == []
 
 
 @pytest.mark.only("07")
