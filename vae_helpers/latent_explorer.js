@@ -194,9 +194,14 @@ function render({ model, el }) {
   reset.addEventListener("click", () => move(start.slice(), true));
   const follow = () => move(model.get("z").slice());
   model.on("change:z", follow);
+  const leave = (event) => { if (!root.contains(event.target)) plane.blur(); }; // keys go to the page again
+  document.addEventListener("pointerdown", leave, true);
   root.decode = (at) => Array.from(decode(at)); // for whoever checks the numbers
   draw();
-  return () => model.off("change:z", follow);
+  return () => {
+    model.off("change:z", follow);
+    document.removeEventListener("pointerdown", leave, true);
+  };
 }
 
 export default { render };

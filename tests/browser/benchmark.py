@@ -244,11 +244,8 @@ def main() -> None:
 
     def tell(what, kind, ours, plain, settled):
         pair = [f"{median:.0f} / {tail:.0f}" for median, tail in (ours, plain)]
-        print(
-            f"{name[:2]} {what:<49} {kind:<14} {pair[0]:>11} {pair[1]:>11} {ours[0] / plain[0]:>6.2f} "
-            f"{settled:>8.0f}",
-            flush=True,
-        )
+        line = f"{name[:2]} {what:<49} {kind:<14} {pair[0]:>11} {pair[1]:>11} {ours[0] / plain[0]:>6.2f}"
+        print(f"{line} {settled:>8.0f}".replace("nan / nan", "        –").replace("nan", "  –"), flush=True)
 
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
