@@ -256,6 +256,7 @@ def check_number(shown: str, expected: Any, where: str) -> None:
         assert shown == expected.replace("−", "-"), f"{where} is {shown!r}, not {expected!r}"
         return
     expected, tolerance = expected if isinstance(expected, tuple) else (expected, 1e-7)
+    assert shown.split(), f"{where}: nothing is shown yet"
     text = shown.split()[0]
     digits = len(text.partition(".")[2])
     found = float(text)
