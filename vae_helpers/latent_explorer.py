@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import anywidget
 import numpy as np
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from vae_helpers._validate_torch import check_batch
 from vae_helpers.models import VAE
 from vae_helpers.plotting import check_alt, draw_images
+from vae_helpers.storage import whole_file
 from vae_helpers.views import close
 from vae_helpers.widgets import register
 
@@ -101,21 +100,14 @@ class LatentExplorer(anywidget.AnyWidget):
         Raises:
             FileNotFoundError: the folder does not exist.
         """
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"path: expected an existing folder, got {path.parent}")
         traits = {name: getattr(self, name) for name in ("sizes", "activation", "labels", "z")}
         coded = {name: base64.b64encode(getattr(self, name)).decode() for name in ("weights", "points")}
         page = _PAGE.replace("TITLE", title.replace("&", "&amp;").replace("<", "&lt;"))
         page = page.replace("/*STYLE*/", self._css_text()).replace("/*TRAITS*/", json.dumps(traits | coded))
         page = page.replace("/*SCRIPT*/", (HERE / "latent_explorer.js").read_text(encoding="utf-8"))
         page = page.replace("export default", "const explorer =")
-        temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
-        try:
+        with whole_file(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @staticmethod
     def _css_text() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,23 @@ def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]
     Raises:
         FileNotFoundError: the folder does not exist.
     """
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A path beside `path` to write to, renamed to it at the end and deleted after an error.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
     path = Path(path)
     check_folder(path)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
-        save_file(tensors, temporary, metadata=metadata)
-        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
