@@ -1,0 +1,9 @@
+"""Checks of exercises that say which mistake was made, not only that one was made."""
+
+from vae_helpers.checks.bernoulli import check_bernoulli
+from vae_helpers.checks.codes import CODES
+from vae_helpers.checks.kl import check_kl
+from vae_helpers.checks.log_prob import check_log_prob
+from vae_helpers.checks.report import Report
+
+__all__ = ["CODES", "Report", "check_bernoulli", "check_kl", "check_log_prob"]

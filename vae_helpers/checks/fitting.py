@@ -1,0 +1,170 @@
+"""Reading a sum of terms off its values: which terms, with which coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.measuring import Measurement, Sample
+
+Array = NDArray[np.float64]
+Terms = Mapping[str, Callable[..., Array]]
+TOLERANCE = 3e-6  # of the largest value: a float32 function keeps about 1e-7 of it
+
+
+@dataclass
+class Reading:
+    """A function as a sum of terms, summed over the event.
+
+    Attributes:
+        coefficients: of the terms that are there.
+        averaged: the terms that are divided by the event's size (a mean instead of a sum).
+    """
+
+    coefficients: dict[str, float]
+    averaged: frozenset[str]
+
+
+def agrees(sample: Sample, truth: Callable[..., Array], noise: float = 0.0, tolerance: float = 1e-4) -> bool:
+    """Whether the sample is the truth, up to rounding in float32 and the noise of a random function."""
+    expected = sample.column(truth)
+    allowed = tolerance * (1 + np.abs(expected)) + 5 * noise
+    return bool(np.all(np.abs(sample.values - expected) <= allowed))  # NaN agrees with nothing
+
+
+def read(
+    measurement: Measurement,
+    core: Terms,
+    extras: Terms,
+    whole: Terms | None = None,
+    max_extras: int = 3,
+) -> Reading | None:
+    """Fits the values by as few terms as possible, at both event sizes; None if no sum of terms fits.
+
+    Args:
+        measurement: values for two event sizes.
+        core: the terms of the right answer, each elementwise (n, d) -> (n, d).
+        extras: elementwise terms that mistakes bring in; at most `max_extras` of them at once.
+        whole: further terms that are functions of a whole row, (n, d) -> (n,).
+        max_extras: how many terms outside the core to try together.
+    """
+    whole = whole or {}
+    first, second = measurement.samples
+    noise = measurement.noise
+    found = _sparse(first, core, {**extras, **whole}, noise, max_extras)
+    if found is None:
+        return None
+    other = _solve(second, {name: {**core, **extras, **whole}[name] for name in found}, noise)
+    if other is None:
+        return None
+    dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
+    averaged, coefficients = set(), {}
+    for name, value in found.items():
+        if np.isclose(other[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
+            coefficients[name] = value
+        elif np.isclose(other[name] * dims[1], value * dims[0], rtol=2e-3):
+            averaged.add(name)
+            coefficients[name] = value * dims[0]
+        else:
+            return None
+    return Reading(coefficients, frozenset(averaged))
+
+
+def _sparse(
+    sample: Sample, core: Terms, extras: Terms, noise: float, max_extras: int
+) -> dict[str, float] | None:
+    columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
+    usable = [name for name in extras if np.isfinite(columns[name]).all()]
+    for count in range(max_extras + 1):
+        fits = []
+        for chosen in combinations(usable, count):
+            names = [*core, *chosen]
+            fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, noise)
+            if fit is not None:
+                fits.append((fit[1], dict(zip(names, fit[0], strict=True))))
+        if fits:
+            best = min(fits, key=lambda fit: fit[0])[1]
+            return _without_zeros(best, columns, sample.values, noise)
+    return None
+
+
+def _solve(sample: Sample, terms: Terms, noise: float) -> dict[str, float] | None:
+    if not terms:
+        return {} if np.abs(sample.values).max() < 1e-9 else None
+    matrix = np.stack([sample.column(term) for term in terms.values()], axis=1)
+    fit = _least_squares(matrix, sample.values, noise)
+    return None if fit is None else dict(zip(terms, fit[0], strict=True))
+
+
+def _least_squares(matrix: Array, values: Array, noise: float) -> tuple[Array, float] | None:
+    """(coefficients, largest error), or None when the columns do not give the values."""
+    if not (np.isfinite(values).all() and np.isfinite(matrix).all()):
+        return None
+    norm = np.linalg.norm(matrix, axis=0)
+    norm[norm == 0] = 1
+    solution = np.linalg.lstsq(matrix / norm, values, rcond=1e-10)[0] / norm
+    error = float(np.abs(matrix @ solution - values).max())
+    return (solution, error) if error <= _allowed(values, noise) else None
+
+
+def _allowed(values: Array, noise: float) -> float:
+    return TOLERANCE * max(float(np.abs(values).max()), 1e-3) + 5 * noise
+
+
+def _without_zeros(
+    found: dict[str, float], columns: Mapping[str, Array], values: Array, noise: float
+) -> dict[str, float]:
+    """Drops the terms that contribute nothing, and fits the others again."""
+    kept = {
+        name: value
+        for name, value in found.items()
+        if abs(value) * np.abs(columns[name]).max() > 30 * _allowed(values, 0.0) + 5 * noise
+    }
+    if kept and len(kept) < len(found):
+        fit = _least_squares(np.stack([columns[n] for n in kept], axis=1), values, 4 * noise)
+        if fit is not None:
+            return dict(zip(kept, map(float, fit[0]), strict=True))
+    return {name: float(value) for name, value in found.items() if name in kept}
+
+
+def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
+    """The factor common to most terms; 1 where it is as good as another, then -1, 2, -2, any.
+
+    Args:
+        factors: for each term of the right answer, what multiplies it (0: it is missing).
+        weights: how much a term counts; 1 where it is not named.
+    """
+    weights = weights or {}
+
+    def support(scale: float) -> float:
+        return sum(weights.get(n, 1.0) for n, f in factors.items() if same(f, scale))
+
+    simple = [1.0, -1.0, 2.0, -2.0]
+    others = [f for f in factors.values() if abs(f) > 1e-9]
+    return max([*simple, *others], key=support) if others else 1.0
+
+
+def same(a: float, b: float) -> bool:
+    """Whether two coefficients are the same, as far as float32 values can say."""
+    return abs(a - b) <= 2e-3 * max(abs(a), abs(b), 1e-6)
+
+
+def in_words(value: float) -> str:
+    """A factor as one would write it: a whole number, a simple fraction, or three digits."""
+    near = Fraction(value).limit_denominator(1000)
+    if near != 0 and abs(float(near) - value) <= 1e-3 * abs(value) and (
+        abs(near.numerator) <= 20 or near.denominator == 1
+    ):
+        return str(near)
+    return f"{value:.3g}"
+
+
+def names_of(items: Iterable[str]) -> str:
+    """"a, b and c"."""
+    items = list(items)
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

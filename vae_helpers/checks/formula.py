@@ -1,0 +1,299 @@
+"""Checking a function that should be a known sum of terms, and naming what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.calling import Failed, Student
+from vae_helpers.checks.fitting import (
+    Reading,
+    agrees,
+    in_words,
+    names_of,
+    overall_factor,
+    read,
+    same,
+)
+from vae_helpers.checks.measuring import Draw, Measurement, Sample, measure
+from vae_helpers.checks.report import Finding, Report, report
+
+Array = NDArray[np.float64]
+Terms = Mapping[str, Callable[..., Array]]
+Key = tuple[str, float | str]
+Pattern = Callable[[Mapping[str, float], Mapping[str, float]], list[Finding]]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The right answer as a sum of terms, and what the mistakes in it are called.
+
+    Attributes:
+        exercise: what is checked.
+        noun: what the value is, as in "twice the divergence".
+        arguments: names of the arguments.
+        truth: the right answer, (n, d) arrays -> (n,), by an implementation of its own.
+        draw: random arguments.
+        true: coefficients of the right answer's terms (`core`).
+        core: these terms, elementwise; "1" is the constant.
+        extras: elementwise terms that mistakes bring in.
+        whole: such terms that are functions of a whole row.
+        stands_for: for a term, the extra terms that are likely to have replaced it.
+        special: findings of their own for (term, factor) or (term, extra term that replaced it).
+        pattern: the findings for a mistake that touches several terms, given factors and extras.
+        averaged: code and sentence for a mean over the event instead of a sum.
+        constant: the sentence about a wrong constant.
+        axis: what the event axis holds.
+        simple: small arguments for an example, the smallest first; numbers, one for each argument.
+        extreme: rows at which a right function must stay right, each a tuple of sequences.
+        harmless: other draws to look at when values are not finite, or when nothing fits.
+        shown: how a message writes the terms, where not by their own name.
+        half: the likely cause of a value that is twice as large.
+        is_log: the value is a logarithm, which may be forgotten.
+    """
+
+    exercise: str
+    noun: str
+    arguments: tuple[str, ...]
+    truth: Callable[..., Array]
+    draw: Draw
+    true: Mapping[str, float]
+    core: Terms
+    extras: Terms
+    averaged: tuple[str, str]
+    constant: str
+    whole: Terms = field(default_factory=dict)
+    stands_for: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    special: Mapping[Key, Finding] = field(default_factory=dict)
+    pattern: Pattern = lambda factors, extras: []
+    axis: str = "latents"
+    dims: tuple[int, int] = (3, 5)
+    simple: Sequence[tuple[float, ...]] = ()
+    extreme: Sequence[tuple[Sequence[float], ...]] = ()
+    harmless: Sequence[Draw] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
+    half: str = "a factor ½ is lost"
+    is_log: bool = False
+
+    def write(self, names: Any) -> str:
+        """Terms as a message writes them."""
+        return names_of([self.shown.get(name, name) for name in names])
+
+
+def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
+    """Compares a function with a formula, and names its mistakes.
+
+    Args:
+        fn: the student's function.
+        formula: what it should be.
+
+    Raises:
+        TypeError: fn is not a function.
+    """
+    student = Student(fn)
+    try:
+        found = measure(student, formula.draw, formula.dims, formula.axis)
+    except Failed as failed:
+        rescued = _elsewhere(student, formula)
+        findings = rescued if rescued and failed.finding.code == "error" else [failed.finding]
+        return report(formula.exercise, findings)
+    if not found.samples:
+        return report(formula.exercise, found.findings, notes=found.notes)
+    if all(agrees(sample, formula.truth, found.noise) for sample in found.samples):
+        findings = [*found.findings, *_unstable(student, formula, found)]
+    else:
+        findings = [*found.findings, *diagnose(student, formula, found)]
+    return report(formula.exercise, findings, smallest_example(student, formula, found.noise), found.notes)
+
+
+def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
+    """The mistakes in values that are not right."""
+    reading = read(found, formula.core, formula.extras, formula.whole)
+    if reading is not None:
+        return name_mistakes(formula, reading, noisy=bool(found.noise))
+    if formula.is_log and all((sample.values > 0).all() for sample in found.samples):
+        logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in found.samples]
+        reading = read(Measurement(logarithms), formula.core, formula.extras)
+        if reading is not None:
+            forgotten = Finding("not-log", "Your values are probabilities (densities): their logarithm is asked for.")
+            return [forgotten, *name_mistakes(formula, reading)]
+    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in found.samples):
+        return [
+            Finding(
+                "unstable",
+                "Your values are nearly right, which is too little for a closed form: perhaps a small number is "
+                "added inside a logarithm or a square root, or a value is clipped.",
+            )
+        ]
+    return _elsewhere(student, formula) or [
+        Finding("unknown", "This fits no mistake that is known here. Work the example out by hand, term by term.")
+    ]
+
+
+def _elsewhere(student: Student, formula: Formula) -> list[Finding]:
+    """The mistakes seen at arguments that spare the function what it cannot take."""
+    for draw in formula.harmless:
+        try:
+            found = measure(student, draw, formula.dims, formula.axis)
+        except Failed:
+            continue
+        if found.samples:
+            reading = read(found, formula.core, formula.extras, formula.whole)
+            findings = name_mistakes(formula, reading) if reading is not None else []
+            if findings:
+                return [*found.findings, *findings]
+    return []
+
+
+def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> list[Finding]:
+    """The mistakes that coefficients show; none when they are those of the right answer."""
+    coefficients = dict(reading.coefficients)
+    if noisy:  # the nearest quarter of its own: a Monte Carlo estimate cannot be read any finer
+        coefficients = {n: _to_quarters(c, formula.true.get(n, 1.0)) for n, c in coefficients.items()}
+        coefficients = {name: value for name, value in coefficients.items() if value}
+    if not coefficients:
+        return [Finding("unknown", "Your function gives 0, whatever its arguments are.")]
+    findings: list[Finding] = []
+    averaged = set(reading.averaged)
+    if averaged == {"1"} and set(coefficients) != {"1"}:
+        findings.append(Finding("constant", f"The constant is added once; each of the {formula.axis} has its own."))
+        others = {n: coefficients.get(n, 0.0) / formula.true[n] for n in formula.core if n != "1"}
+        coefficients["1"] = formula.true["1"] * overall_factor(others)
+    elif averaged:
+        code, text = formula.averaged
+        if not averaged >= set(coefficients) - {"1"}:
+            text += f" It concerns {formula.write(sorted(averaged))}."
+        findings.append(Finding(code, text))
+    extras = {name: value for name, value in coefficients.items() if name not in formula.core}
+    factors = {name: coefficients.get(name, 0.0) / formula.true[name] for name in formula.core}
+    scale = _scale(formula, factors, extras)
+    factors = {name: factor / scale for name, factor in factors.items()}
+    extras = {name: value / scale for name, value in extras.items()}
+    findings += _scale_findings(formula, scale)
+    pattern = formula.pattern(factors, extras)
+    return [*findings, *(pattern or _term_findings(formula, factors, extras))]
+
+
+def _to_quarters(value: float, unit: float) -> float:
+    return round(4 * value / unit) / 4 * unit
+
+
+def _scale(formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]) -> float:
+    """The factor in front of everything; one that leaves a pattern with a name is preferred."""
+    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5):
+        rest = {n: f / scale for n, f in factors.items()}, {n: c / scale for n, c in extras.items()}
+        if formula.pattern(*rest):
+            return scale
+    # A relative that replaced a term with the same coefficient speaks for the factor, though less.
+    votes = dict(factors)
+    missing = {name for name, factor in factors.items() if not factor}
+    for term in missing if len(missing) < len(factors) else ():
+        for name in formula.stands_for.get(term, ()):
+            if name in extras:
+                votes[term] = extras[name] / formula.true[term]
+    return overall_factor(votes, {name: 0.5 for name in missing})
+
+
+def _scale_findings(formula: Formula, scale: float) -> list[Finding]:
+    findings = []
+    if scale < 0:
+        findings.append(Finding("sign", f"All signs are turned round: this is minus {formula.noun}."))
+    if same(abs(scale), 2):
+        findings.append(Finding("half", f"The value is exactly twice {formula.noun}: {formula.half}."))
+    elif not same(abs(scale), 1):
+        findings.append(Finding("scale", f"The value is {in_words(abs(scale))} times {formula.noun}."))
+    return findings
+
+
+def _term_findings(
+    formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]
+) -> list[Finding]:
+    """Mistakes term by term, after the overall factor."""
+    findings, left = [], dict(extras)
+    for term, factor in factors.items():
+        shown = formula.write([term])
+        if abs(factor - 1) < 3e-3:
+            continue
+        special = next(
+            (f for (t, k), f in formula.special.items() if t == term and isinstance(k, float) and _near(factor, k)),
+            None,
+        )
+        if abs(factor) > 3e-3:
+            if special is not None:
+                findings.append(special)
+                continue
+            if same(factor, -1):
+                findings.append(Finding("term-sign", f"The sign of {shown} is turned round."))
+            elif term != "1":
+                text = f"{shown} has {in_words(factor)} times the coefficient that it should have"
+                findings.append(Finding("term-scale", text + ", compared with the other terms."))
+            if term == "1":
+                findings.append(Finding("constant", formula.constant))
+            continue
+        stand_in = next((name for name in formula.stands_for.get(term, ()) if name in left), None)
+        if stand_in is not None:
+            text = f"{formula.write([stand_in])} stands where {shown} belongs."
+            findings.append(formula.special.get((term, stand_in), Finding("term-wrong", text)))
+            del left[stand_in]
+        elif special is not None:
+            findings.append(special)
+        elif term == "1":
+            findings.append(Finding("constant", formula.constant))
+        elif any(factors.values()) or not extras:
+            findings.append(Finding("term-missing", f"{shown} is not in your value at all."))
+    if left:
+        findings.append(Finding("term-wrong", f"A term with {formula.write(left)} does not belong here."))
+    return findings
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= 3e-3 * max(1.0, abs(b))
+
+
+def _unstable(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
+    """Whether a right function stays right at extreme arguments."""
+    if found.noise or any(finding.code == "batch-reduced" for finding in found.findings):
+        return []
+    for row in formula.extreme:
+        arguments = [np.array([values], float) for values in row]
+        try:
+            value = student(*arguments).sum()
+        except Failed:
+            value = np.nan
+        expected = float(formula.truth(*arguments)[0])
+        if not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
+            shown = " and ".join(
+                f"{name} = {_numbers(values)}" for name, values in zip(formula.arguments, row, strict=True)
+            )
+            return [
+                Finding(
+                    "unstable",
+                    f"Right at moderate values, but for {shown} your function gives {value:.4g} where "
+                    f"{expected:.4g} is right. Something overflows or is rounded away before a logarithm is taken, "
+                    "or a small number added for safety, or a clip, wins.",
+                )
+            ]
+    return []
+
+
+def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> str:
+    """The smallest example at which the function is wrong, in words."""
+    for values in formula.simple:
+        arguments = [np.array([[value]]) for value in values]
+        try:
+            value = student(*arguments)
+        except Failed:
+            return ""
+        expected = float(formula.truth(*arguments)[0])
+        if value.size == 1 and not abs(value.item() - expected) <= 1e-4 * (1 + abs(expected)) + 5 * noise:
+            shown = " and ".join(f"{n} = [[{v:g}]]" for n, v in zip(formula.arguments, values, strict=True))
+            return f"For {shown} your function gives {value.item():.4g}; {formula.noun} is {expected:.4g}."
+    return ""
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in values) + "]"

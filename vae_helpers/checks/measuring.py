@@ -1,0 +1,174 @@
+"""Measuring a function of a batch: its values row by row, whatever it does to the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.calling import Failed, Student
+from vae_helpers.checks.report import Finding
+
+Array = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int, int], tuple[Array, ...]]
+BATCH = 48
+SLOW = 0.2  # seconds a call: fewer calls from here on
+
+
+@dataclass
+class Sample:
+    """Values of the function at one event size d, and the rows that they belong to.
+
+    Attributes:
+        rows: the arguments, each of shape (n, group, d): each value speaks of the mean over a group.
+        values: shape (n,).
+    """
+
+    rows: tuple[Array, ...]
+    values: Array
+
+    def column(self, function: Callable[..., Array]) -> Array:
+        """The mean over each group of a function of the rows, elementwise or one number a row."""
+        n, group, d = self.rows[0].shape
+        flat = [argument.reshape(n * group, d) for argument in self.rows]
+        with np.errstate(all="ignore"):
+            result = np.asarray(function(*flat), float)
+        if result.ndim == 2:
+            result = result.sum(axis=-1)
+        return result.reshape(n, group).mean(axis=1)
+
+
+@dataclass
+class Measurement:
+    """What a function gives at random arguments, for two event sizes.
+
+    Attributes:
+        samples: one `Sample` for each event size.
+        findings: what the shapes alone show.
+        noise: standard error of the values, 0 for a function that always gives the same.
+        notes: remarks that accuse nobody.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    noise: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: str = "latents") -> Measurement:
+    """Calls the function on random batches and undoes what it did to the axes.
+
+    Args:
+        student: the function, guarded.
+        draw: makes the arguments from a generator, a batch size and an event size.
+        dims: two event sizes: what is averaged over the event differs between them.
+        axis: what the event axis is called in the findings.
+
+    Returns:
+        The measurement; `samples` is empty when the shape makes no sense.
+
+    Raises:
+        Failed: the function gave nothing that can be compared.
+    """
+    found = Measurement()
+    for dim in dims:
+        rng = np.random.default_rng(dim)
+        arguments = draw(rng, BATCH, dim)
+        value = student(*arguments)
+        findings, rows = _per_row(value, BATCH, dim, axis)
+        if not found.findings:
+            found.findings = findings
+        if rows is not None:
+            rows, noise = _average_noise(student, arguments, rows, dim, axis)
+            found.noise = max(found.noise, noise)
+            found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows))
+        elif any(finding.code == "batch-reduced" for finding in findings):
+            sample, how = _grouped(student, draw, rng, dim)
+            if dim == dims[0]:
+                found.findings = [f._replace(text=f.text.replace("HOW", how)) for f in found.findings]
+            if sample is None:
+                return Measurement([], found.findings, 0.0, found.notes)
+            found.samples.append(sample)
+        else:
+            return Measurement([], findings, 0.0, found.notes)
+    if student.changed:
+        found.notes.append("your function changes its arguments in place; its caller may still need them.")
+    if found.noise:
+        found.notes.append("your function is random; it was judged by its average over many calls.")
+    return found
+
+
+def _per_row(value: Array, batch: int, dim: int, axis: str) -> tuple[list[Finding], Array | None]:
+    """(findings, one value a row), or (findings, None) when the rows cannot be told apart."""
+    if value.shape == (batch,):
+        finite = value[np.isfinite(value)]
+        if len(finite) == batch and np.ptp(finite) <= 1e-9 * (1e-30 + np.abs(finite).max()) and finite[0] != 0:
+            return [_reduced("the same number for every row")], None
+        return [], value
+    expected = f"one number a row, shape ({batch},)"
+    if value.shape == (batch, dim):
+        text = f"For a batch of {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected"
+        return [Finding("shape", f"{text} {expected}. The {axis} are not summed.")], value.sum(axis=-1)
+    if value.size == 1:
+        return [_reduced("a single number")], None
+    if value.shape in {(dim,), (1, dim)}:
+        return [
+            _reduced(f"one number for each of the {dim} {axis}"),
+            Finding("shape", f"Your result has the shape {value.shape}; expected {expected}."),
+        ], None
+    text = f"For {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected {expected}."
+    squeezed = value.reshape(-1)
+    return [Finding("shape", text)], squeezed if squeezed.shape == (batch,) else None
+
+
+def _reduced(what: str) -> Finding:
+    return Finding(
+        "batch-reduced",
+        f"Your function gives {what}, HOW; expected one number for each row. The average over the batch comes "
+        "later, once, when the loss is formed.",
+    )
+
+
+def _average_noise(
+    student: Student, arguments: tuple[Array, ...], rows: Array, dim: int, axis: str
+) -> tuple[Array, float]:
+    """The rows again, averaged over calls where the function is random, and their standard error."""
+    if student.seconds > SLOW:
+        return rows, 0.0
+    again = _per_row(student(*arguments), BATCH, dim, axis)[1]
+    if again is None or np.allclose(rows, again, rtol=1e-9, atol=1e-12, equal_nan=True):
+        return rows, 0.0
+    repeats = [_per_row(student(*arguments), BATCH, dim, axis)[1] for _ in range(40)]
+    values = np.array([r for r in repeats if r is not None])
+    return values.mean(axis=0), float(np.max(values.std(axis=0, ddof=1)) / np.sqrt(len(values)))
+
+
+def _grouped(
+    student: Student, draw: Draw, rng: np.random.Generator, dim: int
+) -> tuple[Sample | None, str]:
+    """Values for groups of four rows, as means over the group, and what the function does with a batch.
+
+    There is no sample if it is neither the sum nor the mean.
+    """
+    count = 24 if student.seconds < SLOW else 7
+    drawn = [draw(rng, 4, dim) for _ in range(count)]
+    try:
+        values = np.array([_total(student(*arguments)) for arguments in drawn])
+        doubled = _total(student(*(np.concatenate([a, a]) for a in drawn[0])))
+    except (Failed, ValueError):
+        return None, "made from the whole batch"
+    rows = tuple(np.stack(arguments) for arguments in zip(*drawn, strict=True))
+    if np.isclose(doubled, values[0], rtol=1e-4):
+        return Sample(rows, values), "the mean over the batch"
+    if np.isclose(doubled, 2 * values[0], rtol=1e-4):
+        return Sample(rows, values / 4), "the sum over the batch"
+    return None, "made from the whole batch"
+
+
+def _total(value: Array) -> float:
+    """A reduced result as one number: broadcast over the batch, or not yet summed over the event."""
+    if value.ndim == 1 and value.size > 1 and np.ptp(value) == 0 and value.size in (4, 8):
+        return float(value[0])
+    return float(value.sum())
