@@ -55,8 +55,14 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
     """Mistakes that touch both halves."""
 
     def only(**wanted: float) -> bool:
-        names = {"xp": "x p", "sp": "log(1 + exp p)", "xa": "x log a", "ya": "(1 - x) log(1 - a)",
-                 "xq": "x log(1 - p)", "yp": "(1 - x) log p"}
+        names = {
+            "xp": "x p",
+            "sp": "log(1 + exp p)",
+            "xa": "x log a",
+            "ya": "(1 - x) log(1 - a)",
+            "xq": "x log(1 - p)",
+            "yp": "(1 - x) log p",
+        }
         return (
             not any(factors.values())
             and set(extras) == {names[n] for n in wanted}
@@ -73,11 +79,17 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
         ]
     if only(xa=1, ya=1):
         return [
-            Finding("probabilities-not-logits", "A logarithm is taken of the logits, as if they were probabilities. "
-                    + _NOT_LOGITS)
+            Finding(
+                "probabilities-not-logits",
+                "A logarithm is taken of the logits, as if they were probabilities. " + _NOT_LOGITS,
+            )
         ]
     if only(xq=1, yp=1):
-        return [Finding("targets-flipped", "White pixels are judged as black ones: x and 1 - x have changed places.")]
+        return [
+            Finding(
+                "targets-flipped", "White pixels are judged as black ones: x and 1 - x have changed places."
+            )
+        ]
     if set(extras) == {"the probability"} and not any(factors.values()):
         return [Finding("not-log", "Probabilities are added up where their logarithms are asked for.")]
     both = factors["x log p"], factors["(1 - x) log(1 - p)"]
@@ -130,14 +142,22 @@ BERNOULLI = Formula(
     },
     stands_for={
         "x log p": ("x log(1 - p)", "x a", "x p", "x log a", "p log p", "x"),
-        "(1 - x) log(1 - p)": ("(1 - x) log p", "log(1 + exp a)", "log(1 + exp p)", "(1 - x) log(1 - a)", "a", "p", "1",
-                               "(1 - p) log(1 - p)"),
+        "(1 - x) log(1 - p)": (
+            "(1 - x) log p",
+            "log(1 + exp a)",
+            "log(1 + exp p)",
+            "(1 - x) log(1 - a)",
+            "a",
+            "p",
+            "1",
+            "(1 - p) log(1 - p)",
+        ),
     },
     pattern=_pattern,
     averaged=(
         "mean-pixels",
-        "With more pixels your values do not grow as they should: a mean over the pixels stands where a sum belongs. "
-        "The log-probabilities of independent pixels add up.",
+        "With more pixels your values do not grow as they should: a mean over the pixels stands where a "
+        "sum belongs. The log-probabilities of independent pixels add up.",
     ),
     constant="The value is off by a constant for each pixel.",
     axis="pixels",

@@ -21,7 +21,7 @@ Arrays = Sequence[NDArray[np.float64]]
 KINDS = ("numpy", "torch float64", "torch float32")
 
 
-class Failed(Exception):  # noqa: N818 (not an error of ours: it carries a finding)
+class Failed(Exception):
     """The function gave nothing that could be compared; `finding` says why."""
 
     def __init__(self, finding: Finding) -> None:
@@ -186,9 +186,10 @@ def protected(seed: int) -> Iterator[None]:
         seed: what the global generators start from inside, so that a check says the same each time.
     """
     torch = sys.modules.get("torch")
-    states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()
+    # The global generators are what must not change here.
+    states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()  # noqa: NPY002
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     if torch:
         torch.manual_seed(seed)
     try:
@@ -202,7 +203,7 @@ def protected(seed: int) -> Iterator[None]:
             yield
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])
+        np.random.set_state(states[1])  # noqa: NPY002
         if torch:
             torch.set_rng_state(states[2])
 

@@ -27,7 +27,9 @@ CODES: dict[str, Code] = {
     "error": Code(ALL, "It raises an exception, or returns what is not a number.", ""),
     "shape": Code(ALL, "The result has the wrong shape for a batch.", "notebook 0, the table of axes"),
     "batch-reduced": Code(ALL, "Summed or averaged over the batch, too.", "notebook 6, section 4"),
-    "unstable": Code(ALL, "Right at moderate values, infinite or wrong at extreme ones.", "notebook 3, section 5"),
+    "unstable": Code(
+        ALL, "Right at moderate values, infinite or wrong at extreme ones.", "notebook 3, section 5"
+    ),
     "unknown": Code(ALL, "Wrong in a way that fits no known mistake.", ""),
     "sign": Code(ALL, "The value with the opposite sign.", "notebook 2, section 5"),
     "half": Code(ALL, "Exactly twice the value: a factor ½ is lost.", "notebook 3, section 3"),
@@ -39,29 +41,55 @@ CODES: dict[str, Code] = {
     "term-missing": Code(ALL, "One term is not there.", "notebook 3, section 3"),
     "term-wrong": Code(ALL, "One term is replaced by another function.", "notebook 3, section 3"),
     "std-for-var": Code("kl log_prob", "σ stands where σ² belongs.", "notebook 5, section 6"),
-    "log-std": Code("kl log_prob", "log σ stands where log σ² belongs, or log_var is read as log σ.", "notebook 0, notation"),
+    "log-std": Code(
+        "kl log_prob",
+        "log σ stands where log σ² belongs, or log_var is read as log σ.",
+        "notebook 0, notation",
+    ),
     "mean-latent": Code("kl elbo", "Averaged over the latents instead of summed.", "notebook 6, exercise 2"),
-    "mean-pixels": Code("log_prob bernoulli elbo", "Averaged over the pixels instead of summed.", "notebook 2, exercise 3"),
+    "mean-pixels": Code(
+        "log_prob bernoulli elbo", "Averaged over the pixels instead of summed.", "notebook 2, exercise 3"
+    ),
     # The Gaussian KL.
-    "swapped": Code("kl reparameterize", "Two quantities have changed places (σ² and log σ²; mean and std).", "notebook 3, section 3"),
+    "swapped": Code(
+        "kl reparameterize",
+        "Two quantities have changed places (σ² and log σ²; mean and std).",
+        "notebook 3, section 3",
+    ),
     "reverse": Code("kl", "KL(p, q) instead of KL(q, p).", "notebook 3, section 4"),
     # Log-densities.
     "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", "notebook 6, section 3"),
     "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", "notebook 6, section 3"),
     "log-of-square": Code("log_prob", "The logarithm was taken of the squared distance too.", "notebook 10"),
-    "not-log": Code("log_prob bernoulli", "A probability (density) instead of its logarithm.", "notebook 1, section 1"),
-    "var-for-std": Code("log_prob reparameterize elbo", "σ² stands where σ belongs.", "notebook 5, section 6"),
+    "not-log": Code(
+        "log_prob bernoulli", "A probability (density) instead of its logarithm.", "notebook 1, section 1"
+    ),
+    "var-for-std": Code(
+        "log_prob reparameterize elbo", "σ² stands where σ belongs.", "notebook 5, section 6"
+    ),
     "probabilities-not-logits": Code(
-        "bernoulli elbo", "Logits are taken for probabilities, or probabilities for logits.", "notebook 6, section 2"
+        "bernoulli elbo",
+        "Logits are taken for probabilities, or probabilities for logits.",
+        "notebook 6, section 2",
     ),
     "targets-flipped": Code("bernoulli", "x and 1 - x have changed places.", "notebook 6, section 2"),
-    "squared-error": Code("bernoulli elbo", "A squared distance instead of a log-likelihood.", "notebook 6, section 3"),
+    "squared-error": Code(
+        "bernoulli elbo", "A squared distance instead of a log-likelihood.", "notebook 6, section 3"
+    ),
     # The reparameterized sample.
-    "noise-shared": Code("reparameterize elbo", "Rows or latents share their noise.", "notebook 5, section 3"),
-    "noise-missing": Code("reparameterize elbo", "No noise at all: the mean is returned or decoded.", "notebook 5, section 3"),
-    "noise-not-normal": Code("reparameterize elbo", "The noise is not standard normal.", "notebook 5, section 3"),
-    "std-missing": Code("reparameterize", "The noise is not scaled by σ.", "notebook 5, section 3"),
-    "not-differentiable": Code("reparameterize elbo", "No gradient reaches mu or log_var.", "notebook 5, section 4"),
+    "noise-shared": Code(
+        "reparameterize elbo", "Rows or latents share their noise.", "notebook 5, section 3"
+    ),
+    "noise-missing": Code(
+        "reparameterize elbo", "No noise at all: the mean is returned or decoded.", "notebook 5, section 3"
+    ),
+    "noise-not-normal": Code(
+        "reparameterize elbo", "The noise is not standard normal.", "notebook 5, section 3"
+    ),
+    "std-missing": Code("reparameterize elbo", "The noise is not scaled by σ.", "notebook 5, section 3"),
+    "not-differentiable": Code(
+        "reparameterize elbo", "No gradient reaches mu or log_var.", "notebook 5, section 4"
+    ),
     # The ELBO.
     "kl-added": Code("elbo", "The KL is added to the log-likelihood.", "notebook 2, section 5"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
@@ -56,12 +56,24 @@ def read(
     whole = whole or {}
     first, second = measurement.samples
     noise = measurement.noise
-    found = _sparse(first, core, {**extras, **whole}, noise, max_extras)
-    if found is None:
-        return None
-    other = _solve(second, {name: {**core, **extras, **whole}[name] for name in found}, noise)
-    if other is None:
-        return None
+    terms = {**core, **extras, **whole}
+    for found in _sparse(first, core, {**extras, **whole}, noise, max_extras):
+        other = _solve(second, {name: terms[name] for name in found}, noise)
+        reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
+        if reading is not None:
+            return reading
+    return None
+
+
+def _compare(
+    found: dict[str, float],
+    other: dict[str, float],
+    first: Sample,
+    second: Sample,
+    whole: set[str],
+    noise: float,
+) -> Reading | None:
+    """The coefficients at two event sizes as one reading; None where they contradict each other."""
     dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
     averaged, coefficients = set(), {}
     for name, value in found.items():
@@ -77,20 +89,20 @@ def read(
 
 def _sparse(
     sample: Sample, core: Terms, extras: Terms, noise: float, max_extras: int
-) -> dict[str, float] | None:
+) -> Iterator[dict[str, float]]:
+    """All fits with as few extra terms as possible, the closest first; equally close ones in order."""
     columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
     usable = [name for name in extras if np.isfinite(columns[name]).all()]
+    exact = 0.03 * _allowed(sample.values, noise)
     for count in range(max_extras + 1):
         fits = []
         for chosen in combinations(usable, count):
             names = [*core, *chosen]
             fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, noise)
             if fit is not None:
-                fits.append((fit[1], dict(zip(names, fit[0], strict=True))))
-        if fits:
-            best = min(fits, key=lambda fit: fit[0])[1]
-            return _without_zeros(best, columns, sample.values, noise)
-    return None
+                fits.append((max(fit[1], exact), dict(zip(names, fit[0], strict=True))))
+        for _, coefficients in sorted(fits, key=lambda fit: fit[0]):
+            yield _without_zeros(coefficients, columns, sample.values, noise)
 
 
 def _solve(sample: Sample, terms: Terms, noise: float) -> dict[str, float] | None:
@@ -157,14 +169,16 @@ def same(a: float, b: float) -> bool:
 def in_words(value: float) -> str:
     """A factor as one would write it: a whole number, a simple fraction, or three digits."""
     near = Fraction(value).limit_denominator(1000)
-    if near != 0 and abs(float(near) - value) <= 1e-3 * abs(value) and (
-        abs(near.numerator) <= 20 or near.denominator == 1
+    if (
+        near != 0
+        and abs(float(near) - value) <= 1e-3 * abs(value)
+        and (abs(near.numerator) <= 20 or near.denominator == 1)
     ):
         return str(near)
     return f"{value:.3g}"
 
 
 def names_of(items: Iterable[str]) -> str:
-    """"a, b and c"."""
+    """ "a, b and c"."""
     items = list(items)
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

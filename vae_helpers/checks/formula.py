@@ -119,18 +119,22 @@ def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Fin
         logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in found.samples]
         reading = read(Measurement(logarithms), formula.core, formula.extras)
         if reading is not None:
-            forgotten = Finding("not-log", "Your values are probabilities (densities): their logarithm is asked for.")
+            forgotten = Finding(
+                "not-log", "Your values are probabilities (densities): their logarithm is asked for."
+            )
             return [forgotten, *name_mistakes(formula, reading)]
     if all(agrees(sample, formula.truth, tolerance=0.03) for sample in found.samples):
         return [
             Finding(
                 "unstable",
-                "Your values are nearly right, which is too little for a closed form: perhaps a small number is "
-                "added inside a logarithm or a square root, or a value is clipped.",
+                "Your values are nearly right, which is too little for a closed form: perhaps a small "
+                "number is added inside a logarithm or a square root, or a value is clipped.",
             )
         ]
     return _elsewhere(student, formula) or [
-        Finding("unknown", "This fits no mistake that is known here. Work the example out by hand, term by term.")
+        Finding(
+            "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
+        )
     ]
 
 
@@ -160,7 +164,9 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
     findings: list[Finding] = []
     averaged = set(reading.averaged)
     if averaged == {"1"} and set(coefficients) != {"1"}:
-        findings.append(Finding("constant", f"The constant is added once; each of the {formula.axis} has its own."))
+        findings.append(
+            Finding("constant", f"The constant is added once; each of the {formula.axis} has its own.")
+        )
         others = {n: coefficients.get(n, 0.0) / formula.true[n] for n in formula.core if n != "1"}
         coefficients["1"] = formula.true["1"] * overall_factor(others)
     elif averaged:
@@ -170,7 +176,7 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
         findings.append(Finding(code, text))
     extras = {name: value for name, value in coefficients.items() if name not in formula.core}
     factors = {name: coefficients.get(name, 0.0) / formula.true[name] for name in formula.core}
-    scale = _scale(formula, factors, extras)
+    scale = overall_scale(formula, factors, extras)
     factors = {name: factor / scale for name, factor in factors.items()}
     extras = {name: value / scale for name, value in extras.items()}
     findings += _scale_findings(formula, scale)
@@ -182,7 +188,7 @@ def _to_quarters(value: float, unit: float) -> float:
     return round(4 * value / unit) / 4 * unit
 
 
-def _scale(formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]) -> float:
+def overall_scale(formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]) -> float:
     """The factor in front of everything; one that leaves a pattern with a name is preferred."""
     for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5):
         rest = {n: f / scale for n, f in factors.items()}, {n: c / scale for n, c in extras.items()}
@@ -219,7 +225,11 @@ def _term_findings(
         if abs(factor - 1) < 3e-3:
             continue
         special = next(
-            (f for (t, k), f in formula.special.items() if t == term and isinstance(k, float) and _near(factor, k)),
+            (
+                f
+                for (t, k), f in formula.special.items()
+                if t == term and isinstance(k, float) and _near(factor, k)
+            ),
             None,
         )
         if abs(factor) > 3e-3:
@@ -273,8 +283,8 @@ def _unstable(student: Student, formula: Formula, found: Measurement) -> list[Fi
                 Finding(
                     "unstable",
                     f"Right at moderate values, but for {shown} your function gives {value:.4g} where "
-                    f"{expected:.4g} is right. Something overflows or is rounded away before a logarithm is taken, "
-                    "or a small number added for safety, or a clip, wins.",
+                    f"{expected:.4g} is right. Something overflows or is rounded away before a logarithm is "
+                    "taken, or a small number added for safety, or a clip, wins.",
                 )
             ]
     return []

@@ -62,21 +62,29 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
     if core(1, 1, -1, -1) and not extras:
         return [Finding("swapped", "σ² and log σ² carry each other's signs: they have changed places.")]
     if core(1, 0, 0, -1) and others(inverse=0.5, ratio=0.5):
-        return [Finding(
-            "reverse", "This is the divergence of the standard normal from q: the two distributions have changed places."
-        )]
+        return [
+            Finding(
+                "reverse",
+                "This is the divergence of the standard normal from q: the two distributions have changed "
+                "places.",
+            )
+        ]
     if core(1, 1, 0, 2) and others(fourth=0.5):
-        return [Finding(
-            "log-std",
-            "log_var is read as log σ: your σ is the square of the one that is meant. What does a distribution "
-            "object want, a variance or a standard deviation?",
-        )]
+        return [
+            Finding(
+                "log-std",
+                "log_var is read as log σ: your σ is the square of the one that is meant. What does a "
+                "distribution object want, a variance or a standard deviation?",
+            )
+        ]
     if core(1, 1, 0, -1) and others(log=-0.5):
-        return [Finding(
-            "term-wrong",
-            "log_var is taken for the variance: it stands where σ² belongs, and a logarithm is taken of it, which "
-            "fails where it is negative.",
-        )]
+        return [
+            Finding(
+                "term-wrong",
+                "log_var is taken for the variance: it stands where σ² belongs, and a logarithm is taken "
+                "of it, which fails where it is negative.",
+            )
+        ]
     return []
 
 
@@ -134,12 +142,60 @@ KL = Formula(
         "log Σ log σ²": lambda mu, v: np.log(v.sum(-1)),
     },
     stands_for={
-        "μ²": ("μ", "|μ|", "(Σμ)²", "‖μ‖", "μ²/σ²", "μ²σ²", "μσ", "μσ²", "μ²/σ", "μ³", "μ⁴", "exp μ", "exp 2μ", "μ log σ²",
-               "log |μ|", "μ²/σ⁴"),
-        "σ²": ("σ", "σ⁴", "√σ", "1/σ²", "1/σ", "(Σσ)²", "√Σσ²", "the product of all σ²", "the product of all σ",
-               "(log σ²)²", "|log σ²|", "√log σ²", "σ² log σ²", "log(1 + σ²)", "1/σ⁴", "σ log σ²", "exp 2μ", "exp μ"),
-        "log σ²": ("log Σσ²", "log(log σ²)", "log|log σ²|", "log Σ log σ²", "(log σ²)²", "|log σ²|", "log(1 + σ²)", "σ",
-                   "σ⁴", "1/σ²", "1/σ", "√log σ²", "log |μ|", "σ log σ²"),
+        "μ²": (
+            "μ",
+            "|μ|",
+            "(Σμ)²",
+            "‖μ‖",
+            "μ²/σ²",
+            "μ²σ²",
+            "μσ",
+            "μσ²",
+            "μ²/σ",
+            "μ³",
+            "μ⁴",
+            "exp μ",
+            "exp 2μ",
+            "μ log σ²",
+            "log |μ|",
+            "μ²/σ⁴",
+        ),
+        "σ²": (
+            "σ",
+            "σ⁴",
+            "√σ",
+            "1/σ²",
+            "1/σ",
+            "(Σσ)²",
+            "√Σσ²",
+            "the product of all σ²",
+            "the product of all σ",
+            "(log σ²)²",
+            "|log σ²|",
+            "√log σ²",
+            "σ² log σ²",
+            "log(1 + σ²)",
+            "1/σ⁴",
+            "σ log σ²",
+            "exp 2μ",
+            "exp μ",
+        ),
+        "log σ²": (
+            "log Σσ²",
+            "log(log σ²)",
+            "log|log σ²|",
+            "log Σ log σ²",
+            "(log σ²)²",
+            "|log σ²|",
+            "log(1 + σ²)",
+            "σ",
+            "σ⁴",
+            "1/σ²",
+            "1/σ",
+            "√log σ²",
+            "log |μ|",
+            "σ log σ²",
+        ),
     },
     special={
         ("log σ²", 0.5): Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
@@ -148,10 +204,12 @@ KL = Formula(
     pattern=_pattern,
     averaged=(
         "mean-latent",
-        "With more latents your values do not grow as they should: a mean over the latents stands where a sum "
-        "belongs. The divergences of independent latents add up.",
+        "With more latents your values do not grow as they should: a mean over the latents stands where a "
+        "sum belongs. The divergences of independent latents add up.",
     ),
-    constant="The value is off by a constant for each latent. At q = p (mu = 0, log_var = 0) a divergence is 0.",
+    constant=(
+        "The value is off by a constant for each latent. At q = p (mu = 0, log_var = 0) a divergence is 0."
+    ),
     simple=[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (2.0, 1.0)],
     extreme=[
         ((0.5, -1.0, 2.0), (30.0, 30.0, 30.0)),

@@ -53,13 +53,18 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
     if set(extras) == {"the density"} and not any(factors.values()):
         return [Finding("not-log", "Densities are added up where their logarithms are asked for.")]
     log_var, square, one = factors["log σ²"], factors["(x - μ)²/σ²"], factors["1"]
-    if set(extras) == {"(x - μ)²/σ⁴"} and _near(extras["(x - μ)²/σ⁴"], -0.5) and _near(log_var, 2) and not square:
+    if (
+        set(extras) == {"(x - μ)²/σ⁴"}
+        and _near(extras["(x - μ)²/σ⁴"], -0.5)
+        and _near(log_var, 2)
+        and not square
+    ):
         others = [] if _near(one, 1) else [_two_pi_missing] if not one else [_other_constant]
         return [
             Finding(
                 "var-for-std",
-                "σ² stands where σ belongs: your density is as wide as the variance says. What does a distribution "
-                "object want, a variance or a standard deviation?",
+                "σ² stands where σ belongs: your density is as wide as the variance says. What does a "
+                "distribution object want, a variance or a standard deviation?",
             ),
             *others,
         ]
@@ -67,7 +72,10 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
     if set(extras) == {"log |x - μ|"} and not square and (_near(logarithm, -1) or _near(logarithm, -2)):
         # log((x - μ)²/σ²) brings log σ² along; without it, is the density's own log σ² there?
         findings = [
-            Finding("log-of-square", "A logarithm is taken of the squared distance; the exponential has cancelled it.")
+            Finding(
+                "log-of-square",
+                "A logarithm is taken of the squared distance; the exponential has cancelled it.",
+            )
         ]
         own = -0.5 * log_var - logarithm / -2
         if _near(own, 0) and not _near(-0.5 * log_var, -0.5):
@@ -85,14 +93,16 @@ def _near(a: float, b: float) -> bool:
 
 _two_pi_missing = Finding(
     "log-two-pi-missing",
-    "A constant for each dimension is not there. Without it the density does not integrate to 1, and nats cannot be "
-    "compared between models.",
+    "A constant for each dimension is not there. Without it the density does not integrate to 1, and nats "
+    "cannot be compared between models.",
 )
-_other_constant = Finding("constant", "The constant of each dimension is another one. What does a density integrate to?")
+_other_constant = Finding(
+    "constant", "The constant of each dimension is another one. What does a density integrate to?"
+)
 _sigma_missing = Finding(
     "log-sigma-missing",
-    "The term with log σ² is not there: without it a wide density costs nothing, and σ grows without limit when it is "
-    "learned.",
+    "The term with log σ² is not there: without it a wide density costs nothing, and σ grows without limit "
+    "when it is learned.",
 )
 
 LOG_PROB = Formula(
@@ -146,9 +156,29 @@ LOG_PROB = Formula(
     },
     stands_for={
         "(x - μ)²/σ²": (
-            "(x - μ)²/σ", "(x - μ)²/σ⁴", "log Σ(x - μ)²/σ²", "log Σ(x - μ)²", "log |x - μ|", "(x - μ)²", "|x - μ|/σ",
-            "|x - μ|/σ²", "|x - μ|", "(x - μ)/σ", "(x - μ)/σ²", "x - μ", "(x - μ)²σ²", "(x - μ)²σ", "(x - μ)²/√σ",
-            "(x - μ)²/log σ²", "(x - μ)⁴/σ⁴", "(x + μ)²/σ²", "x²/σ²", "μ²/σ²", "‖x - μ‖", "x²", "xμ/σ²",
+            "(x - μ)²/σ",
+            "(x - μ)²/σ⁴",
+            "log Σ(x - μ)²/σ²",
+            "log Σ(x - μ)²",
+            "log |x - μ|",
+            "(x - μ)²",
+            "|x - μ|/σ",
+            "|x - μ|/σ²",
+            "|x - μ|",
+            "(x - μ)/σ",
+            "(x - μ)/σ²",
+            "x - μ",
+            "(x - μ)²σ²",
+            "(x - μ)²σ",
+            "(x - μ)²/√σ",
+            "(x - μ)²/log σ²",
+            "(x - μ)⁴/σ⁴",
+            "(x + μ)²/σ²",
+            "x²/σ²",
+            "μ²/σ²",
+            "‖x - μ‖",
+            "x²",
+            "xμ/σ²",
         ),
         "log σ²": ("log Σσ²", "σ", "σ²", "1/σ", "1/σ²", "(log σ²)²", "log(log σ²)", "log|log σ²|"),
     },
@@ -156,15 +186,21 @@ LOG_PROB = Formula(
         ("1", 0.0): _two_pi_missing,
         ("log σ²", 0.0): _sigma_missing,
         ("log σ²", 0.5): Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
-        ("(x - μ)²/σ²", "(x - μ)²/σ"): Finding("std-for-var", "The squared distance is divided by σ instead of σ²."),
-        ("(x - μ)²/σ²", "log Σ(x - μ)²/σ²"): Finding("log-of-square", "A logarithm is taken of the squared distance."),
-        ("(x - μ)²/σ²", "log Σ(x - μ)²"): Finding("log-of-square", "A logarithm is taken of the squared distance."),
+        ("(x - μ)²/σ²", "(x - μ)²/σ"): Finding(
+            "std-for-var", "The squared distance is divided by σ instead of σ²."
+        ),
+        ("(x - μ)²/σ²", "log Σ(x - μ)²/σ²"): Finding(
+            "log-of-square", "A logarithm is taken of the squared distance."
+        ),
+        ("(x - μ)²/σ²", "log Σ(x - μ)²"): Finding(
+            "log-of-square", "A logarithm is taken of the squared distance."
+        ),
     },
     pattern=_pattern,
     averaged=(
         "mean-pixels",
-        "With more dimensions your values do not grow as they should: a mean over the last axis stands where a sum "
-        "belongs. The log-densities of independent coordinates add up.",
+        "With more dimensions your values do not grow as they should: a mean over the last axis stands "
+        "where a sum belongs. The log-densities of independent coordinates add up.",
     ),
     constant="The constant of each dimension is another one. What must a density integrate to?",
     axis="dimensions",

@@ -73,8 +73,8 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
         Failed: the function gave nothing that can be compared.
     """
     found = Measurement()
-    for dim in dims:
-        rng = np.random.default_rng(dim)
+    for number, dim in enumerate(dims):
+        rng = np.random.default_rng([number, dim])
         arguments = draw(rng, BATCH, dim)
         value = student(*arguments)
         findings, rows = _per_row(value, BATCH, dim, axis)
@@ -86,7 +86,7 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
             found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows))
         elif any(finding.code == "batch-reduced" for finding in findings):
             sample, how = _grouped(student, draw, rng, dim)
-            if dim == dims[0]:
+            if not number:
                 found.findings = [f._replace(text=f.text.replace("HOW", how)) for f in found.findings]
             if sample is None:
                 return Measurement([], found.findings, 0.0, found.notes)
@@ -104,12 +104,18 @@ def _per_row(value: Array, batch: int, dim: int, axis: str) -> tuple[list[Findin
     """(findings, one value a row), or (findings, None) when the rows cannot be told apart."""
     if value.shape == (batch,):
         finite = value[np.isfinite(value)]
-        if len(finite) == batch and np.ptp(finite) <= 1e-9 * (1e-30 + np.abs(finite).max()) and finite[0] != 0:
+        if (
+            len(finite) == batch
+            and np.ptp(finite) <= 1e-9 * (1e-30 + np.abs(finite).max())
+            and finite[0] != 0
+        ):
             return [_reduced("the same number for every row")], None
         return [], value
     expected = f"one number a row, shape ({batch},)"
     if value.shape == (batch, dim):
-        text = f"For a batch of {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected"
+        text = (
+            f"For a batch of {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected"
+        )
         return [Finding("shape", f"{text} {expected}. The {axis} are not summed.")], value.sum(axis=-1)
     if value.size == 1:
         return [_reduced("a single number")], None
@@ -126,8 +132,8 @@ def _per_row(value: Array, batch: int, dim: int, axis: str) -> tuple[list[Findin
 def _reduced(what: str) -> Finding:
     return Finding(
         "batch-reduced",
-        f"Your function gives {what}, HOW; expected one number for each row. The average over the batch comes "
-        "later, once, when the loss is formed.",
+        f"Your function gives {what}, HOW; expected one number for each row. The average over the batch "
+        "comes later, once, when the loss is formed.",
     )
 
 
@@ -145,9 +151,7 @@ def _average_noise(
     return values.mean(axis=0), float(np.max(values.std(axis=0, ddof=1)) / np.sqrt(len(values)))
 
 
-def _grouped(
-    student: Student, draw: Draw, rng: np.random.Generator, dim: int
-) -> tuple[Sample | None, str]:
+def _grouped(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> tuple[Sample | None, str]:
     """Values for groups of four rows, as means over the group, and what the function does with a batch.
 
     There is no sample if it is neither the sum nor the mean.

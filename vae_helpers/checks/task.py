@@ -166,7 +166,9 @@ def _counterexample(task: Task, given: list[Array], wanted: list[Array]) -> str:
                     f"For {_show(task, case)} entry {place} of your result is {value.flat[place]:.5g}; "
                     f"expected {expected.flat[place]:.5g}."
                 )
-            return f"For {_show(task, case)} your function gives {_values(value)}; expected {_values(expected)}."
+            return (
+                f"For {_show(task, case)} your function gives {_values(value)}; expected {_values(expected)}."
+            )
     return ""
 
 

@@ -1,0 +1,408 @@
+"""The checks of notebook 6's exercises, beside `check_bernoulli` and `check_elbo`."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from vae_helpers.checks.report import Finding, Report, report
+from vae_helpers.checks.task import Mistake, Task, check_task
+from vae_helpers.models import VAE
+
+Array = NDArray[np.float64]
+
+
+def check_hidden_beta(fn: Callable[..., Any]) -> Report:
+    """Checks a function for the weight on the KL that a choice of sums and means amounts to.
+
+    Args:
+        fn: takes data_dim and latent_dim (numbers), and pixels and latents, each "sum" or "mean": how
+            the log-likelihood is reduced over pixels and the KL over latents. Returns the β of the
+            β-VAE with proper sums that has the same minima, a number.
+
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
+    Raises:
+        TypeError: fn is not a function.
+
+    Source: Higgins et al. 2017, section 4.2, who normalise β by the two sizes.
+    """
+    return check_task(fn, HIDDEN_BETA)
+
+
+def check_best_constant(fn: Callable[..., Any]) -> Report:
+    """Checks a function for what the best decoder costs that ignores z.
+
+    Args:
+        fn: takes images of shape (N, D), with values in [0, 1]; returns -log p(x) of the best such model
+            on these images, in nats per image, a number.
+
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
+    Raises:
+        TypeError: fn is not a function.
+
+    Source: Cover & Thomas 2006, theorem 5.4.3 (the cost of a code is its entropy if the code fits).
+    """
+    blank = "A pixel that is never inked, or always, makes it infinite or NaN, or costs too much."
+    return check_also_at_extremes(fn, BEST_CONSTANT, BLANK_PIXELS, blank)
+
+
+def check_tighter_bound(fn: Callable[..., Any]) -> Report:
+    """Checks a function for the importance-weighted bound with given noise.
+
+    Args:
+        fn: takes a Bernoulli VAE, x of shape (batch, D) and standard normal noise eps of shape
+            (num_samples, batch, d); returns the bound on log p(x) that these draws give, in nats,
+            shape (batch,).
+
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
+    Raises:
+        TypeError: fn is not a function.
+
+    Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
+    """
+    task, extremes = _tighter_bound_tasks()
+    underflow = (
+        "It is right for images of a few pixels and breaks down at 784, where a probability is smaller than "
+        "any number that a computer can hold."
+    )
+    return check_also_at_extremes(on_copies(fn), task, extremes, underflow)
+
+
+def check_also_at_extremes(fn: Callable[..., Any], task: Task, extremes: Task, cause: str) -> Report:
+    """Compares at moderate values first; what fails only at the extremes is called unstable.
+
+    Args:
+        fn: the student's function.
+        task: the exercise at moderate values, with its mistakes.
+        extremes: the same exercise where numbers become infinite or vanish.
+        cause: what a teacher says of a failure there.
+
+    Raises:
+        TypeError: fn is not a function.
+    """
+    found = check_task(fn, task)
+    if not found.passed:
+        return found
+    at_extremes = check_task(fn, extremes)
+    if at_extremes.passed:
+        return found
+    seen = " ".join(at_extremes.message.splitlines()[: 2 if "error" in at_extremes.codes else 1])
+    return report(task.exercise, [Finding("unstable", cause, task.where)], seen)
+
+
+def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called with copies of models and tensors, so that no call can harm the next.
+
+    Raises:
+        TypeError: fn is not a function.
+    """
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+
+    def called(*arguments: Any) -> Any:
+        harmed = torch.nn.Module | torch.Tensor
+        return fn(*(copy.deepcopy(a) if isinstance(a, harmed) else a for a in arguments))
+
+    return called
+
+
+def small_vae(latent_dim: int, data_dim: int, seed: int) -> VAE:
+    """An untrained Bernoulli VAE whose weights are large enough that every z matters."""
+    g = torch.Generator().manual_seed(seed)
+    model = VAE(latent_dim, hidden_dim=16, num_hidden=1, data_dim=data_dim, generator=g)
+    with torch.no_grad():
+        for layer in (model.encoder[0], model.decoder[0], model.decoder[-1]):
+            layer.weight.mul_(3)
+    return model.eval()
+
+
+def _beta(data_dim: float, latent_dim: float, pixels: str, latents: str) -> float:
+    """The ratio of the two weights, each the weight of one term of its sum."""
+    weight_of_pixel = 1 / data_dim if pixels == "mean" else 1.0
+    weight_of_latent = 1 / latent_dim if latents == "mean" else 1.0
+    return weight_of_latent / weight_of_pixel
+
+
+HIDDEN_BETA = Task(
+    exercise="The β in a loss",
+    answer=_beta,
+    cases=[
+        (4, 2, "sum", "sum"),
+        (4, 2, "mean", "sum"),
+        (4, 2, "sum", "mean"),
+        (6, 3, "mean", "mean"),
+        (784, 20, "mean", "mean"),
+        (784, 20, "sum", "mean"),
+        (100, 5, "mean", "sum"),
+    ],
+    names=("data_dim", "latent_dim", "pixels", "latents"),
+    mistakes=[
+        Mistake(
+            "swapped",
+            lambda *case: 1 / _beta(*case),
+            "This is the weight of the log-likelihood against the KL. β is the other weight, once the "
+            "log-likelihood stands there with weight 1.",
+        ),
+        Mistake(
+            "term-missing",
+            lambda n, d, pixels, latents: n if pixels == "mean" else 1,
+            "A mean over the latents changes nothing in your β, and yet it makes the KL smaller.",
+        ),
+        Mistake(
+            "term-missing",
+            lambda n, d, pixels, latents: 1 / d if latents == "mean" else 1,
+            "A mean over the pixels changes nothing in your β, and yet it makes the log-likelihood smaller.",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda n, d, pixels, latents: (n if pixels == "mean" else 1) * (d if latents == "mean" else 1),
+            "A mean over the latents makes your β larger. Does it make the KL weigh more?",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda n, d, pixels, latents: (
+                (1 / n if pixels == "mean" else 1) / (d if latents == "mean" else 1)
+            ),
+            "A mean over the pixels makes your β smaller. Against what is the KL weighed?",
+        ),
+        Mistake(
+            "swapped",
+            lambda n, d, pixels, latents: (n if pixels == "sum" else 1) / (d if latents == "sum" else 1),
+            "Sum and mean have changed places: with two sums the loss is -ELBO itself.",
+        ),
+        Mistake(
+            "swapped",
+            lambda n, d, pixels, latents: (d if pixels == "mean" else 1) / (n if latents == "mean" else 1),
+            "The two sizes have changed places: which of the sums has data_dim terms?",
+        ),
+    ],
+    where="notebook 6, section 3",
+)
+
+
+def _cost_of_the_mean(images: Array) -> float:
+    """The sum of the entropies of D coins (by SciPy, which knows that 0 log 0 = 0)."""
+    return float(stats.bernoulli.entropy(np.mean(images, axis=0)).sum())
+
+
+def _entropy(lam: Array) -> Array:
+    return special.entr(lam) + special.entr(1 - lam)
+
+
+BEST_CONSTANT = Task(
+    exercise="The best decoder that ignores z",
+    answer=_cost_of_the_mean,
+    cases=[
+        (np.array([[0.0, 1.0], [1.0, 0.0]]),),
+        (np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]]),),
+        (np.array([[0.1, 0.9, 0.4], [0.3, 0.6, 0.4]]),),
+        (np.random.default_rng(1).beta(0.4, 0.8, (7, 5)),),
+        (np.random.default_rng(2).beta(0.5, 2.0, (30, 12)),),
+    ],
+    names=("images",),
+    mistakes=[
+        Mistake(
+            "mean-pixels",
+            lambda images: _entropy(images.mean(axis=0)).mean(),
+            "The more pixels, the more an image costs; yours is averaged over them.",
+            "notebook 6, section 3",
+        ),
+        Mistake(
+            "batch-reduced",
+            lambda images: len(images) * _cost_of_the_mean(images),
+            "The cost of all images together is returned; asked is the cost of one, on average.",
+        ),
+        Mistake(
+            "term-missing",
+            lambda images: special.entr(images.mean(axis=0)).sum(),
+            "Only the inked pixels are charged. What does the model pay for a pixel that stays empty?",
+        ),
+        Mistake(
+            "term-missing",
+            lambda images: special.entr(1 - images.mean(axis=0)).sum(),
+            "Only the empty pixels are charged. What does the model pay for a pixel that is inked?",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda images: _entropy(images).sum(axis=-1).mean(),
+            "This is the floor of section 1: what the tosses cost someone who knows each grey value. "
+            "A decoder that ignores z does not know which image it is.",
+            "notebook 6, section 1",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda images: images.shape[1] * np.log(2),
+            "Fair coins are one choice of constant logits, but not the best for these images.",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda images: images.shape[1] * float(_entropy(images.mean())),
+            "One probability serves all pixels. The decoder may return another logit for each.",
+        ),
+        Mistake(
+            "probabilities-not-logits",
+            lambda images: np.logaddexp(0, m := images.mean(axis=0)).sum() - (m * m).sum(),
+            "The mean image is handed over as logits. Which logit has that probability?",
+        ),
+    ],
+    where="notebook 6, section 4",
+    tolerance=3e-4,
+)
+BLANK_PIXELS = Task(
+    exercise=BEST_CONSTANT.exercise,
+    answer=_cost_of_the_mean,
+    cases=[
+        (np.array([[0.0, 1.0], [0.0, 0.0]]),),
+        (np.array([[1.0, 0.25], [1.0, 0.75]]),),
+        (np.zeros((3, 4)),),
+    ],
+    names=BEST_CONSTANT.names,
+    tolerance=0.01,  # whoever keeps probabilities a thousandth away from 0 and 1 is right enough
+)
+
+
+class _Parts(NamedTuple):
+    """What stands under the logarithm of the bound, by SciPy in float64: each (num_samples, batch)."""
+
+    log_px: Array
+    log_pz: Array
+    log_q: Array
+    kl: Array
+
+
+def _parts(
+    model: VAE, x: Array, eps: Array, power: float = 0.5, pixels: Callable[..., Any] = np.sum
+) -> _Parts:
+    exact = copy.deepcopy(model).double()
+    with torch.no_grad():
+        mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
+        z = mu + np.exp(power * log_var) * eps
+        a = exact.decode(torch.from_numpy(z)).numpy()
+    std = np.exp(0.5 * log_var)
+    log_px = pixels(np.where(x == 1, stats.logistic.logcdf(a), stats.logistic.logsf(a)), axis=-1)
+    log_pz, log_q = stats.norm.logpdf(z).sum(axis=-1), stats.norm.logpdf(z, mu, std).sum(axis=-1)
+    kl = 0.5 * (std**2 + mu**2 - 1 - log_var).sum(axis=-1)
+    return _Parts(log_px, log_pz, log_q, np.broadcast_to(kl, log_px.shape))
+
+
+def _log_mean(log_ratio: Array) -> Array:
+    return special.logsumexp(log_ratio, axis=0, b=1 / len(log_ratio))
+
+
+def _bound(model: VAE, x: Array, eps: Array) -> Array:
+    p = _parts(model, x, eps)
+    return _log_mean(p.log_px + p.log_pz - p.log_q)
+
+
+def _bound_of(
+    combine: Callable[[_Parts], Array], power: float = 0.5, pixels: Callable[..., Any] = np.sum
+) -> Callable[..., Array]:
+    """The bound with another ratio, or with other parts."""
+    return lambda model, x, eps: _log_mean(combine(_parts(model, x, eps, power, pixels)))
+
+
+def _ratio(p: _Parts) -> Array:
+    return p.log_px + p.log_pz - p.log_q
+
+
+_MISTAKES_IN_THE_BOUND = [
+    Mistake(
+        "term-wrong",
+        lambda *case: _ratio(_parts(*case)).mean(axis=0),
+        "The logarithms are averaged. That is the ELBO once more, by several draws, and no tighter.",
+    ),
+    Mistake(
+        "term-wrong",
+        lambda *case: (p := _parts(*case)).log_px.mean(axis=0) - p.kl[0],
+        "This is the ELBO, averaged over several draws: each draw is under a logarithm of its own.",
+    ),
+    Mistake(
+        "term-wrong",
+        lambda *case: _log_mean((p := _parts(*case)).log_px - p.kl),
+        "The KL is an average over all z. Under the logarithm each draw needs the ratio at its own place.",
+    ),
+    Mistake(
+        "term-missing",
+        lambda *case: special.logsumexp(_ratio(_parts(*case)), axis=0),
+        "The ratios are added up and not averaged, so that your value grows with each draw.",
+    ),
+    Mistake(
+        "term-missing",
+        _bound_of(lambda p: p.log_px),
+        "Only the likelihood stands under the logarithm: right for draws from the prior, not for these.",
+    ),
+    Mistake(
+        "term-missing",
+        _bound_of(lambda p: p.log_px - p.log_q),
+        "The prior is missing: the numerator is the joint density of x and z.",
+    ),
+    Mistake(
+        "term-missing",
+        _bound_of(lambda p: p.log_px + p.log_pz),
+        "Nothing is divided by: the draws come from q, and each must be weighed by how likely q made it.",
+    ),
+    Mistake(
+        "term-sign",
+        _bound_of(lambda p: p.log_px + p.log_pz + p.log_q),
+        "The density of q multiplies where it should divide.",
+    ),
+    Mistake(
+        "term-sign",
+        _bound_of(lambda p: p.log_px - p.log_pz + p.log_q),
+        "Prior and q have changed places in the ratio.",
+    ),
+    Mistake(
+        "var-for-std",
+        _bound_of(_ratio, power=1.0),
+        "The noise is scaled by σ², not by σ, so that the draws are not from q.",
+        "notebook 5, section 6",
+    ),
+    Mistake(
+        "mean-pixels",
+        _bound_of(_ratio, pixels=np.mean),
+        "The log-likelihood is averaged over the pixels.",
+        "notebook 6, section 3",
+    ),
+    Mistake(
+        "noise-missing",
+        lambda model, x, eps: _bound(model, x, np.zeros_like(eps)),
+        "The noise is not used: z is always the mean of q.",
+        "notebook 5, section 3",
+    ),
+    Mistake(
+        "not-log",
+        lambda *case: np.exp(_bound(*case)),
+        "This is an estimate of p(x); asked is its logarithm.",
+    ),
+]
+
+
+@functools.cache
+def _tighter_bound_tasks() -> tuple[Task, Task]:
+    """The exercise with a few pixels, and with 784 of them."""
+    rng = np.random.default_rng(6)
+
+    def case(seed: int, data_dim: int, num_samples: int, batch: int, latent_dim: int) -> tuple[Any, ...]:
+        x = rng.integers(0, 2, (batch, data_dim)).astype(float)
+        return small_vae(latent_dim, data_dim, seed), x, rng.standard_normal((num_samples, batch, latent_dim))
+
+    names, where, kinds = ("model", "x", "eps"), "notebook 6, section 5", ("torch float32",)
+    moderate = [case(1, 4, 1, 2, 1), case(2, 5, 2, 3, 2), case(3, 6, 5, 3, 2), case(4, 8, 20, 4, 3)]
+    exercise = "The bound by many draws"
+    return (
+        Task(exercise, _bound, moderate, names, _MISTAKES_IN_THE_BOUND, where, kinds=kinds),
+        Task(exercise, _bound, [case(5, 784, 5, 2, 2)], names, where=where, kinds=kinds),
+    )
