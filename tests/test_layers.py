@@ -22,16 +22,25 @@ LAYERS = {
         "pretrained",
     ],
     "pictures": ["derivation", "plotting"],
-    "widgets": ["controls", "views", "widgets", "live_training", "latent_explorer"],
+    "widgets": ["controls", "views", "widgets", "live_training", "latent_explorer", "checks"],
 }
 OUTSIDE = {
     "numerics": {"numpy", "scipy"},
     "models": {"numpy", "scipy", "torch", "safetensors", "tqdm"},
     "pictures": {"numpy", "scipy", "torch", "matplotlib", "cycler", "IPython"},
-    "widgets": {"numpy", "torch", "matplotlib", "ipywidgets", "anywidget", "traitlets", "PIL"},
+    "widgets": {"numpy", "scipy", "torch", "matplotlib", "ipywidgets", "anywidget", "traitlets", "PIL"},
 }
-SOURCES = sorted(PACKAGE.glob("*.py"))
+SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
+
+
+def module(path):
+    """The module of the table that a file is, or is a part of."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def imports(path):
@@ -47,26 +56,29 @@ def imports(path):
 
 
 def test_every_module_has_a_layer():
-    assert {path.stem for path in SOURCES} - {"__init__"} == set(LAYER_OF)
+    assert {module(path) for path in SOURCES} - {"__init__"} == set(LAYER_OF)
 
 
 def test_the_package_itself_imports_nothing():
     assert not imports(PACKAGE / "__init__.py")
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.stem in LAYER_OF], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in SOURCES if module(p) in LAYER_OF], ids=name)
 def test_imports_stay_inside_the_layers(path):
-    layer = LAYER_OF[path.stem]
+    layer = LAYER_OF[module(path)]
     order = list(LAYERS)
     names = {tuple(name.split(".")) for name in imports(path)}
     inside = {name[1] for name in names if name[0] == "vae_helpers"}
+    if module(path) == "checks":  # exercises are checked without widgets
+        inside -= {"checks"}
+        assert not inside & (set(LAYERS["widgets"]) | set(LAYERS["pictures"]))
     below = {module for lower in order[: order.index(layer) + 1] for module in LAYERS[lower]}
     assert inside <= below
     outside = {name[0] for name in names} - {"vae_helpers"} - sys.stdlib_module_names
     assert outside <= OUTSIDE[layer]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_nothing_is_pickled(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "dill", "joblib", "shelve"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -92,3 +104,10 @@ def test_a_layer_loads_nothing_of_the_others(layer, absent):
     assert run.returncode == 0, run.stderr
     loaded = set(run.stdout.split())
     assert f"vae_helpers.{LAYERS[layer][-1]}" in loaded and not loaded & absent
+
+
+def test_checks_of_the_first_notebooks_start_without_torch():
+    code = "import vae_helpers.checks, vae_helpers.checks.notebook_04, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert not set(run.stdout.split()) & {"torch", "matplotlib", "ipywidgets"}

@@ -166,13 +166,16 @@ def as_array(value: Any) -> NDArray[np.float64]:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
         if isinstance(value, list | tuple):
-            value = [as_array(v) for v in value]
+            parts = [as_array(v) for v in value]
+            if isinstance(value, tuple) and any(part.size > 1 for part in parts):
+                raise TypeError  # several results, where one is asked for
+            value = parts
         array = np.asarray(value)
         if array.dtype.kind not in "fiu" and array.dtype != object:
             raise TypeError
         return array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError, RecursionError):
-        what = type(value).__name__
+        what = f"tuple of {len(value)} results" if isinstance(value, tuple) else type(value).__name__
         raise Failed(
             Finding("error", f"Your function returns a {what} where an array of real numbers was expected.")
         ) from None

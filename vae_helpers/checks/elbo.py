@@ -94,9 +94,10 @@ PARTS = Formula(
         "log p(x | z)": ("p(x | z)", "log |log p(x | z)|", "the ratio of both", "the product of both"),
         "KL": ("log KL", "exp KL", "exp(-KL)", "KL²", "√KL", "the ratio of both", "the product of both"),
     },
+    special={("KL", -1.0): (KL_ADDED,)},
     pattern=_parts_pattern,
     averaged=("shape", ""),
-    constant="",
+    constant="A constant is added that does not belong here.",
     dims=(1, 1),
     simple=[(-1.0, 0.5), (-2.0, 1.0)],
     half="everything is counted twice",
@@ -113,4 +114,5 @@ def _check_terms(student: Student) -> Report:
     if not all(agrees(sample, PARTS.truth, found.noise) for sample in found.samples):
         reading = read(found, PARTS.core, PARTS.extras)
         findings += name_mistakes(PARTS, reading) if reading is not None else [UNKNOWN]
-    return report(EXERCISE, findings, smallest_example(outer, PARTS), found.notes)
+    seen = smallest_example(outer, PARTS) if findings else ""
+    return report(EXERCISE, findings, seen, found.notes)

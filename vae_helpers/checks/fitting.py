@@ -14,7 +14,7 @@ from vae_helpers.checks.measuring import Measurement, Sample
 
 Array = NDArray[np.float64]
 Terms = Mapping[str, Callable[..., Array]]
-TOLERANCE = 3e-6  # of the largest value: a float32 function keeps about 1e-7 of it
+TOLERANCES = 1e-10, 3e-6  # of the largest value: for float64 functions, and for float32 ones
 
 
 @dataclass
@@ -28,6 +28,15 @@ class Reading:
 
     coefficients: dict[str, float]
     averaged: frozenset[str]
+
+    def at(self, terms: Terms, *arguments: Array) -> float:
+        """The value that the sum of terms has for one row, arguments of shape (1, d)."""
+        total = 0.0
+        for name, coefficient in self.coefficients.items():
+            with np.errstate(all="ignore"):
+                value = float(np.sum(terms[name](*arguments)))
+            total += coefficient * value / (arguments[0].shape[-1] if name in self.averaged else 1)
+        return total
 
 
 def agrees(sample: Sample, truth: Callable[..., Array], noise: float = 0.0, tolerance: float = 1e-4) -> bool:
@@ -57,11 +66,12 @@ def read(
     first, second = measurement.samples
     noise = measurement.noise
     terms = {**core, **extras, **whole}
-    for found in _sparse(first, core, {**extras, **whole}, noise, max_extras):
-        other = _solve(second, {name: terms[name] for name in found}, noise)
-        reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
-        if reading is not None:
-            return reading
+    for tolerance in TOLERANCES[1:] if noise else TOLERANCES:
+        for found in _sparse(first, core, {**extras, **whole}, tolerance, noise, max_extras):
+            other = _solve(second, {name: terms[name] for name in found}, tolerance, noise)
+            reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
+            if reading is not None:
+                return reading
     return None
 
 
@@ -88,32 +98,49 @@ def _compare(
 
 
 def _sparse(
-    sample: Sample, core: Terms, extras: Terms, noise: float, max_extras: int
+    sample: Sample, core: Terms, extras: Terms, tolerance: float, noise: float, max_extras: int
 ) -> Iterator[dict[str, float]]:
     """All fits with as few extra terms as possible, the closest first; equally close ones in order."""
     columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
     usable = [name for name in extras if np.isfinite(columns[name]).all()]
-    exact = 0.03 * _allowed(sample.values, noise)
+    rounding, slack = _slack(sample, tolerance, noise)
     for count in range(max_extras + 1):
         fits = []
         for chosen in combinations(usable, count):
             names = [*core, *chosen]
-            fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, noise)
+            fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, slack)
             if fit is not None:
-                fits.append((max(fit[1], exact), dict(zip(names, fit[0], strict=True))))
+                fits.append((max(fit[1], 0.03 * slack), dict(zip(names, fit[0], strict=True))))
         for _, coefficients in sorted(fits, key=lambda fit: fit[0]):
-            yield _without_zeros(coefficients, columns, sample.values, noise)
+            kept = {  # what contributes nothing goes, and the others are fitted again
+                name: value
+                for name, value in coefficients.items()
+                if abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
+            }
+            refit = (
+                _least_squares(np.stack([columns[n] for n in kept], axis=1), sample.values, slack)
+                if kept
+                else None
+            )
+            yield dict(zip(kept, map(float, refit[0]), strict=True)) if refit else kept
 
 
-def _solve(sample: Sample, terms: Terms, noise: float) -> dict[str, float] | None:
+def _solve(sample: Sample, terms: Terms, tolerance: float, noise: float) -> dict[str, float] | None:
+    rounding, slack = _slack(sample, tolerance, noise)
     if not terms:
         return {} if np.abs(sample.values).max() < 1e-9 else None
     matrix = np.stack([sample.column(term) for term in terms.values()], axis=1)
-    fit = _least_squares(matrix, sample.values, noise)
+    fit = _least_squares(matrix, sample.values, slack + rounding)
     return None if fit is None else dict(zip(terms, fit[0], strict=True))
 
 
-def _least_squares(matrix: Array, values: Array, noise: float) -> tuple[Array, float] | None:
+def _slack(sample: Sample, tolerance: float, noise: float) -> tuple[float, float]:
+    """(what rounding may do to a value, what rounding and noise may do)."""
+    rounding = tolerance * max(float(np.abs(sample.values).max()), 1e-3)
+    return rounding, rounding + 5 * noise
+
+
+def _least_squares(matrix: Array, values: Array, slack: float) -> tuple[Array, float] | None:
     """(coefficients, largest error), or None when the columns do not give the values."""
     if not (np.isfinite(values).all() and np.isfinite(matrix).all()):
         return None
@@ -121,27 +148,7 @@ def _least_squares(matrix: Array, values: Array, noise: float) -> tuple[Array, f
     norm[norm == 0] = 1
     solution = np.linalg.lstsq(matrix / norm, values, rcond=1e-10)[0] / norm
     error = float(np.abs(matrix @ solution - values).max())
-    return (solution, error) if error <= _allowed(values, noise) else None
-
-
-def _allowed(values: Array, noise: float) -> float:
-    return TOLERANCE * max(float(np.abs(values).max()), 1e-3) + 5 * noise
-
-
-def _without_zeros(
-    found: dict[str, float], columns: Mapping[str, Array], values: Array, noise: float
-) -> dict[str, float]:
-    """Drops the terms that contribute nothing, and fits the others again."""
-    kept = {
-        name: value
-        for name, value in found.items()
-        if abs(value) * np.abs(columns[name]).max() > 30 * _allowed(values, 0.0) + 5 * noise
-    }
-    if kept and len(kept) < len(found):
-        fit = _least_squares(np.stack([columns[n] for n in kept], axis=1), values, 4 * noise)
-        if fit is not None:
-            return dict(zip(kept, map(float, fit[0]), strict=True))
-    return {name: float(value) for name, value in found.items() if name in kept}
+    return (solution, error) if error <= slack else None
 
 
 def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:

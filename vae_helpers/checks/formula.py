@@ -25,6 +25,7 @@ from vae_helpers.checks.report import Finding, Report, report
 Array = NDArray[np.float64]
 Terms = Mapping[str, Callable[..., Array]]
 Key = tuple[str, float | str]
+Findings = tuple[Finding, ...]
 Pattern = Callable[[Mapping[str, float], Mapping[str, float]], list[Finding]]
 
 
@@ -68,7 +69,7 @@ class Formula:
     constant: str
     whole: Terms = field(default_factory=dict)
     stands_for: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    special: Mapping[Key, Finding] = field(default_factory=dict)
+    special: Mapping[Key, Findings] = field(default_factory=dict)
     pattern: Pattern = lambda factors, extras: []
     axis: str = "latents"
     dims: tuple[int, int] = (3, 5)
@@ -104,17 +105,20 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
     if not found.samples:
         return report(formula.exercise, found.findings, notes=found.notes)
     if all(agrees(sample, formula.truth, found.noise) for sample in found.samples):
-        findings = [*found.findings, *_unstable(student, formula, found)]
+        right = Reading(dict(formula.true), frozenset())
+        findings = [*found.findings, *_unstable(student, formula, found, right)]
     else:
         findings = [*found.findings, *diagnose(student, formula, found)]
-    return report(formula.exercise, findings, smallest_example(student, formula, found.noise), found.notes)
+    seen = smallest_example(student, formula, found.noise) if findings else ""
+    return report(formula.exercise, findings, seen, found.notes)
 
 
 def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
     """The mistakes in values that are not right."""
     reading = read(found, formula.core, formula.extras, formula.whole)
     if reading is not None:
-        return name_mistakes(formula, reading, noisy=bool(found.noise))
+        findings = name_mistakes(formula, reading, noisy=bool(found.noise))
+        return [*findings, *_unstable(student, formula, found, reading)]
     if formula.is_log and all((sample.values > 0).all() for sample in found.samples):
         logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in found.samples]
         reading = read(Measurement(logarithms), formula.core, formula.extras)
@@ -190,7 +194,8 @@ def _to_quarters(value: float, unit: float) -> float:
 
 def overall_scale(formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]) -> float:
     """The factor in front of everything; one that leaves a pattern with a name is preferred."""
-    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5):
+    others = {sign * abs(c) for c in (*extras.values(), *factors.values()) if c for sign in (1, -1)}
+    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, *sorted(others, reverse=True)):
         rest = {n: f / scale for n, f in factors.items()}, {n: c / scale for n, c in extras.items()}
         if formula.pattern(*rest):
             return scale
@@ -221,70 +226,75 @@ def _term_findings(
     """Mistakes term by term, after the overall factor."""
     findings, left = [], dict(extras)
     for term, factor in factors.items():
-        shown = formula.write([term])
         if abs(factor - 1) < 3e-3:
             continue
-        special = next(
-            (
-                f
-                for (t, k), f in formula.special.items()
-                if t == term and isinstance(k, float) and _near(factor, k)
-            ),
-            None,
-        )
         if abs(factor) > 3e-3:
-            if special is not None:
-                findings.append(special)
-                continue
-            if same(factor, -1):
-                findings.append(Finding("term-sign", f"The sign of {shown} is turned round."))
-            elif term != "1":
-                text = f"{shown} has {in_words(factor)} times the coefficient that it should have"
-                findings.append(Finding("term-scale", text + ", compared with the other terms."))
-            if term == "1":
-                findings.append(Finding("constant", formula.constant))
+            findings += _factor_findings(formula, term, factor)
             continue
+        shown = formula.write([term])
         stand_in = next((name for name in formula.stands_for.get(term, ()) if name in left), None)
         if stand_in is not None:
             text = f"{formula.write([stand_in])} stands where {shown} belongs."
-            findings.append(formula.special.get((term, stand_in), Finding("term-wrong", text)))
+            findings += formula.special.get((term, stand_in), (Finding("term-wrong", text),))
             del left[stand_in]
-        elif special is not None:
-            findings.append(special)
+        elif (term, 0.0) in formula.special:
+            findings += formula.special[term, 0.0]
         elif term == "1":
             findings.append(Finding("constant", formula.constant))
         elif any(factors.values()) or not extras:
             findings.append(Finding("term-missing", f"{shown} is not in your value at all."))
+    if left.pop("1", None):
+        findings.append(Finding("constant", formula.constant))
     if left:
         findings.append(Finding("term-wrong", f"A term with {formula.write(left)} does not belong here."))
     return findings
 
 
-def _near(a: float, b: float) -> bool:
-    return abs(a - b) <= 3e-3 * max(1.0, abs(b))
+def _factor_findings(formula: Formula, term: str, factor: float) -> Findings:
+    """What a wrong factor of a term that is there means."""
+    shown, findings = formula.write([term]), ()
+    if term == "1":
+        findings = (Finding("constant", formula.constant),)
+    if factor < 0 and (term != "1" or same(factor, -1)):
+        turned = Finding("term-sign", f"The sign of {shown} is turned round.")
+        findings += formula.special.get((term, -1.0), (turned,))
+    size = abs(factor)
+    if term != "1" and not same(size, 1):
+        text = (
+            f"{shown} has {in_words(size)} times the coefficient that it should have, compared with the "
+            "other terms."
+        )
+        named = [
+            f
+            for (t, k), f in formula.special.items()
+            if t == term and isinstance(k, float) and k and same(size, k)
+        ]
+        findings += named[0] if named else (Finding("term-scale", text),)
+    return findings
 
 
-def _unstable(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
-    """Whether a right function stays right at extreme arguments."""
-    if found.noise or any(finding.code == "batch-reduced" for finding in found.findings):
+def _unstable(student: Student, formula: Formula, found: Measurement, reading: Reading) -> list[Finding]:
+    """Whether a function stays at extreme arguments what it is at moderate ones."""
+    if found.noise:
         return []
+    terms = {**formula.core, **formula.extras, **formula.whole}
     for row in formula.extreme:
         arguments = [np.array([values], float) for values in row]
         try:
             value = student(*arguments).sum()
         except Failed:
             value = np.nan
-        expected = float(formula.truth(*arguments)[0])
-        if not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
+        expected = reading.at(terms, *arguments)
+        if np.isfinite(expected) and not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
             shown = " and ".join(
                 f"{name} = {_numbers(values)}" for name, values in zip(formula.arguments, row, strict=True)
             )
             return [
                 Finding(
                     "unstable",
-                    f"Right at moderate values, but for {shown} your function gives {value:.4g} where "
-                    f"{expected:.4g} is right. Something overflows or is rounded away before a logarithm is "
-                    "taken, or a small number added for safety, or a clip, wins.",
+                    f"For {shown} your function gives {value:.4g} where, by its values at moderate "
+                    f"arguments, {expected:.4g} is to be expected. Something overflows or is rounded away "
+                    "before a logarithm is taken, or a small number added for safety, or a clip, wins.",
                 )
             ]
     return []

@@ -198,8 +198,10 @@ KL = Formula(
         ),
     },
     special={
-        ("log σ²", 0.5): Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
-        ("σ²", "σ"): Finding("std-for-var", "σ stands where σ² belongs."),
+        ("log σ²", 0.5): (
+            Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
+        ),
+        ("σ²", "σ"): (Finding("std-for-var", "σ stands where σ² belongs."),),
     },
     pattern=_pattern,
     averaged=(

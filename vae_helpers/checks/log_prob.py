@@ -133,6 +133,9 @@ LOG_PROB = Formula(
         "(x - μ)²/√σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 4),
         "(x - μ)²/log σ²": lambda x, mu, v: (x - mu) ** 2 / v,
         "(x - μ)⁴/σ⁴": lambda x, mu, v: _square(x, mu, v) ** 2,
+        "(x - μ)⁴/σ²": lambda x, mu, v: (x - mu) ** 4 * np.exp(-v),
+        "(x - μ)⁴": lambda x, mu, v: (x - mu) ** 4,
+        "(x - μ)³/σ³": lambda x, mu, v: (x - mu) ** 3 * np.exp(-1.5 * v),
         "(x + μ)²/σ²": lambda x, mu, v: (x + mu) ** 2 * np.exp(-v),
         "x²/σ²": lambda x, mu, v: x**2 * np.exp(-v),
         "μ²/σ²": lambda x, mu, v: mu**2 * np.exp(-v),
@@ -173,6 +176,9 @@ LOG_PROB = Formula(
             "(x - μ)²/√σ",
             "(x - μ)²/log σ²",
             "(x - μ)⁴/σ⁴",
+            "(x - μ)⁴/σ²",
+            "(x - μ)⁴",
+            "(x - μ)³/σ³",
             "(x + μ)²/σ²",
             "x²/σ²",
             "μ²/σ²",
@@ -183,17 +189,19 @@ LOG_PROB = Formula(
         "log σ²": ("log Σσ²", "σ", "σ²", "1/σ", "1/σ²", "(log σ²)²", "log(log σ²)", "log|log σ²|"),
     },
     special={
-        ("1", 0.0): _two_pi_missing,
-        ("log σ²", 0.0): _sigma_missing,
-        ("log σ²", 0.5): Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
-        ("(x - μ)²/σ²", "(x - μ)²/σ"): Finding(
-            "std-for-var", "The squared distance is divided by σ instead of σ²."
+        ("1", 0.0): (_two_pi_missing,),
+        ("log σ²", 0.0): (_sigma_missing,),
+        ("log σ²", 0.5): (
+            Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
         ),
-        ("(x - μ)²/σ²", "log Σ(x - μ)²/σ²"): Finding(
-            "log-of-square", "A logarithm is taken of the squared distance."
+        ("(x - μ)²/σ²", "(x - μ)²/σ"): (
+            Finding("std-for-var", "The squared distance is divided by σ instead of σ²."),
         ),
-        ("(x - μ)²/σ²", "log Σ(x - μ)²"): Finding(
-            "log-of-square", "A logarithm is taken of the squared distance."
+        ("(x - μ)²/σ²", "log Σ(x - μ)²/σ²"): (
+            Finding("log-of-square", "A logarithm is taken of the squared distance."),
+        ),
+        ("(x - μ)²/σ²", "log Σ(x - μ)²"): (
+            Finding("log-of-square", "A logarithm is taken of the squared distance."),
         ),
     },
     pattern=_pattern,

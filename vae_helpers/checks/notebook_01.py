@@ -22,7 +22,7 @@ WEIGHT, BIAS = 0.4, 1.0  # the gauges of the notebook
 # --- Exercise 2 ----------------------------------------------------------------------------------
 
 
-def check_two_gauges(fn: Callable[..., Any]) -> Report:
+def check_after_two_gauges(fn: Callable[..., Any]) -> Report:
     """Checks a function for the posterior of the tank's z after readings of two gauges.
 
     Args:
@@ -274,8 +274,8 @@ def check_log_of_mean(fn: Callable[..., Any]) -> Report:
         return far
     seen = " ".join(far.message.splitlines()[: 2 if "error" in far.codes else 1])
     text = (
-        "At moderate values your function is right. Here the exponential of a log-likelihood leaves the range "
-        "of floating-point numbers, although the answer itself is an ordinary number."
+        "At moderate values your function is right. Here the exponential of a log-likelihood leaves the "
+        "range of floating-point numbers, although the answer itself is an ordinary number."
     )
     return report(LOG_OF_MEAN.exercise, [Finding("unstable", text, LOG_OF_MEAN.where)], seen)
 

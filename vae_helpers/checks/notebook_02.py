@@ -66,7 +66,7 @@ ELBO_FROM_JOINT = Task(
         Mistake(
             "constant",
             _joint_plus(lambda std: float(np.log(std)) + 0.5 * gaussian.LOG_2PI),
-            "This is -log q at the mean of q. Elsewhere q is lower; what does the squared distance average to?",
+            "This is -log q at the mean of q. What does the squared distance from it average to?",
         ),
         Mistake(
             "log-two-pi-missing",
@@ -142,8 +142,8 @@ SLIPPED_GUESS = Task(
         Mistake(
             "term-missing",
             lambda x, num_pixels: _posterior(x, NOISE_STD),
-            "This is the posterior, the best q of the true ELBO. Is one term divided by the number of pixels, "
-            "or neither, or both?",
+            "This is the posterior, the best q of the true ELBO. Is neither term divided by the number of "
+            "pixels, or both?",
         ),
         Mistake(
             "swapped",
@@ -263,8 +263,10 @@ UPPER_BOUND = Task(
         Mistake(
             "term-missing",
             lambda x, mean, std: gaussian.expectation(
-                lambda z: LinearGaussian(WEIGHT, BIAS, NOISE_STD).log_likelihood(x, z[:, None])
-                - gaussian.log_prob(z[:, None], mean, 2 * np.log(std)),
+                lambda z: (
+                    LinearGaussian(WEIGHT, BIAS, NOISE_STD).log_likelihood(x, z[:, None])
+                    - gaussian.log_prob(z[:, None], mean, 2 * np.log(std))
+                ),
                 *_posterior(x, NOISE_STD),
             ),
             "The log of the prior is not there: a joint density has two factors.",
@@ -322,7 +324,7 @@ EM_STEP = Task(
         (0.3, np.array([-1.1, -0.2, 0.4, 1.3, 2.0, 2.9])),
         (1.2, np.array([0.1, 0.9, 2.5])),
         (-0.8, np.array([-2.0, 1.0, 0.0, 3.0])),
-        (2.0, np.array([0.2, 0.6, 1.1, -0.4, 0.8])),
+        (2.0, np.array([0.2, 0.6, 1.9, -0.4, 0.8])),
     ],
     names=("weight", "data"),
     mistakes=[
@@ -338,7 +340,9 @@ EM_STEP = Task(
         ),
         Mistake(
             "std-for-var",
-            lambda weight, data: _step(weight, data, spread=len(data) / (1 + (weight / NOISE_STD) ** 2) ** -0.5),
+            lambda weight, data: _step(
+                weight, data, spread=len(data) / (1 + (weight / NOISE_STD) ** 2) ** -0.5
+            ),
             "The spread of the posterior enters by its standard deviation.",
         ),
         Mistake(
@@ -352,9 +356,14 @@ EM_STEP = Task(
             "The bias is not taken off the data, in neither step.",
         ),
         Mistake(
-            "unknown",
+            "term-missing",
             lambda weight, data: weight,
             "Your function gives the old weight back: the second step is missing.",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda weight, data: np.sqrt(np.mean((data - BIAS) ** 2) - NOISE_STD**2),
+            "This is where the rounds end, the best weight of all. One round is asked for.",
         ),
     ],
     where="notebook 2, section 5",

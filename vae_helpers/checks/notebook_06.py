@@ -130,10 +130,9 @@ def small_vae(latent_dim: int, data_dim: int, seed: int) -> VAE:
 
 
 def _beta(data_dim: float, latent_dim: float, pixels: str, latents: str) -> float:
-    """The ratio of the two weights, each the weight of one term of its sum."""
-    weight_of_pixel = 1 / data_dim if pixels == "mean" else 1.0
-    weight_of_latent = 1 / latent_dim if latents == "mean" else 1.0
-    return weight_of_latent / weight_of_pixel
+    """What one latent's KL weighs against one pixel: the reductions, taken of (1, 0, 0, …)."""
+    reduce = {"sum": np.sum, "mean": np.mean}
+    return float(reduce[latents](np.eye(1, int(latent_dim))) / reduce[pixels](np.eye(1, int(data_dim))))
 
 
 HIDDEN_BETA = Task(

@@ -237,10 +237,10 @@ def _how_it_moved(moved: dict[str, str]) -> list[Finding]:
         return [Finding("term-missing", "Nothing has moved: the new model is the old one.", where)]
     findings = []
     if "in the old order" in hows:
-        text = "One part of the networks was forgotten, so that encoder and decoder no longer speak of the same z."
+        text = "One part was forgotten, so that encoder and decoder no longer speak of the same z."
         findings.append(Finding("term-missing", text, where))
     if "the other way round" in hows:
-        text = "An order and its inverse have changed places: which of old and new does order[j] number, and which j?"
+        text = "An order and its inverse have changed places: which of j and order[j] is an old number?"
         findings.append(Finding("swapped", text, where))
     if "changed in another way" in hows:
         text = (
@@ -302,8 +302,7 @@ BLEND = Task(
         Mistake(
             "term-wrong",
             _blend_with(lambda a: np.sin(np.pi * a / 2), lambda a: np.cos(np.pi * a / 2)),
-            "This point has the prior's distribution, but a is taken for the way along the arc, not for the weight "
-            "of z1.",
+            "This point has the prior's distribution, but a was the weight of z1, not the way along the arc.",
         ),
         Mistake(
             "term-wrong",
@@ -347,7 +346,7 @@ SPOILT = Task(
         Mistake(
             "term-wrong",
             lambda log_p, log_r, junk: (1 - junk) * log_p + junk * log_r,
-            "Logarithms are averaged. An image has two ways to arise, and it is their probabilities that add up.",
+            "Logarithms are averaged. An image can arise in two ways: what adds up?",
         ),
         Mistake(
             "term-missing",

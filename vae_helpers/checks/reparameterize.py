@@ -74,39 +74,33 @@ def _takes_noise(fn: Callable[..., Any]) -> bool:
 # With given noise
 
 
-def _given_noise(student: Student) -> tuple[list[Finding], str, list[str]]:
+def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding], str, list[str]]:
     samples = []
     for seed in (1, 2):
         rng = np.random.default_rng(seed)
-        mu, v, eps = rng.uniform(-2, 2, (24, 3)), rng.uniform(-2, 2, (24, 3)), rng.standard_normal((24, 3))
+        mu, eps = rng.uniform(-2, 2, (24, 3)), rng.standard_normal((24, 3))
+        v = rng.uniform(lowest, 2, (24, 3))
         z = student(mu, v, eps)
         if z.shape[1:] == mu.shape and len(z) == 1:
             z = z[0]
         if z.shape != mu.shape:
             return [wrong_shape(z, mu)], "", []
-        shared = [
-            np.broadcast_to(part, eps.shape)
-            for part in (
-                eps[:1],
-                eps[:, :1],
-                eps[:1, :1],
-                eps.mean(0),
-                eps.mean(1, keepdims=True),
-                eps.mean(),
-            )
-        ]
-        rows = tuple(np.array(a).reshape(-1, 1, 1) for a in (mu, v, eps, *shared))
-        samples.append(Sample(rows, z.reshape(-1)))
+        if (
+            not np.isfinite(z).all() and lowest < 0
+        ):  # perhaps a root of log_var: where it is positive, one sees more
+            findings, _, _ = _given_noise(student, lowest=0.2)
+            return findings, _example(student), []
+        parts = (eps[:1], eps[:, :1], eps[:1, :1], eps.mean(0), eps.mean(1, keepdims=True), eps.mean())
+        rows = (mu, v, eps, *(np.broadcast_to(part, eps.shape) for part in parts))
+        samples.append(Sample(tuple(np.array(a).reshape(-1, 1, 1) for a in rows), z.reshape(-1)))
     if all(np.allclose(s.values, s.column(_truth), rtol=1e-4, atol=1e-4) for s in samples):
         return gradients(student, True, []), "", []
     reading = read(Measurement(samples), SAMPLE.core, SAMPLE.extras)
-    if reading is None:
-        findings = [
-            Finding("unknown", "This fits no mistake that is known here. Try it with one latent, by hand.")
-        ]
-    else:
-        findings = name_mistakes(SAMPLE, reading)
+    findings = [_UNKNOWN] if reading is None else name_mistakes(SAMPLE, reading)
     return [*findings, *gradients(student, True, findings)], _example(student), []
+
+
+_UNKNOWN = Finding("unknown", "This fits no mistake that is known here. Try it with one latent, by hand.")
 
 
 def _truth(mu: Array, v: Array, eps: Array, *_: Array) -> Array:
@@ -128,7 +122,15 @@ def _example(student: Student) -> str:
     return ""
 
 
-_SHARED_NAMES = [f"σ · shared {n}" for n in range(6)]
+_SCALES: dict[str, tuple[Callable[[Array], Array], tuple[Finding, ...]]] = {
+    "σ": (lambda v: np.exp(v / 2), ()),
+    "σ²": (np.exp, (VARIANCE,)),
+    "1": (np.ones_like, (STD_MISSING,)),
+    "log σ²": (lambda v: v, (Finding("term-wrong", READ_AS_STD),)),
+    "1/σ": (lambda v: np.exp(-v / 2), (Finding("term-wrong", "The noise is divided by σ."),)),
+}
+# Noise that rows, latents or both share, for each way to scale it: (name, which kind, which scale).
+_SHARED = [(f"{scale} · shared {kind}", kind, scale) for scale in _SCALES for kind in range(6)]
 
 
 def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
@@ -145,8 +147,8 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
     return []
 
 
-def _shared_term(number: int) -> Callable[..., Array]:
-    return lambda mu, v, e, *shared: np.exp(v / 2) * shared[number]
+def _shared_term(kind: int, scale: str) -> Callable[..., Array]:
+    return lambda mu, v, e, *shared: _SCALES[scale][0](v) * shared[kind]
 
 
 SAMPLE = Formula(
@@ -173,16 +175,16 @@ SAMPLE = Formula(
         "σ ε²": lambda mu, v, e, *_: np.exp(v / 2) * e**2,
         "σ |ε|": lambda mu, v, e, *_: np.exp(v / 2) * np.abs(e),
         "√|log σ²| ε": lambda mu, v, e, *_: np.sqrt(np.abs(v)) * e,
+        "log log σ² · ε": lambda mu, v, e, *_: np.log(v) * e,
         "log(1 + σ²) ε": lambda mu, v, e, *_: np.logaddexp(0, v) * e,
         "log(1 + σ) ε": lambda mu, v, e, *_: np.logaddexp(0, v / 2) * e,
         "|log σ²| ε": lambda mu, v, e, *_: np.abs(v) * e,
         "μ σ": lambda mu, v, *_: mu * np.exp(v / 2),
-        **{name: _shared_term(number) for number, name in enumerate(_SHARED_NAMES)},
-        "σ² · shared": lambda mu, v, e, first, *_: np.exp(v) * first,
+        **{name: _shared_term(kind, scale) for name, kind, scale in _SHARED},
     },
     stands_for={
         "σ ε": (
-            *_SHARED_NAMES,
+            *(name for name, _, _ in _SHARED),
             "σ² ε",
             "ε",
             "log σ² · ε",
@@ -199,16 +201,15 @@ SAMPLE = Formula(
             "log(1 + σ²) ε",
             "log(1 + σ) ε",
             "|log σ²| ε",
-            "σ² · shared",
         ),
         "μ": ("μ σ", "σ", "1"),
     },
     special={
-        ("σ ε", "σ² ε"): VARIANCE,
-        ("σ ε", "ε"): STD_MISSING,
-        ("σ ε", "log σ² · ε"): Finding("term-wrong", READ_AS_STD),
-        ("σ ε", 0.0): MISSING,
-        **{("σ ε", name): SHARED for name in _SHARED_NAMES},
+        ("σ ε", "σ² ε"): (VARIANCE,),
+        ("σ ε", "ε"): (STD_MISSING,),
+        ("σ ε", "log σ² · ε"): (Finding("term-wrong", READ_AS_STD),),
+        ("σ ε", 0.0): (MISSING,),
+        **{("σ ε", name): (SHARED, *_SCALES[scale][1]) for name, _, scale in _SHARED},
     },
     pattern=_pattern,
     averaged=("shape", ""),

@@ -57,9 +57,10 @@ def own_noise(student: Student) -> tuple[list[Finding], str, list[str]]:
         return [wrong_shape(z, mu)], "", []
     if not np.isfinite(z).all():
         return [Finding("unknown", "Some of your draws are infinite or NaN (not a number).")], "", []
-    findings = _distribution(z, mu, v, levels)
-    notes = []
-    if not findings and np.array_equal(student(mu, v).reshape(-1, 4)[:count], z):
+    again = student(mu, v).reshape(-1, 4)[:count]
+    fixed = np.array_equal(again, z)
+    findings, notes = _distribution(z, mu, v, levels, fixed), []
+    if not findings and fixed:
         notes.append("each call draws the same noise again; training needs fresh noise at each step.")
     return [*findings, *gradients(student, False, findings)], "", notes
 
@@ -80,18 +81,21 @@ def _with_generator(student: Student) -> Callable[..., Any]:
     return with_generator
 
 
-def _distribution(z: Array, mu: Array, v: Array, levels: Array) -> list[Finding]:
+def _distribution(z: Array, mu: Array, v: Array, levels: Array, fixed: bool) -> list[Finding]:
     rest = z - mu
     slope = float(np.sum((z - z.mean()) * (mu - mu.mean())) / np.sum((mu - mu.mean()) ** 2))
     if np.abs(rest).max() < 1e-5:
         return [MISSING]
-    if np.allclose(z[:, 0], z[:, 1], rtol=1e-5, atol=1e-6):
-        return [SHARED]
     groups = [rest[v == level] for level in levels]
     spread = np.array([group.std() for group in groups])
-    column = [rest[v[:, 2] == level, 2].std() for level in levels]
-    if max(column) < 1e-5:
-        return [SHARED]
+    by_row = all(rest[v[:, 2] == level, 2].std() < 1e-5 * (1 + abs(rest[:, 2]).max()) for level in levels)
+    if by_row and fixed:
+        return [MISSING]
+    if by_row:  # one draw for all rows: its size at each log_var shows what it is multiplied by
+        size = np.log([np.abs(rest[v[:, 2] == level, 2]).mean() + 1e-300 for level in levels])
+        return [SHARED, *_of_exponent(levels, size, np.exp(size))]
+    if np.allclose(z[:, 0], z[:, 1], rtol=1e-5, atol=1e-6):
+        return [SHARED, *_of_exponent(levels, np.log(spread), spread)]
     if abs(slope) < 0.2:
         means = [z[v == level].mean() for level in levels]
         if np.allclose(means, np.exp(levels / 2), rtol=0.2):
@@ -101,9 +105,7 @@ def _distribution(z: Array, mu: Array, v: Array, levels: Array) -> list[Finding]
     centre = np.array([group.mean() for group in groups])
     noise = np.concatenate([(g - c) / s for g, c, s in zip(groups, centre, spread, strict=True)])
     normal = stats.kstest(noise, "norm").pvalue > 1e-8
-    exponent, offset = np.polyfit(levels, np.log(spread), 1)
-    factor = float(np.exp(offset))
-    clean = np.abs(np.log(spread) - (exponent * levels + offset)).max() < 0.1
+    factor = float(np.exp(np.polyfit(levels, np.log(spread), 1)[1]))
     if not normal:
         text = "The noise is not standard normal: its histogram has another shape"
         off = np.abs(centre).max() > 0.2 * spread.max()
@@ -112,17 +114,7 @@ def _distribution(z: Array, mu: Array, v: Array, levels: Array) -> list[Finding]
         findings.append(
             Finding("term-wrong", "The draws have another mean than mu: something else is added.")
         )
-    if clean and abs(exponent - 1) < 0.05:
-        findings.append(VARIANCE)
-    elif clean and abs(exponent) < 0.05:
-        findings.append(STD_MISSING)
-    elif not clean or abs(exponent - 0.5) > 0.05:
-        text = (
-            READ_AS_STD
-            if np.allclose(spread, np.abs(levels), rtol=0.1)
-            else "Another function of log_var stands"
-        )
-        findings.append(Finding("term-wrong", text if text == READ_AS_STD else text + " where σ belongs."))
+    findings += _of_exponent(levels, np.log(spread), spread)
     if normal and not any(f.code in {"term-wrong"} for f in findings) and abs(factor - 1) > 0.06:
         findings.append(
             Finding(
@@ -131,6 +123,21 @@ def _distribution(z: Array, mu: Array, v: Array, levels: Array) -> list[Finding]
             )
         )
     return findings
+
+
+def _of_exponent(levels: Array, log_size: Array, size: Array) -> list[Finding]:
+    """What multiplies the noise, from its size at each log_var: exp(k log_var), with k = ½ for σ."""
+    exponent, offset = np.polyfit(levels, log_size, 1)
+    clean = np.abs(log_size - (exponent * levels + offset)).max() < 0.1
+    if clean and abs(exponent - 0.5) < 0.05:
+        return []
+    if clean and abs(exponent - 1) < 0.05:
+        return [VARIANCE]
+    if clean and abs(exponent) < 0.05:
+        return [STD_MISSING]
+    if np.ptp(size / np.abs(levels)) < 0.1 * size.max():
+        return [Finding("term-wrong", READ_AS_STD)]
+    return [Finding("term-wrong", "Another function of log_var stands where σ belongs.")]
 
 
 def gradients(student: Student, with_eps: bool, others: list[Finding]) -> list[Finding]:
