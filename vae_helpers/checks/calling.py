@@ -111,8 +111,10 @@ class Student:
         try:
             with protected(self.calls):
                 result = self.fn(*arguments)
-        except KeyboardInterrupt:
-            raise
+        except KeyboardInterrupt as error:
+            if time.perf_counter() - started > 0.05:
+                raise  # the reader has lost patience; nobody does so soon
+            raise Failed(Finding("error", "Your function stops with KeyboardInterrupt.")) from error
         except NotImplementedError as error:
             raise Failed(NOT_ATTEMPTED) from error
         except BaseException as error:
@@ -167,7 +169,7 @@ def as_array(value: Any) -> NDArray[np.float64]:
             value = value.detach().cpu()
         if isinstance(value, list | tuple):
             parts = [as_array(v) for v in value]
-            if isinstance(value, tuple) and any(part.size > 1 for part in parts):
+            if isinstance(value, tuple) and any(part.ndim > 1 for part in parts):
                 raise TypeError  # several results, where one is asked for
             value = parts
         array = np.asarray(value)

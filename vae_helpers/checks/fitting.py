@@ -51,7 +51,7 @@ def read(
     core: Terms,
     extras: Terms,
     whole: Terms | None = None,
-    max_extras: int = 3,
+    max_extras: int = 2,
 ) -> Reading | None:
     """Fits the values by as few terms as possible, at both event sizes; None if no sum of terms fits.
 
@@ -71,8 +71,19 @@ def read(
             other = _solve(second, {name: terms[name] for name in found}, tolerance, noise)
             reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
             if reading is not None:
-                return reading
+                return _without_traces(reading, terms, core, first)
     return None
+
+
+def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample) -> Reading:
+    """Without what a tiny number added for safety leaves: log(σ² + 1e-8) is nearly log σ² + 1e-8/σ²."""
+    size = 1e-5 * np.abs(sample.values).max()
+    kept = {
+        name: value
+        for name, value in reading.coefficients.items()
+        if name in core or np.abs(value * sample.column(terms[name])).max() > size
+    }
+    return Reading(kept, reading.averaged & set(kept))
 
 
 def _compare(
@@ -100,7 +111,7 @@ def _compare(
 def _sparse(
     sample: Sample, core: Terms, extras: Terms, tolerance: float, noise: float, max_extras: int
 ) -> Iterator[dict[str, float]]:
-    """All fits with as few extra terms as possible, the closest first; equally close ones in order."""
+    """Fits with as few extra terms as possible, the closest and shortest first; the rest in order."""
     columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
     usable = [name for name in extras if np.isfinite(columns[name]).all()]
     rounding, slack = _slack(sample, tolerance, noise)
@@ -111,18 +122,19 @@ def _sparse(
             fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, slack)
             if fit is not None:
                 fits.append((max(fit[1], 0.03 * slack), dict(zip(names, fit[0], strict=True))))
-        for _, coefficients in sorted(fits, key=lambda fit: fit[0]):
+        found = []
+        for error, coefficients in fits:
             kept = {  # what contributes nothing goes, and the others are fitted again
                 name: value
                 for name, value in coefficients.items()
                 if abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
             }
-            refit = (
-                _least_squares(np.stack([columns[n] for n in kept], axis=1), sample.values, slack)
-                if kept
-                else None
-            )
-            yield dict(zip(kept, map(float, refit[0]), strict=True)) if refit else kept
+            if kept:
+                matrix = np.stack([columns[name] for name in kept], axis=1)
+                again = _least_squares(matrix, sample.values, slack)
+                kept = dict(zip(kept, map(float, again[0]), strict=True)) if again else kept
+            found.append((error, len(kept), kept))
+        yield from (kept for _, _, kept in sorted(found, key=lambda fit: fit[:2]))
 
 
 def _solve(sample: Sample, terms: Terms, tolerance: float, noise: float) -> dict[str, float] | None:

@@ -202,10 +202,12 @@ def overall_scale(formula: Formula, factors: Mapping[str, float], extras: Mappin
     # A relative that replaced a term with the same coefficient speaks for the factor, though less.
     votes = dict(factors)
     missing = {name for name, factor in factors.items() if not factor}
-    for term in missing if len(missing) < len(factors) else ():
+    for term in missing:
         for name in formula.stands_for.get(term, ()):
             if name in extras:
                 votes[term] = extras[name] / formula.true[term]
+    if len(missing) == len(factors):  # nothing of the right answer is left: only a sign can be told
+        return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
     return overall_factor(votes, {name: 0.5 for name in missing})
 
 

@@ -99,6 +99,11 @@ KL_IN_BITS = Task(
             "The mean does not enter: a q that sits far from 0 has no divergence.",
         ),
         Mistake(
+            "constant",
+            _bits_of(lambda mu, std: std**2 + mu**2 - 2 * np.log(std)),
+            "A constant is not there. What must the divergence be when q is the standard normal itself?",
+        ),
+        Mistake(
             "reverse",
             lambda mu, std: 0.5 * ((1 + mu**2) / std**2 - 1 + 2 * np.log(std)) / LOG_2,
             "This is the divergence of the standard normal from q. The order of the two matters.",

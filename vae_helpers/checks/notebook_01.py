@@ -95,7 +95,7 @@ TWO_GAUGES = Task(
     answer=_posterior_on_a_grid,
     cases=[
         (1.6, 0.8, 0.3, 0.3),
-        (1.0, 1.0, 0.3, 0.6),
+        (1.2, 1.0, 0.3, 0.6),
         (0.5, 1.5, 0.2, 0.4),
         (1.8, 1.2, 0.5, 0.25),
         (-0.2, 0.4, 1.0, 0.7),
@@ -106,6 +106,11 @@ TWO_GAUGES = Task(
             "var-for-std",
             _with_variance,
             "The second number is the variance; the standard deviation is asked for.",
+        ),
+        Mistake(
+            "swapped",
+            lambda *case: _both(1.0)(*case)[::-1],
+            "The two numbers have changed places: the mean comes first.",
         ),
         Mistake(
             "term-scale",
@@ -269,7 +274,8 @@ def check_log_of_mean(fn: Callable[..., Any]) -> Report:
     near = check_task(fn, LOG_OF_MEAN)
     if not near.passed:
         return near
-    far = check_task(fn, replace(LOG_OF_MEAN, cases=FAR))
+    with np.errstate(all="ignore"):  # infinity is to be expected there
+        far = check_task(fn, replace(LOG_OF_MEAN, cases=FAR))
     if far.passed:
         return far
     seen = " ".join(far.message.splitlines()[: 2 if "error" in far.codes else 1])

@@ -166,6 +166,11 @@ SLIPPED_GUESS = Task(
             "The second number is the variance of q; the standard deviation is asked for.",
         ),
         Mistake(
+            "swapped",
+            lambda x, num_pixels: _slipped(x, num_pixels)[::-1],
+            "The two numbers have changed places: the mean comes first.",
+        ),
+        Mistake(
             "term-wrong",
             lambda x, num_pixels: (_slipped(x, num_pixels)[0], _posterior(x, NOISE_STD)[1]),
             "The mean is right; the standard deviation is still that of the posterior.",
@@ -242,8 +247,8 @@ UPPER_BOUND = Task(
         Mistake(
             "reverse",
             lambda x, mean, std: 2 * _evidence(x) - _lower(x, mean, std),
-            "The right constant, and above it a divergence, but the one of the posterior from q's side. "
-            "Over which density is the average?",
+            "The constant is right, and a divergence is added, but its two densities are in the other order. "
+            "Over which one is the average?",
         ),
         Mistake(
             "term-sign",

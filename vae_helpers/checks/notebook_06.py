@@ -104,7 +104,9 @@ def check_also_at_extremes(fn: Callable[..., Any], task: Task, extremes: Task, c
 
 
 def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called with copies of models and tensors, so that no call can harm the next.
+    """The function, called with copies of models and index tensors, so that no call can harm the next.
+
+    Arrays come as fresh tensors anyway.
 
     Raises:
         TypeError: fn is not a function.
@@ -112,11 +114,11 @@ def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
     if not callable(fn):
         raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
 
-    def called(*arguments: Any) -> Any:
-        harmed = torch.nn.Module | torch.Tensor
-        return fn(*(copy.deepcopy(a) if isinstance(a, harmed) else a for a in arguments))
+    def shared(argument: Any) -> bool:
+        index = isinstance(argument, torch.Tensor) and not argument.is_floating_point()
+        return index or isinstance(argument, torch.nn.Module)
 
-    return called
+    return lambda *arguments: fn(*(copy.deepcopy(a) if shared(a) else a for a in arguments))
 
 
 def small_vae(latent_dim: int, data_dim: int, seed: int) -> VAE:

@@ -165,7 +165,10 @@ def gradients(student: Student, with_eps: bool, others: list[Finding]) -> list[F
             return [_not_differentiable("mu and log_var")] if student.kind != "numpy" else []
         reached = [False, False]
         if z.requires_grad:
-            found = torch.autograd.grad(z.sum(), tensors[:2], allow_unused=True)
+            try:
+                found = torch.autograd.grad(z.sum(), tensors[:2], allow_unused=True)
+            except RuntimeError:  # something that the gradient needs was changed in place
+                return [] if others else [_not_differentiable("mu and log_var")]
             reached = [g is not None and bool((g != 0).any()) for g in found]
     excused = ["term-missing" in known, bool(known & {"noise-missing", "std-missing"})]
     names = [n for n, ok, no in zip(("mu", "log_var"), reached, excused, strict=True) if not (ok or no)]
