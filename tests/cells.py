@@ -8,6 +8,7 @@ import re
 import symtable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 
@@ -30,22 +31,51 @@ def markdown(path: Path) -> list[str]:
     return [c.source for c in read(path).cells if c.cell_type == "markdown"]
 
 
+def lesson(path: Path) -> list[nbformat.NotebookNode]:
+    """The cells before the exercises."""
+    cells = read(path).cells
+    end = next(n for n, c in enumerate(cells) if c.cell_type == "markdown" and c.source.startswith("## Exercises"))
+    return cells[:end]
+
+
+class Exercise(NamedTuple):
+    """One exercise: what is asked, the cell to fill in, and the folded solution."""
+
+    number: int
+    question: str
+    stub: nbformat.NotebookNode
+    solution: str
+
+    @property
+    def call(self) -> tuple[str, str]:
+        """(the check, the function that it checks), from the stub's last line."""
+        return re.fullmatch(r"(check_\w+)\((\w+)\)", self.stub.source.splitlines()[-1]).groups()
+
+
+def exercises(path: Path) -> list[Exercise]:
+    """The exercises of a notebook: each a question, a code cell and a solution, one after another."""
+    cells = read(path).cells
+    found = []
+    for here, stub, after in zip(cells, cells[1:], cells[2:], strict=False):
+        title = re.match(r"\*\*Exercise (\d+) \(", here.source)
+        if title:
+            code = "\n".join(FENCE.findall(SOLUTION.search(after.source).group(1)))
+            found.append(Exercise(int(title.group(1)), here.source, stub, code))
+    return found
+
+
 def code_lines(source: str) -> int:
     return sum(bool(line.strip()) for line in source.splitlines())
 
 
 def words(text: str) -> int:
     """Words of prose: solutions, code, formulas, tables and links' addresses do not count."""
-    for pattern in (r"<details>.*?</details>", r"```.*?```", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)"):
+    while folded := re.search(r"<details>(?:(?!<details>).)*?</details>", text, flags=re.DOTALL):  # innermost
+        text = text.replace(folded.group(), " ")
+    for pattern in (r"```.*?```", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)"):
         text = re.sub(pattern, " ", text, flags=re.DOTALL)
     text = re.sub(r"^\|.*$", " ", text, flags=re.MULTILINE)
     return len(re.findall(r"[A-Za-z][\w'’-]*", text))
-
-
-def solutions(path: Path) -> list[str]:
-    """The code of each collapsed solution, in order."""
-    found = [match for text in markdown(path) for match in SOLUTION.findall(text)]
-    return ["\n".join(FENCE.findall(body)) for body in found]
 
 
 def images(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

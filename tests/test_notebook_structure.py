@@ -11,10 +11,11 @@ from cells import (
     code_cells,
     code_lines,
     data_that_functions_read,
+    exercises,
     images,
+    lesson,
     markdown,
     read,
-    solutions,
     words,
 )
 
@@ -28,7 +29,8 @@ def headings(path):
 
 
 def test_code_budget(path):
-    sizes = [code_lines(cell.source) for cell in code_cells(path)]
+    """The lesson's; the cells of the exercises are counted apart."""
+    sizes = [code_lines(cell.source) for cell in lesson(path) if cell.cell_type == "code"]
     assert 20 <= len(sizes) <= 40
     assert statistics.median(sizes) <= 6
     assert np.quantile(sizes, 0.9) <= 15
@@ -36,7 +38,8 @@ def test_code_budget(path):
 
 
 def test_prose_budget(path):
-    per_cell = sum(map(words, markdown(path))) / len(code_cells(path))
+    prose = [cell.source for cell in lesson(path) if cell.cell_type == "markdown"]
+    per_cell = sum(map(words, prose)) / (len(lesson(path)) - len(prose))
     assert 60 <= per_cell <= 100, f"{per_cell:.0f} words of prose a code cell"
 
 
@@ -153,17 +156,36 @@ def test_few_outputs_are_ignored_and_each_says_why(path):
         assert re.search(r"# output not compared: \w+", cell.source)
 
 
-def test_exercises_have_solutions(path):
-    text = "\n".join(markdown(path))
-    numbers = [int(n) for n in re.findall(r"^\*\*Exercise (\d+) \(", text, flags=re.MULTILINE)]
-    assert numbers == list(range(1, len(numbers) + 1)) and 3 <= len(numbers) <= 5
-    assert len(solutions(path)) == len(numbers)
+def test_exercises_have_a_stub_hints_and_a_solution(path):
+    found = exercises(path)
+    titles = re.findall(r"^\*\*Exercise (\d+) \(", "\n".join(markdown(path)), flags=re.MULTILINE)
+    assert [e.number for e in found] == list(map(int, titles)) == list(range(1, len(found) + 1))
+    assert 3 <= len(found) <= 5 or path.stem.startswith("00")
+    assert "warm-up" in found[0].question and "stretch" in found[-1].question
+    for exercise in found:
+        check, function = exercise.call
+        assert code_lines(exercise.stub.source) <= 12
+        assert f"def {function}(" in exercise.stub.source and f"def {function}(" in exercise.solution
+        assert exercise.solution.rstrip().endswith(f"assert {check}({function}).passed")
+        (output,) = exercise.stub.outputs
+        assert "not attempted yet" in output.data["text/plain"]
+        assert_hints_open_one_at_a_time(exercise.question)
 
 
-def test_solutions_run_and_check_themselves(path):
-    for code in solutions(path):
-        assert "assert" in code
-        exec(compile(code, f"{path.stem}, solution", "exec"), {"__name__": "__main__"})
+def assert_hints_open_one_at_a_time(question):
+    depth, open_hints = 0, []
+    for tag, number in re.findall(r"(<details>|</details>|<summary>Hint (\d)</summary>)", question):
+        depth += {"<details>": 1, "</details>": -1}.get(tag, 0)
+        if number:
+            open_hints.append((int(number), depth))
+    assert depth == 0
+    assert open_hints and open_hints == [(n, n) for n in range(1, len(open_hints) + 1)], "nest each hint in the last"
+
+
+def test_solutions_run_and_pass_their_check(path):
+    for exercise in exercises(path):
+        code = compile(exercise.solution, f"{path.stem}, solution {exercise.number}", "exec")
+        exec(code, {"__name__": "__main__"})
 
 
 def test_speaks_of_itself_alone(path):

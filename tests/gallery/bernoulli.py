@@ -7,9 +7,10 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from gallery._entry import right, wrong
 from scipy.special import expit, log_expit
 from torch.distributions import Bernoulli, Independent
+
+from gallery._entry import right, wrong
 
 # --- right ---------------------------------------------------------------------------------------
 
@@ -56,7 +57,9 @@ def scipy_log_expit(x, x_logits):
     return (x * log_expit(x_logits) + (1 - x) * log_expit(-x_logits)).sum(-1)
 
 
-@right("bernoulli", source="tensorflow sigmoid_cross_entropy_with_logits: max(a, 0) - a x + log(1 + exp(-|a|))")
+@right(
+    "bernoulli", source="tensorflow sigmoid_cross_entropy_with_logits: max(a, 0) - a x + log(1 + exp(-|a|))"
+)
 def tensorflow_form(x, a):
     return -(np.maximum(a, 0) - a * x + np.log1p(np.exp(-np.abs(a)))).sum(-1)
 
@@ -167,7 +170,7 @@ def flux_sum(x, x_logits):
     return torch.sum(Bernoulli(logits=x_logits).log_prob(x))
 
 
-@wrong("bernoulli", "probabilities-not-logits", source="autonomousvision, facebookresearch/fvcore #126: sigmoid twice")
+@wrong("bernoulli", "probabilities-not-logits", source="facebookresearch/fvcore #126: sigmoid twice")
 def sigmoid_twice(x, x_logits):
     probs = torch.sigmoid(x_logits)
     return -F.binary_cross_entropy_with_logits(probs, x, reduction="none").sum(-1)
@@ -239,7 +242,8 @@ def only_the_product(x, x_logits):
     return (x * x_logits).sum(-1)
 
 
-@wrong("bernoulli", "term-missing")
+# x a is gone; or, of x log p + (1 - x) log(1 - p), one half has lost its weight and the other is gone.
+@wrong("bernoulli", "term-missing", "term-wrong")
 def only_softplus(x, x_logits):
     return -np.logaddexp(0, x_logits).sum(-1)
 
@@ -251,7 +255,13 @@ def weight_of_zeros_missing(x, x_logits):
 
 
 # Right where x = 1; log ½ where x = 0, whatever the logit says.
-@wrong("bernoulli", "term-wrong", "term-missing", "unknown", source="HIPS/autograd's form, given targets in {0, 1}")
+@wrong(
+    "bernoulli",
+    "term-wrong",
+    "term-missing",
+    "unknown",
+    source="HIPS/autograd's form, given targets in {0, 1}",
+)
 def autograd_with_zero_one(targets, unnormalized_logprobs):
     return np.sum(-np.logaddexp(0, -unnormalized_logprobs * targets), axis=-1)
 
@@ -262,9 +272,9 @@ def autograd_sigmoid(x, x_logits):
     return (2 * x * x_logits - np.logaddexp(0, 2 * x_logits)).sum(-1)
 
 
-@wrong("bernoulli", "squared-error", source="Zeros for a fixed σ: -Σ(x - p)²")
+@wrong("bernoulli", "squared-error", source="public loss: a squared error with σ² = ½")
 def minus_squared_error(x, x_logits):
-    return -(x - expit(x_logits)).__pow__(2).sum(-1)
+    return -((x - expit(x_logits)) ** 2).sum(-1)
 
 
 @wrong("bernoulli", "squared-error", "squared-error half", "squared-error scale")
@@ -283,7 +293,13 @@ def mse_of_logits(x, x_logits):
     return F.mse_loss(x_logits, x, reduction="none").sum(-1)
 
 
-@wrong("bernoulli", "squared-error mean-pixels", "squared-error mean-pixels sign", "squared-error sign", "squared-error")
+@wrong(
+    "bernoulli",
+    "squared-error mean-pixels",
+    "squared-error mean-pixels sign",
+    "squared-error sign",
+    "squared-error",
+)
 def mse_mean(x, x_logits):
     return torch.mean((x - torch.sigmoid(x_logits)) ** 2, dim=-1)
 
@@ -338,8 +354,7 @@ def bits(x, x_logits):
     return -F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").sum(-1) / math.log(2)
 
 
-# Bits for each pixel: one factor, or a mean and a factor.
-@wrong("bernoulli", "scale mean-pixels sign", "mean-pixels scale sign")
+@wrong("bernoulli", "scale mean-pixels sign")
 def bits_per_pixel(x, x_logits):
     return F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").mean(-1) / math.log(2)
 
@@ -372,3 +387,39 @@ def keepdim(x, x_logits):
 @wrong("bernoulli", "batch-reduced mean-pixels")
 def mean_of_log_prob(x, x_logits):
     return Bernoulli(logits=x_logits).log_prob(x).mean()
+
+
+@wrong("bernoulli", "unstable", source="public sigmoid_cross_entropy_with_logits: log(p + 1e-7)")
+def epsilon_seven(x, x_logits):
+    p = torch.sigmoid(x_logits)
+    return (x * torch.log(p + 1e-7) + (1 - x) * torch.log(1 - p + 1e-7)).sum(-1)
+
+
+@wrong("bernoulli", "sign", source="public log_probs: x log(1 + exp(-a)) + (1 - x) log(1 + exp(a))")
+def two_softplus_without_minus(x, x_logits):
+    return (x * F.softplus(-x_logits) + (1 - x) * F.softplus(x_logits)).sum(-1)
+
+
+@wrong("bernoulli", "mean-pixels batch-reduced sign scale", "batch-reduced sign scale mean-pixels",
+       source="AppliedDataSciencePartners/WorldModels #12: 10 times a mean")  # fmt: skip
+def ten_times_the_mean(x, x_logits):
+    return 10 * F.binary_cross_entropy_with_logits(x_logits, x)
+
+
+@wrong("bernoulli", "squared-error", "squared-error probabilities-not-logits",
+       source="TimyadNyda/Variational-Lstm-Autoencoder #8: a squared error of the raw output")  # fmt: skip
+def minus_square_of_logits(x, x_logits):
+    return -((x - x_logits) ** 2).sum(axis=1)
+
+
+@right("bernoulli", source="public log_bernoulli(x, logit)")
+def log_bernoulli(x, logit):
+    return -F.binary_cross_entropy_with_logits(logit, x, reduction="none").sum(-1)
+
+
+@right(
+    "bernoulli", source="public BCE on the GPU: targets softplus(-a) + (1 - targets) softplus(a), negative"
+)
+def numpy_softplus_pair(x, x_logits):
+    softplus = lambda a: np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))  # noqa: E731
+    return -(x * softplus(-x_logits) + (1 - x) * softplus(x_logits)).sum(-1)

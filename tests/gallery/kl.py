@@ -7,9 +7,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from gallery._entry import right, wrong
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+from gallery._entry import right, wrong
 
 # --- right ---------------------------------------------------------------------------------------
 
@@ -55,8 +56,11 @@ def log_ratio_of_sigmas(mu, log_var):
 @right("kl", source="openai/vdvae gaussian_analytical_kl")
 def general_with_defaults(mu1, log_var1, mu2=0.0, logsigma2=0.0):
     logsigma1 = 0.5 * log_var1
-    per_latent = -0.5 + logsigma2 - logsigma1 + 0.5 * (np.exp(logsigma1) ** 2 + (mu1 - mu2) ** 2) / np.exp(
-        2 * logsigma2
+    per_latent = (
+        -0.5
+        + logsigma2
+        - logsigma1
+        + 0.5 * (np.exp(logsigma1) ** 2 + (mu1 - mu2) ** 2) / np.exp(2 * logsigma2)
     )
     return per_latent.sum(axis=-1)
 
@@ -198,6 +202,23 @@ def multivariate_normal(mu, log_var):
     return kl_divergence(q, MultivariateNormal(torch.zeros_like(mu), eye))
 
 
+@right("kl", source="KarenUllrich/Tutorial_BayesianCompressionForDL #1, as repaired")
+def bayesian_compression_repaired(mu, log_var):
+    element = -0.5 * log_var + 0.5 * (log_var.exp() + mu.pow(2)) - 0.5
+    return element.sum(1)
+
+
+@right("kl", source="public loss: torch.sum(0.5 * (mean**2 + logvar.exp() - logvar) - 0.5)")
+def half_inside_the_sum(mean, logvar):
+    return torch.sum(0.5 * (mean**2 + logvar.exp() - logvar) - 0.5, dim=1)
+
+
+@right("kl", source="loschmidt/vae-dehalogenases style")
+def log_of_std_from_log_var(z_mu, z_log_var):
+    z_std = z_log_var.mul(0.5).exp()
+    return torch.sum(0.5 * (z_std**2 + z_mu**2 - 2 * torch.log(z_std) - 1), -1)
+
+
 # --- wrong ---------------------------------------------------------------------------------------
 
 
@@ -253,7 +274,9 @@ def keras_io_reduce_mean(mu, log_var):
     return np.mean(kl) * -0.5
 
 
-@wrong("kl", "batch-reduced mean-latent sign", source="keras-team/keras-io #270, the repair that was proposed")
+@wrong(
+    "kl", "batch-reduced mean-latent sign", source="keras-team/keras-io #270, the repair that was proposed"
+)
 def keras_io_mean_positive_half(mu, log_var):
     return 0.5 * np.mean(1 + log_var - np.square(mu) - np.exp(log_var))
 
@@ -308,7 +331,9 @@ def log_of_sigma(mu, log_var):
     return np.sum(0.5 * (mu**2 + std**2 - np.log(std) - 1.0), axis=-1)
 
 
-@wrong("kl", "log-std batch-reduced", source="public encoder: -0.5 * (1 + log(sigma) - mu**2 - sigma**2).sum()")
+@wrong(
+    "kl", "log-std batch-reduced", source="public encoder: -0.5 * (1 + log(sigma) - mu**2 - sigma**2).sum()"
+)
 def log_of_sigma_summed(mu, log_var):
     sigma = torch.exp(log_var / 2)
     return -0.5 * (1 + torch.log(sigma) - mu**2 - sigma**2).sum()
@@ -324,7 +349,13 @@ def distributions_with_variance(mu, log_var):
     return kl_divergence(Normal(mu, log_var.exp()), Normal(0.0, 1.0)).sum(-1)
 
 
-@wrong("kl", "log-std batch-reduced scale", source="zfjsail/gae-pytorch, tkipf/gae #20")
+# 1/n² for 1/n: an average over the batch and another factor, or simply a reduction.
+@wrong(
+    "kl",
+    "log-std batch-reduced scale",
+    "log-std batch-reduced",
+    source="zfjsail/gae-pytorch, tkipf/gae #20",
+)
 def vgae_over_nodes(mu, log_var):
     return -0.5 / len(mu) * torch.mean(torch.sum(1 + 2 * log_var - mu.pow(2) - log_var.exp().pow(2), 1))
 
@@ -503,7 +534,14 @@ def free_bits(mu, log_var):
 
 
 # The prior N(0, e²) for N(0, 1): 1/e² on two terms and another constant.
-@wrong("kl", "term-scale constant", "unknown", "term-scale", source="wyu-du/GP-VAE #10, as proposed; log_normal(z, 0, ones_like(log_std))")
+@wrong(
+    "kl",
+    "term-scale constant",
+    "term-scale constant scale",
+    "unknown",
+    "term-scale",
+    source="wyu-du/GP-VAE #10, as proposed; log_normal(z, 0, ones_like(log_std))",
+)
 def prior_log_std_one(mu, log_var):
     prior = Normal(torch.zeros_like(mu), torch.exp(torch.ones_like(mu)))
     return kl_divergence(Normal(mu, torch.exp(0.5 * log_var)), prior).sum(-1)
@@ -547,7 +585,9 @@ def double_negative(mu, log_var):
 
 
 # log of a variance that was never exponentiated: NaN wherever log_var < 0.
-@wrong("kl", "error", "unknown", "term-wrong", "swapped", source="graviraja/pytorch-sample-codes #2, as proposed")
+@wrong(
+    "kl", "error", "unknown", "term-wrong", "swapped", source="graviraja/pytorch-sample-codes #2, as proposed"
+)
 def log_var_read_as_variance(mu, log_var):
     return 0.5 * torch.sum(-torch.log(log_var) + mu**2 - 1.0 + log_var, dim=1)
 
@@ -555,3 +595,63 @@ def log_var_read_as_variance(mu, log_var):
 @wrong("kl", "error", source="spmallick/learnopencv #620")
 def undefined_name(mean, log_var):
     return -0.5 * np.sum(1 + var - np.square(mean) - np.exp(log_var), axis=1)  # noqa: F821
+
+
+@wrong("kl", "log-std", source="KarenUllrich/Tutorial_BayesianCompressionForDL #1")
+def bayesian_compression(mu, log_var):
+    element = -log_var + 0.5 * (log_var.exp().pow(2) + mu.pow(2)) - 0.5
+    return element.sum(1)
+
+
+@wrong(
+    "kl",
+    "batch-reduced mean-latent half",
+    source="public voice conversion: (-1 - logvar + exp + mean**2).mean()",
+)
+def voice_conversion_mean(mean, logvar):
+    return (-1 - logvar + torch.exp(logvar) + mean**2).mean()
+
+
+@wrong("kl", "batch-reduced mean-latent", source="public training_step: sum / self.n_latent")
+def sum_over_number_of_latents(mu, logvar):
+    return 0.5 * torch.sum(mu.pow(2) + logvar.exp() - logvar - 1) / mu.shape[1]
+
+
+@wrong("kl", "half", source="public VAEBase: kl = -torch.sum(1 + logvar - mu.pow(2) - logvar.exp(), dim=-1)")
+def vae_base(mu, logvar):
+    return -torch.sum(1 + logvar - mu.pow(2) - logvar.exp(), dim=-1)
+
+
+# log_var taken for σ: two terms are other functions, and they belong together.
+@wrong("kl", "term-wrong", "unknown", source="public loss: logvar.pow(2) - torch.log(logvar.pow(2))")
+def log_var_read_as_sigma(mu, logvar):
+    return 0.5 * torch.sum(mu.pow(2) + logvar.pow(2) - torch.log(logvar.pow(2)) - 1, dim=1)
+
+
+# One term is another function, and one that grows beyond what a basis of terms would hold.
+@wrong("kl", "term-wrong", "unknown", source="public prior_zero_one: torch.exp(lv**2.0)")
+def square_in_the_exponent(mu, lv):
+    return torch.sum(0.5 * (mu**2 + torch.exp(lv**2.0) - lv - 1), -1)
+
+
+# Only the cross-entropy: the log-variance is missing, and log 2π stands where -1 belongs.
+@wrong("kl", "term-missing constant", source="pluskid/Mocha.jl #117: log(2pi) in, log(sigma) out")
+def cross_entropy_only(mu, log_var):
+    return 0.5 * (np.log(2 * np.pi) + mu**2 + np.exp(log_var)).sum(-1)
+
+
+@wrong("kl", "constant", source="entropy without its log 2π beside a prior with it")
+def entropy_without_two_pi(mu, log_var):
+    cross = 0.5 * (np.log(2 * np.pi) + mu**2 + np.exp(log_var)).sum(-1)
+    return cross - 0.5 * (1 + log_var).sum(-1)
+
+
+@wrong("kl", "sign term-sign", "term-sign sign", source="half of the signs turned: -0.5 * (1 - logvar + …)")
+def minus_with_log_turned(mu, log_var):
+    return 0.5 * np.sum(1 - log_var - mu**2 - np.exp(log_var), axis=1)
+
+
+@wrong("kl", "batch-reduced sign", source="tkipf/gae #72: cost -= kl, the KL's sign turned")
+def gae_kl(mu, log_var):
+    log_std = 0.5 * log_var
+    return 0.5 * torch.mean(torch.sum(1 + 2 * log_std - mu**2 - torch.exp(log_std).square(), 1))

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from gallery._entry import right, wrong
 from scipy import stats
 from torch.distributions import Independent, MultivariateNormal, Normal
+
+from gallery._entry import right, wrong
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -149,7 +150,9 @@ def vampprior_average(x, mean, log_var, average=True, dim=1):
     return torch.mean(log_normal, dim) if average else torch.sum(log_normal, dim)
 
 
-@wrong("log_prob", "sign log-two-pi-missing", "sign log-two-pi-missing unstable", source="F.gaussian_nll_loss")
+@wrong(
+    "log_prob", "sign log-two-pi-missing", "sign log-two-pi-missing unstable", source="F.gaussian_nll_loss"
+)
 def nll_loss_default(x, mu, log_var):
     return F.gaussian_nll_loss(mu, x, log_var.exp(), reduction="none").sum(-1)
 
@@ -159,7 +162,7 @@ def minus_nll_loss_default(x, mu, log_var):
     return -F.gaussian_nll_loss(mu, x, log_var.exp(), reduction="none").sum(-1)
 
 
-# torch's own guard (variances are clamped at 1e-6): another number at log_var = -30, yet torch's own function.
+# torch's own guard (variances are clamped at 1e-6) gives another number at log_var = -30.
 @wrong("log_prob", "unstable", "")
 def nll_loss_full(x, mu, log_var):
     return -F.gaussian_nll_loss(mu, x, log_var.exp(), full=True, reduction="none").sum(-1)
@@ -257,19 +260,34 @@ def only_the_square(x, mu, log_var):
     return -0.5 * (((mu - x) ** 2) * (inv_std**2)).sum(dim=1)
 
 
-@wrong("log_prob", "log-sigma-missing log-two-pi-missing std-for-var half sign mean-pixels shape",
-       "unknown", "unknown shape", "shape", "log-sigma-missing log-two-pi-missing std-for-var half sign shape",
-       source="takuseno/d3rlpy #192, before: six mistakes in one line")  # fmt: skip
+# Six mistakes in one line; who finds most of them, or says that nothing fits, tells the truth.
+@wrong(
+    "log_prob",
+    "log-sigma-missing log-two-pi-missing std-for-var half sign mean-pixels shape",
+    "log-sigma-missing log-two-pi-missing std-for-var sign mean-pixels shape",
+    "log-sigma-missing log-two-pi-missing std-for-var mean-pixels shape",
+    "unknown shape",
+    source="takuseno/d3rlpy #192",
+)
 def d3rlpy_original(x, mu, log_var):
     inv_std = torch.exp(-0.5 * log_var)
     return (((mu - x) ** 2) * inv_std).mean(dim=1, keepdim=True)
 
 
-@wrong("log_prob", "log-two-pi-missing log-sigma-missing scale", "log-two-pi-missing log-sigma-missing term-scale",
-       "log-two-pi-missing log-sigma-missing half",
-       source="squared Mahalanobis distance with a minus")  # fmt: skip
+@wrong(
+    "log_prob",
+    "log-two-pi-missing log-sigma-missing half",
+    "log-two-pi-missing log-sigma-missing scale",
+    "log-two-pi-missing log-sigma-missing term-scale",
+    source="squared Mahalanobis distance with a minus",
+)
 def minus_mahalanobis(x, mu, log_var):
     return -((x - mu) ** 2 / np.exp(log_var)).sum(-1)
+
+
+@wrong("log_prob", "sign log-sigma-missing log-two-pi-missing", source="public loss: half a squared z-score")
+def half_squared_score(x, mu, log_var):
+    return 0.5 * ((x - mu) ** 2 / np.exp(log_var)).sum(-1)
 
 
 @wrong("log_prob", "log-of-square", source="a bracket of log(2πσ²) closed too late")
@@ -404,9 +422,89 @@ def batch_mean(x, mu, log_var):
     return Normal(mu, torch.exp(0.5 * log_var)).log_prob(x).sum(-1).mean()
 
 
-@wrong("log_prob", "sign log-sigma-missing log-two-pi-missing", "unknown", "term-wrong sign",
-       "sign term-missing", "sign log-sigma-missing log-two-pi-missing std-for-var",
-       "sign log-sigma-missing log-two-pi-missing term-wrong",
-       source="ethanluoyc/pytorch-vae #3: a squared error for the likelihood")  # fmt: skip
+# The distance is not divided by σ²: another function of σ; and its sign is that of a loss.
+@wrong(
+    "log_prob",
+    "sign log-sigma-missing log-two-pi-missing term-wrong",
+    "sign log-sigma-missing log-two-pi-missing",
+    "log-sigma-missing log-two-pi-missing term-wrong",
+    "sign term-wrong",
+    "unknown",
+    source="ethanluoyc/pytorch-vae #3: a squared error for the likelihood",
+)
 def squared_error(x, mu, log_var):
     return 0.5 * F.mse_loss(mu, x, reduction="none").sum(-1)
+
+
+@wrong("log_prob", "constant", source="public log_Normal: D log 2π in every coordinate, in many copies")
+def dimension_in_every_coordinate(x, mu, log_var):
+    d = x.shape[1]
+    log_p = -0.5 * ((x - mu) ** 2.0 * torch.exp(-log_var) + log_var + d * np.log(2 * np.pi))
+    return log_p.sum(-1)
+
+
+@wrong("log_prob", "constant", source="piEsposito/blitz-bayesian-deep-learning #58: an extra -0.5")
+def extra_half(x, mu, log_var):
+    sigma = torch.exp(log_var / 2)
+    log_sqrt2pi = math.log(math.sqrt(2 * math.pi))
+    return (-log_sqrt2pi - torch.log(sigma) - ((x - mu) ** 2) / (2 * sigma**2) - 0.5).sum(-1)
+
+
+# A bracket closes too early, and the logarithm comes into the denominator: no term is left as it was.
+@wrong("log_prob", "unknown", "term-wrong", "log-sigma-missing term-wrong", "term-wrong constant",
+       source="genjax-community/genjax #430")  # fmt: skip
+def genjax_bracket(x, mu, log_var):
+    std = np.exp(0.5 * log_var)
+    z = (x - mu) / std
+    return (-1.0 * (np.square(np.abs(z)) + np.log(2.0 * np.pi)) / (8 - np.log(std))).sum(-1)
+
+
+# log_var read as a log-precision: the sign of one term turns, and the square is multiplied by σ².
+@wrong(
+    "log_prob", "term-sign term-wrong", "term-wrong", "unknown", source="public gaussian_nll(x, mu, logprec)"
+)
+def read_as_log_precision(x, mu, logprec):
+    nll = 0.5 * np.log(2 * np.pi) - 0.5 * logprec + 0.5 * torch.exp(logprec) * (x - mu) ** 2
+    return -nll.sum(-1)
+
+
+@wrong(
+    "log_prob",
+    "log-two-pi-missing",
+    source="public log_gaussian: -0.5 * logvar - 0.5 * (x - mu)² / exp(logvar)",
+)
+def log_gaussian_tensorflow(x, mu, logvar):
+    return (-0.5 * logvar - 0.5 * np.square(x - mu) / np.exp(logvar)).sum(axis=-1)
+
+
+@wrong(
+    "log_prob", "sign log-two-pi-missing batch-reduced mean-pixels", source="public gaussian_nll(…).mean()"
+)
+def public_gaussian_nll(x, mu, logvar):
+    return torch.mean((mu - x).pow(2) / (logvar.exp() * 2) + 0.5 * logvar)
+
+
+@wrong("log_prob", "std-for-var", source="zblz/naima #253: σ for σ² in the exponent")
+def naima_normal_prior(x, mu, log_var):
+    sigma = np.exp(log_var / 2)
+    return (-0.5 * np.log(2 * np.pi * sigma**2) - (x - mu) ** 2 / (2.0 * sigma)).sum(-1)
+
+
+@right("log_prob", source="pytorch/pytorch #126532: torch's own formula, which was doubted")
+def as_torch_writes_it(value, loc, log_var):
+    scale = torch.exp(0.5 * log_var)
+    element = -((value - loc) ** 2) / (2 * scale**2) - scale.log() - math.log(math.sqrt(2 * math.pi))
+    return element.sum(-1)
+
+
+@right("log_prob", source="genjax-community/genjax #474, as proposed")
+def genjax_repaired(x, mu, log_var):
+    std = np.exp(log_var / 2)
+    z = (x - mu) / std
+    return (-np.log(std) - 1 / 2 * np.log(2 * np.pi) - 1 / 2 * z**2).sum(-1)
+
+
+@right("log_prob", source="normal_logpdf of several flow repositories")
+def normal_logpdf(x, mu, logvar):
+    c = torch.tensor([np.log(2.0 * np.pi)])
+    return (-0.5 * (c + logvar) - (x - mu) ** 2.0 / (2.0 * torch.exp(logvar))).sum(1)

@@ -62,6 +62,8 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
             "ya": "(1 - x) log(1 - a)",
             "xq": "x log(1 - p)",
             "yp": "(1 - x) log p",
+            "logit": "x a",
+            "soft": "log(1 + exp a)",
         }
         return (
             not any(factors.values())
@@ -94,10 +96,12 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
         return [Finding("not-log", "Probabilities are added up where their logarithms are asked for.")]
     both = factors["x log p"], factors["(1 - x) log(1 - p)"]
     mixed = extras.get("x log(1 - p)", 0.0) if set(extras) == {"x log(1 - p)"} else 0.0
-    if np.allclose([*both, mixed], [1, -1, -2], atol=2e-3):  # x a + log(1 + exp a)
+    if only(logit=1, soft=1) or np.allclose([*both, mixed], [1, -1, -2], atol=2e-3):  # x a + log(1 + exp a)
         return [Finding("term-sign", "The sign of the normalising part, the one without x, is turned round.")]
-    if np.allclose([*both, mixed], [1, 0, -1], atol=2e-3):  # x a alone
+    if only(logit=1) or np.allclose([*both, mixed], [1, 0, -1], atol=2e-3):  # x a alone
         return [Finding("term-missing", "The normalising part, the one without x, is not there.")]
+    if only(soft=-1):
+        return [Finding("term-missing", "The part with x is not there: every image gets the same value.")]
     squares = {"(x - p)²", "(x - a)²"} & set(extras)
     if len(squares) == 1 and set(extras) == squares and not any(factors.values()):
         (coefficient,) = extras.values()
@@ -109,6 +113,7 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
 
 BERNOULLI = Formula(
     exercise="The Bernoulli log-likelihood",
+    where="notebook 6, section 1",
     noun="the log-likelihood",
     arguments=("x", "x_logits"),
     truth=_truth,

@@ -80,7 +80,11 @@ class Student:
                 self.kind = kind
                 return value
         # A complaint about the type of the arrays says little: another kind was to be tried.
-        telling = [failed for failed, cause in failures if not isinstance(cause, TypeError | AttributeError)]
+        telling = [
+            failed
+            for failed, cause in failures
+            if not isinstance(cause, TypeError | AttributeError) and "torch.Tensor" not in str(cause)
+        ]
         raise (telling or [failed for failed, _ in failures])[-1 if not telling else 0]
 
     def with_any(self, *arguments: Any) -> NDArray[np.float64]:

@@ -11,9 +11,10 @@ class Code(NamedTuple):
     """One row of the table.
 
     Attributes:
-        checks: the checks that may use it ("all", or names such as "kl log_prob").
+        checks: which of the five general checks may use it ("all", or names such as "kl log_prob");
+            the checks of single exercises may use any.
         meaning: what was seen, in one sentence.
-        where: where the course treats it.
+        where: where the course treats it; empty where that depends on the exercise.
     """
 
     checks: str
@@ -25,42 +26,44 @@ CODES: dict[str, Code] = {
     # About the answer as a whole.
     "not-attempted": Code(ALL, "The function still returns nothing.", ""),
     "error": Code(ALL, "It raises an exception, or returns what is not a number.", ""),
-    "shape": Code(ALL, "The result has the wrong shape for a batch.", "notebook 0, the table of axes"),
-    "batch-reduced": Code(ALL, "Summed or averaged over the batch, too.", "notebook 6, section 4"),
+    "shape": Code(ALL, "The result has the wrong shape for a batch.", "notebook 0, section 5"),
+    "batch-reduced": Code(ALL, "Summed or averaged over the batch, too.", "notebook 6, section 3"),
     "unstable": Code(
-        ALL, "Right at moderate values, infinite or wrong at extreme ones.", "notebook 3, section 5"
+        ALL, "Right at moderate values, infinite or wrong at extreme ones.", "notebook 3, section 6"
     ),
     "unknown": Code(ALL, "Wrong in a way that fits no known mistake.", ""),
-    "sign": Code(ALL, "The value with the opposite sign.", "notebook 2, section 5"),
-    "half": Code(ALL, "Exactly twice the value: a factor ½ is lost.", "notebook 3, section 3"),
-    "scale": Code(ALL, "The value times another factor, which is given.", "notebook 3, section 3"),
-    "constant": Code(ALL, "Off by a constant (for each dimension).", "notebook 3, section 3"),
+    "sign": Code(ALL, "The value with the opposite sign.", ""),
+    "half": Code(ALL, "Exactly twice the value: a factor ½ is lost.", ""),
+    "scale": Code(ALL, "The value times another factor, which is given.", ""),
+    "constant": Code(ALL, "Off by a constant (for each dimension).", ""),
     # About single terms of a sum.
-    "term-sign": Code(ALL, "One term has the wrong sign.", "notebook 3, section 3"),
-    "term-scale": Code(ALL, "One term has another factor, which is given.", "notebook 3, section 3"),
-    "term-missing": Code(ALL, "One term is not there.", "notebook 3, section 3"),
-    "term-wrong": Code(ALL, "One term is replaced by another function.", "notebook 3, section 3"),
+    "term-sign": Code(ALL, "One term has the wrong sign.", ""),
+    "term-scale": Code(ALL, "One term has another factor, which is given.", ""),
+    "term-missing": Code(ALL, "One term is not there.", ""),
+    "term-wrong": Code(ALL, "One term is replaced by another function.", ""),
     "std-for-var": Code("kl log_prob", "σ stands where σ² belongs.", "notebook 5, section 6"),
     "log-std": Code(
         "kl log_prob",
         "log σ stands where log σ² belongs, or log_var is read as log σ.",
-        "notebook 0, notation",
+        "notebook 0, section 5",
     ),
-    "mean-latent": Code("kl elbo", "Averaged over the latents instead of summed.", "notebook 6, exercise 2"),
+    "mean-latent": Code("kl elbo", "Averaged over the latents instead of summed.", "notebook 6, section 3"),
     "mean-pixels": Code(
-        "log_prob bernoulli elbo", "Averaged over the pixels instead of summed.", "notebook 2, exercise 3"
+        "log_prob bernoulli elbo", "Averaged over the pixels instead of summed.", "notebook 6, section 3"
     ),
     # The Gaussian KL.
     "swapped": Code(
         "kl reparameterize",
         "Two quantities have changed places (σ² and log σ²; mean and std).",
-        "notebook 3, section 3",
+        "notebook 10, section 2",
     ),
-    "reverse": Code("kl", "KL(p, q) instead of KL(q, p).", "notebook 3, section 4"),
+    "reverse": Code("kl", "KL(p, q) instead of KL(q, p).", "notebook 3, section 5"),
     # Log-densities.
-    "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", "notebook 6, section 3"),
-    "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", "notebook 6, section 3"),
-    "log-of-square": Code("log_prob", "The logarithm was taken of the squared distance too.", "notebook 10"),
+    "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", "notebook 6, section 6"),
+    "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", "notebook 6, section 6"),
+    "log-of-square": Code(
+        "log_prob", "The logarithm was taken of the squared distance too.", "notebook 10, section 3"
+    ),
     "not-log": Code(
         "log_prob bernoulli", "A probability (density) instead of its logarithm.", "notebook 1, section 1"
     ),
@@ -70,11 +73,11 @@ CODES: dict[str, Code] = {
     "probabilities-not-logits": Code(
         "bernoulli elbo",
         "Logits are taken for probabilities, or probabilities for logits.",
-        "notebook 6, section 2",
+        "notebook 6, section 1",
     ),
-    "targets-flipped": Code("bernoulli", "x and 1 - x have changed places.", "notebook 6, section 2"),
+    "targets-flipped": Code("bernoulli", "x and 1 - x have changed places.", "notebook 6, section 1"),
     "squared-error": Code(
-        "bernoulli elbo", "A squared distance instead of a log-likelihood.", "notebook 6, section 3"
+        "bernoulli elbo", "A squared distance instead of a log-likelihood.", "notebook 6, section 6"
     ),
     # The reparameterized sample.
     "noise-shared": Code(
@@ -88,7 +91,7 @@ CODES: dict[str, Code] = {
     ),
     "std-missing": Code("reparameterize elbo", "The noise is not scaled by σ.", "notebook 5, section 3"),
     "not-differentiable": Code(
-        "reparameterize elbo", "No gradient reaches mu or log_var.", "notebook 5, section 4"
+        "reparameterize elbo", "No gradient reaches mu or log_var.", "notebook 5, section 5"
     ),
     # The ELBO.
     "kl-added": Code("elbo", "The KL is added to the log-likelihood.", "notebook 2, section 5"),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_helpers.checks.calling import Failed, Student
-from vae_helpers.checks.elbo_model import EXERCISE, KL_ADDED, UNKNOWN, check_model
+from vae_helpers.checks.elbo_model import EXERCISE, KL_ADDED, UNKNOWN, WHERE, check_model
 from vae_helpers.checks.fitting import agrees, read, same
 from vae_helpers.checks.formula import Formula, name_mistakes, smallest_example
 from vae_helpers.checks.measuring import measure
@@ -71,6 +71,7 @@ def _parts_pattern(factors: Mapping[str, float], extras: Mapping[str, float]) ->
 
 PARTS = Formula(
     exercise=EXERCISE,
+    where=WHERE,
     noun="the ELBO",
     arguments=("log_px_z", "kl"),
     truth=lambda log_px_z, kl: (log_px_z - kl).sum(-1),
@@ -109,10 +110,10 @@ def _check_terms(student: Student) -> Report:
     outer = Student(lambda a, b: inner(a[:, 0], b[:, 0]), student.kinds)
     found = measure(outer, _draw_parts, PARTS.dims)
     if not found.samples:
-        return report(EXERCISE, found.findings)
+        return report(EXERCISE, found.findings, where=WHERE)
     findings = list(found.findings)
-    if not all(agrees(sample, PARTS.truth, found.noise) for sample in found.samples):
+    if not all(agrees(sample, PARTS.truth) for sample in found.samples):
         reading = read(found, PARTS.core, PARTS.extras)
         findings += name_mistakes(PARTS, reading) if reading is not None else [UNKNOWN]
     seen = smallest_example(outer, PARTS) if findings else ""
-    return report(EXERCISE, findings, seen, found.notes)
+    return report(EXERCISE, findings, seen, found.notes, WHERE)

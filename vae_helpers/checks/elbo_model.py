@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 EXERCISE = "The ELBO"
+WHERE = "notebook 2, section 5"
 PIXELS = 784
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
@@ -59,7 +60,8 @@ def check_model(fn: Callable[..., Any]) -> Report:
         if failed.finding.code != "error":
             return report(EXERCISE, [failed.finding])
         failure = failed.finding
-    doubtful = reading is None or bool(set(reading.coefficients) & _DOUBTFUL)
+    likelihoods = {"log p(x | z)", *_LIKELIHOODS} & set(reading.coefficients if reading else ())
+    doubtful = len(likelihoods) != 1 or bool(likelihoods & _DOUBTFUL)
     if doubtful and (failure or found.samples):
         # Perhaps the logits are taken for probabilities: then let them be some.
         try:
@@ -73,13 +75,13 @@ def check_model(fn: Callable[..., Any]) -> Report:
     if failure:
         return report(EXERCISE, [failure])
     if not found.samples:
-        return report(EXERCISE, found.findings, notes=found.notes)
+        return report(EXERCISE, found.findings, notes=found.notes, where=WHERE)
     if reading is None:
-        return report(EXERCISE, [*found.findings, UNKNOWN], notes=found.notes)
+        return report(EXERCISE, [*found.findings, UNKNOWN], notes=found.notes, where=WHERE)
     findings = [*found.findings, *_name_parts(reading)]
     if "log p(x | z)" in reading.coefficients:
         findings += _sampling(fn, reading, bool(found.findings))
-    return report(EXERCISE, findings, _model_example(found, findings))
+    return report(EXERCISE, findings, _model_example(found, findings), where=WHERE)
 
 
 def _student(fn: Callable[..., Any], latents: int, **options: Any) -> Student:
@@ -100,9 +102,8 @@ def _exact(fn: Callable[..., Any], unit: bool) -> tuple[Measurement, Reading | N
         if not found.samples:
             return found, None
         merged.findings = merged.findings or found.findings
-        merged.noise = max(merged.noise, found.noise)
         merged.samples.append(_with_terms(found.samples[0], _model(latents, unit)))
-    if all(agrees(sample, _model_truth, merged.noise) for sample in merged.samples):
+    if all(agrees(sample, _model_truth) for sample in merged.samples):
         return merged, _RIGHT
     if merged.noise:
         return merged, _read_noisy(merged)
@@ -126,7 +127,7 @@ def _read_noisy(found: Measurement) -> Reading | None:
             parts = [c * _MODEL_CORE[n](*rows) for n, c in terms.items()]
             return np.sum([p.sum(-1) if p.ndim == 2 else p for p in parts], axis=0)
 
-        if reading.coefficients and all(agrees(sample, value, found.noise) for sample in found.samples):
+        if reading.coefficients and all(agrees(sample, value) for sample in found.samples):
             fitting.append(reading)
     if not fitting:  # off by a constant for each latent?
         constants = [
@@ -138,7 +139,7 @@ def _read_noisy(found: Measurement) -> Reading | None:
         def shifted(mu: Array, *rows: Array) -> Array:
             return _model_truth(mu, *rows) + constant * mu.shape[-1]
 
-        if abs(constant) > 0.1 and all(agrees(sample, shifted, found.noise) for sample in found.samples):
+        if abs(constant) > 0.1 and all(agrees(sample, shifted) for sample in found.samples):
             return Reading({**_RIGHT.coefficients, "1": _RIGHT.coefficients["1"] + constant}, frozenset())
     return fitting[0] if len(fitting) == 1 else None
 
@@ -204,7 +205,7 @@ def _with_terms(sample: Sample, model: VAE) -> Sample:
         x.sum(-1),
     ]
     rows = [mu, v, *(np.repeat(values[:, None], mu.shape[1], axis=1) for values in of_image)]
-    return Sample(tuple(row.reshape(n, group, -1) for row in rows), sample.values)
+    return Sample(tuple(row.reshape(n, group, -1) for row in rows), sample.values, sample.errors)
 
 
 def _of_image(number: int) -> Callable[..., Array]:

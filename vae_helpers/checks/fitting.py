@@ -39,11 +39,17 @@ class Reading:
         return total
 
 
-def agrees(sample: Sample, truth: Callable[..., Array], noise: float = 0.0, tolerance: float = 1e-4) -> bool:
-    """Whether the sample is the truth, up to rounding in float32 and the noise of a random function."""
+def agrees(sample: Sample, truth: Callable[..., Array], tolerance: float = 1e-4) -> bool:
+    """Whether the sample is the truth, up to rounding in float32 and the noise of a random function.
+
+    Noise is judged twice: row by row, and by the mean over all rows, which is less noisy.
+    """
     expected = sample.column(truth)
-    allowed = tolerance * (1 + np.abs(expected)) + 5 * noise
-    return bool(np.all(np.abs(sample.values - expected) <= allowed))  # NaN agrees with nothing
+    rounding = tolerance * (1 + np.abs(expected))
+    off = sample.values - expected
+    of_mean = 5 * np.sqrt(np.mean(np.square(sample.errors)) / len(off))
+    close = np.all(np.abs(off) <= rounding + 6 * np.asarray(sample.errors))  # NaN is close to nothing
+    return bool(close and abs(off.mean()) <= rounding.mean() + of_mean)
 
 
 def read(

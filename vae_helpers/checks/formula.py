@@ -35,6 +35,7 @@ class Formula:
 
     Attributes:
         exercise: what is checked.
+        where: where the course treats it.
         noun: what the value is, as in "twice the divergence".
         arguments: names of the arguments.
         truth: the right answer, (n, d) arrays -> (n,), by an implementation of its own.
@@ -58,6 +59,7 @@ class Formula:
     """
 
     exercise: str
+    where: str
     noun: str
     arguments: tuple[str, ...]
     truth: Callable[..., Array]
@@ -101,16 +103,16 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
     except Failed as failed:
         rescued = _elsewhere(student, formula)
         findings = rescued if rescued and failed.finding.code == "error" else [failed.finding]
-        return report(formula.exercise, findings)
+        return report(formula.exercise, findings, where=formula.where)
     if not found.samples:
-        return report(formula.exercise, found.findings, notes=found.notes)
-    if all(agrees(sample, formula.truth, found.noise) for sample in found.samples):
+        return report(formula.exercise, found.findings, notes=found.notes, where=formula.where)
+    if all(agrees(sample, formula.truth) for sample in found.samples):
         right = Reading(dict(formula.true), frozenset())
         findings = [*found.findings, *_unstable(student, formula, found, right)]
     else:
         findings = [*found.findings, *diagnose(student, formula, found)]
     seen = smallest_example(student, formula, found.noise) if findings else ""
-    return report(formula.exercise, findings, seen, found.notes)
+    return report(formula.exercise, findings, seen, found.notes, formula.where)
 
 
 def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Finding]:

@@ -90,6 +90,7 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
 
 KL = Formula(
     exercise="The KL to the standard normal",
+    where="notebook 3, section 3",
     noun="the divergence",
     arguments=("mu", "log_var"),
     truth=kl_standard_normal,

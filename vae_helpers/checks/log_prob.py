@@ -107,6 +107,7 @@ _sigma_missing = Finding(
 
 LOG_PROB = Formula(
     exercise="The Gaussian log-density",
+    where="notebook 1, section 1",
     noun="the log-density",
     arguments=("x", "mu", "log_var"),
     truth=gaussian.log_prob,
@@ -132,6 +133,7 @@ LOG_PROB = Formula(
         "(x - μ)²σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(v / 2),
         "(x - μ)²/√σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 4),
         "(x - μ)²/log σ²": lambda x, mu, v: (x - mu) ** 2 / v,
+        "(x - μ)²/(log σ²)²": lambda x, mu, v: ((x - mu) / v) ** 2,
         "(x - μ)⁴/σ⁴": lambda x, mu, v: _square(x, mu, v) ** 2,
         "(x - μ)⁴/σ²": lambda x, mu, v: (x - mu) ** 4 * np.exp(-v),
         "(x - μ)⁴": lambda x, mu, v: (x - mu) ** 4,
@@ -175,6 +177,7 @@ LOG_PROB = Formula(
             "(x - μ)²σ",
             "(x - μ)²/√σ",
             "(x - μ)²/log σ²",
+            "(x - μ)²/(log σ²)²",
             "(x - μ)⁴/σ⁴",
             "(x - μ)⁴/σ²",
             "(x - μ)⁴",

@@ -30,10 +30,12 @@ class Sample:
     Attributes:
         rows: the arguments, each of shape (n, group, d): each value speaks of the mean over a group.
         values: shape (n,).
+        errors: their standard errors, 0 for a function that always gives the same.
     """
 
     rows: tuple[Array, ...]
     values: Array
+    errors: Array | float = 0.0
 
     def column(self, function: Callable[..., Array]) -> Array:
         """The mean over each group of a function of the rows, elementwise or one number a row."""
@@ -53,14 +55,17 @@ class Measurement:
     Attributes:
         samples: one `Sample` for each event size.
         findings: what the shapes alone show.
-        noise: standard error of the values, 0 for a function that always gives the same.
         notes: remarks that accuse nobody.
     """
 
     samples: list[Sample] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    noise: float = 0.0
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def noise(self) -> float:
+        """The largest standard error of a value."""
+        return max((float(np.max(sample.errors)) for sample in self.samples), default=0.0)
 
 
 def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: str = "latents") -> Measurement:
@@ -87,18 +92,17 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
         if not found.findings:
             found.findings = findings
         if rows is not None:
-            rows, noise = _average_noise(student, arguments, rows, dim, axis)
-            found.noise = max(found.noise, noise)
-            found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows))
+            rows, errors = _average_noise(student, arguments, rows, dim, axis)
+            found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows, errors))
         elif any(finding.code == "batch-reduced" for finding in findings):
             sample, how = _grouped(student, draw, rng, dim)
             if not number:
                 found.findings = [f._replace(text=f.text.replace("HOW", how)) for f in found.findings]
             if sample is None:
-                return Measurement([], found.findings, 0.0, found.notes)
+                return Measurement([], found.findings, found.notes)
             found.samples.append(sample)
         else:
-            return Measurement([], findings, 0.0, found.notes)
+            return Measurement([], findings, found.notes)
     everything = np.concatenate([sample.values for sample in found.samples])
     if np.isfinite(everything).all() and np.ptp(everything) < 1e-12:
         always = f"Your function gives {everything[0]:.4g}, whatever its arguments are."
@@ -149,8 +153,8 @@ def _reduced(what: str) -> Finding:
 
 def _average_noise(
     student: Student, arguments: tuple[Array, ...], rows: Array, dim: int, axis: str
-) -> tuple[Array, float]:
-    """The rows again, averaged over calls where the function is random, and their standard error."""
+) -> tuple[Array, Array | float]:
+    """The rows again, averaged over calls where the function is random, and their standard errors."""
     if student.seconds > SLOW:
         return rows, 0.0
     again = _per_row(student(*arguments), BATCH, dim, axis)[1]
@@ -158,7 +162,7 @@ def _average_noise(
         return rows, 0.0
     repeats = [_per_row(student(*arguments), BATCH, dim, axis)[1] for _ in range(40)]
     values = np.array([r for r in repeats if r is not None])
-    return values.mean(axis=0), float(np.max(values.std(axis=0, ddof=1)) / np.sqrt(len(values)))
+    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 def _grouped(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> tuple[Sample | None, str]:

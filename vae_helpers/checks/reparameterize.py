@@ -28,6 +28,7 @@ from vae_helpers.checks.sampling import (
 
 Array = NDArray[np.float64]
 EXERCISE = "The reparameterized sample"
+WHERE = "notebook 5, section 3"
 NOISE_NAMES = {"eps", "epsilon", "noise", "e", "u", "xi"}
 GENERATOR_NAMES = {"generator", "gen", "g", "rng"}
 
@@ -59,7 +60,7 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
         return report(EXERCISE, [failed.finding])
     if student.changed:
         notes.append("your function changes its arguments in place; its caller may still need them.")
-    return report(EXERCISE, findings, seen, notes)
+    return report(EXERCISE, findings, seen, notes, WHERE)
 
 
 def _takes_noise(fn: Callable[..., Any]) -> bool:
@@ -153,6 +154,7 @@ def _shared_term(kind: int, scale: str) -> Callable[..., Array]:
 
 SAMPLE = Formula(
     exercise=EXERCISE,
+    where=WHERE,
     noun="the sample",
     arguments=("mu", "log_var", "eps"),
     truth=_truth,

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from vae_helpers.checks.codes import CODES
 
+# What one does about these is not in the course.
+PLACELESS = {"not-attempted", "error"}
+
 
 class Finding(NamedTuple):
     """One mistake: its code, and a sentence or two on the likely cause (never the solution).
@@ -67,7 +70,11 @@ class Report:
 
 
 def report(
-    exercise: str, findings: Iterable[Finding] = (), seen: str = "", notes: Iterable[str] = ()
+    exercise: str,
+    findings: Iterable[Finding] = (),
+    seen: str = "",
+    notes: Iterable[str] = (),
+    where: str = "",
 ) -> Report:
     """Puts a report together.
 
@@ -76,12 +83,13 @@ def report(
         findings: the mistakes, the most telling first.
         seen: the smallest counterexample, in words.
         notes: remarks that accuse nobody.
+        where: where the course treats the exercise, for codes that have no place of their own.
     """
     findings = list(dict.fromkeys(findings))
     lines = [seen] if seen and findings else []
-    for number, finding in enumerate(findings):
-        where = finding.where or CODES[finding.code].where
-        later = [other.where or CODES[other.code].where for other in findings[number + 1 :]]
-        lines.append(finding.text + (f" See {where}." if where and where not in later else ""))
+    places = [f.where or CODES[f.code].where or where * (f.code not in PLACELESS) for f in findings]
+    for number, (finding, place) in enumerate(zip(findings, places, strict=True)):
+        named = place and place not in places[number + 1 :]  # once, after the last finding that it is for
+        lines.append(finding.text + (f" See {place}." if named else ""))
     lines += [f"Note: {note}" for note in notes]
     return Report(exercise, frozenset(finding.code for finding in findings), "\n".join(lines))

@@ -113,7 +113,7 @@ def _general(given: Array, wanted: Array, tolerance: float) -> list[Finding]:
     """Mistakes that any number can suffer from."""
 
     def close(values: Array) -> bool:
-        return _all_close([given], [values], 5 * tolerance)
+        return bool(np.isfinite(values).all()) and _all_close([given], [values], 5 * tolerance)
 
     with np.errstate(all="ignore"):
         if close(-wanted):

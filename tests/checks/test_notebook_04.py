@@ -1,0 +1,390 @@
+"""The checks of notebook 4's exercises: right answers in several styles, and students' mistakes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from vae_helpers import gaussian, monte_carlo
+from vae_helpers.checks.notebook_04 import (
+    DRAWS,
+    ONE_TOO_MANY,
+    PAIRS,
+    RATIO,
+    RATIO_NEARLY,
+    Z_SCORE,
+    check_draws_needed,
+    check_expected_z_score,
+    check_pair_variances,
+    check_variance_over_kl,
+    check_z_score,
+)
+
+CHECKS = [
+    check_draws_needed,
+    check_expected_z_score,
+    check_z_score,
+    check_variance_over_kl,
+    check_pair_variances,
+]
+TASKS = [DRAWS, ONE_TOO_MANY, Z_SCORE, RATIO, PAIRS]
+
+# --- Right answers -------------------------------------------------------------------------------
+
+
+def one_variance(mu, std):
+    return 0.5 * (std**2 - 1) ** 2 + (mu * std) ** 2
+
+
+def one_kl(mu, std):
+    return 0.5 * (std**2 + mu**2 - 1) - math.log(std)
+
+
+def draws_by_loop(mu, std, error):
+    total = 0.0
+    for m, s in zip(mu.tolist(), std.tolist(), strict=True):
+        total += one_variance(m, s)
+    return math.ceil(total / error**2)
+
+
+def draws_not_rounded(mu, std, error):
+    return torch.sum(0.5 * (torch.square(std) - 1) ** 2 + (mu * std) ** 2) / error**2
+
+
+def z_by_parts(mu, std, n, repetitions):
+    bias = gaussian.kl_standard_normal(mu, 2 * np.log(std)) / n
+    spread = np.sqrt(sum(map(one_variance, mu, std)) * (n + 1)) / n
+    return bias / (spread / np.sqrt(repetitions))
+
+
+def z_with_torch(mu, std, n, repetitions):
+    kl = (0.5 * (std**2 + mu**2 - 1) - torch.log(std)).sum()
+    variance = (0.5 * (std**2 - 1) ** 2 + (mu * std) ** 2).sum()
+    return kl * torch.sqrt(repetitions / ((n + 1) * variance))
+
+
+def check_with_scipy(value, mu_q, log_var_q, mu_p, log_var_p, eps, order=1, ddof=1):
+    std_q, std_p = np.exp(0.5 * log_var_q), np.sqrt(np.exp(log_var_p))
+    z = mu_q + std_q * eps
+    w = (stats.norm(mu_q, std_q).logpdf(z) - stats.norm(mu_p, std_p).logpdf(z)).sum(axis=1)
+    return (order * w.mean() - value) / np.sqrt(w.var(ddof=ddof) / len(w))
+
+
+def check_with_torch(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    q = torch.distributions.Normal(mu_q, torch.exp(0.5 * log_var_q))
+    p = torch.distributions.Normal(mu_p, torch.exp(0.5 * log_var_p))
+    z = q.loc + q.scale * eps
+    w = (q.log_prob(z) - p.log_prob(z)).sum(-1)
+    return (w.mean() - value) / (w.std() / math.sqrt(len(w)))
+
+
+def check_by_loop(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    total = []
+    for row in eps:
+        z = [m + math.exp(v / 2) * e for m, v, e in zip(mu_q, log_var_q, row, strict=True)]
+        total.append(float(gaussian.log_prob(z, mu_q, log_var_q) - gaussian.log_prob(z, mu_p, log_var_p)))
+    found = monte_carlo.estimate(total)
+    return (found.mean - value) / found.standard_error
+
+
+def ratio_with_helper(mu, log_var):
+    std = math.exp(log_var / 2)
+    return one_variance(mu, std) / gaussian.kl_standard_normal([mu], [log_var]).item()
+
+
+def ratio_with_expm1(mu, log_var):
+    """Loses half of the digits, which is still enough."""
+    v = np.float64(log_var)
+    return (0.5 * np.expm1(v) ** 2 + mu**2 * np.exp(v)) / (0.5 * (np.expm1(v) - v + mu**2))
+
+
+def ratio_with_torch(mu, log_var):
+    mu, v = torch.tensor(mu, dtype=torch.float64), torch.tensor(log_var, dtype=torch.float64)
+    series = sum(v**k / float(math.factorial(k)) for k in range(2, 25))
+    return (torch.expm1(v) ** 2 / 2 + mu**2 * v.exp()) / (0.5 * (mu**2 + series))
+
+
+def pairs_by_loop(mu, std):
+    quadratic = sum(0.5 * (s**2 - 1) ** 2 for s in std)
+    linear = sum(m**2 * s**2 for m, s in zip(mu, std, strict=True))
+    return [quadratic, 0.5 * (quadratic + linear)]
+
+
+def pairs_with_torch(mu, std):
+    quadratic = 0.5 * ((std**2 - 1) ** 2).sum()
+    return torch.stack([quadratic, (quadratic + ((mu * std) ** 2).sum()) / 2])
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (check_draws_needed, draws_by_loop),
+        (check_draws_needed, draws_not_rounded),
+        (check_expected_z_score, z_by_parts),
+        (check_expected_z_score, z_with_torch),
+        (check_z_score, check_with_scipy),
+        (check_z_score, lambda *case: check_with_scipy(*case, ddof=0)),
+        (check_z_score, check_with_torch),
+        (check_z_score, check_by_loop),
+        (check_variance_over_kl, ratio_with_helper),
+        (check_variance_over_kl, ratio_with_expm1),
+        (check_variance_over_kl, ratio_with_torch),
+        (check_pair_variances, pairs_by_loop),
+        (check_pair_variances, pairs_with_torch),
+    ],
+)
+def test_right_answers_pass(check, answer):
+    found = check(answer)
+    assert found.passed, found
+
+
+# --- Mistakes ------------------------------------------------------------------------------------
+
+
+def draws_one_square_root(mu, std, error):
+    return math.sqrt(sum(map(one_variance, mu, std))) / error
+
+
+def draws_error_not_squared(mu, std, error):
+    return sum(map(one_variance, mu, std)) / error
+
+
+def draws_from_kl(mu, std, error):
+    return sum(map(one_kl, mu, std)) / error**2
+
+
+def draws_without_means(mu, std, error):
+    return draws_by_loop(0 * mu, std, error)
+
+
+def draws_mean_over_latents(mu, std, error):
+    return draws_by_loop(mu, std, error) / mu.size
+
+
+def draws_quadratic_doubled(mu, std, error):
+    return (sum(map(one_variance, mu, std)) + 0.5 * np.sum((std**2 - 1) ** 2)) / error**2
+
+
+def z_single(mu, std, n, repetitions):
+    return z_by_parts(mu, std, n, 1)
+
+
+def z_n_terms(mu, std, n, repetitions):
+    kl, sd = sum(map(one_kl, mu, std)), math.sqrt(sum(map(one_variance, mu, std)))
+    return (kl / n) / (sd / math.sqrt(n)) * math.sqrt(repetitions)
+
+
+def z_whole_kl(mu, std, n, repetitions):
+    return z_by_parts(mu, std, n, repetitions) * n
+
+
+def z_variance(mu, std, n, repetitions):
+    kl, variance = sum(map(one_kl, mu, std)), sum(map(one_variance, mu, std))
+    return kl * math.sqrt(repetitions) / (variance * math.sqrt(n + 1))
+
+
+def z_repetitions(mu, std, n, repetitions):
+    return z_by_parts(mu, std, n, repetitions**2)
+
+
+def check_exchanged(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    return check_with_scipy(value, mu_p, log_var_p, mu_q, log_var_q, eps)
+
+
+def check_draws_from_p(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    z = mu_p + np.exp(log_var_p / 2) * eps
+    w = gaussian.log_prob(z, mu_q, log_var_q) - gaussian.log_prob(z, mu_p, log_var_p)
+    return (w.mean() - value) / monte_carlo.estimate(w).standard_error
+
+
+def check_wrong_order(*case):
+    return check_with_scipy(*case, order=-1)
+
+
+def check_absolute(*case):
+    return abs(check_with_scipy(*case))
+
+
+def check_without_root_n(*case):
+    return check_with_scipy(*case) / math.sqrt(len(case[-1]))
+
+
+def check_with_n(*case):
+    return check_with_scipy(*case) * math.sqrt(len(case[-1]))
+
+
+def check_with_variance_as_std(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    z = mu_q + np.exp(log_var_q) * eps
+    w = gaussian.log_prob(z, mu_q, log_var_q) - gaussian.log_prob(z, mu_p, log_var_p)
+    return (w.mean() - value) / monte_carlo.estimate(w).standard_error
+
+
+def check_mean_over_coordinates(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    return check_with_scipy(value * eps.shape[1], mu_q, log_var_q, mu_p, log_var_p, eps)
+
+
+def ratio_naive(mu, log_var):
+    var = np.exp(np.float64(log_var))
+    return (0.5 * (var - 1) ** 2 + mu**2 * var) / (0.5 * (var + mu**2 - 1 - log_var))
+
+
+def ratio_naive_in_pure_python(mu, log_var):
+    var = math.exp(log_var)
+    return (0.5 * (var - 1) ** 2 + mu**2 * var) / (0.5 * (var + mu**2 - 1 - log_var))  # 0 / 0 in one case
+
+
+def ratio_log_std(mu, log_var):
+    return one_variance(mu, math.exp(log_var)) / one_kl(mu, math.exp(log_var))
+
+
+def ratio_of_std(mu, log_var):
+    std = math.exp(log_var / 2)
+    return math.sqrt(one_variance(mu, std)) / one_kl(mu, std)
+
+
+def ratio_upside_down(mu, log_var):
+    return 1 / ratio_with_helper(mu, log_var)
+
+
+def ratio_slope_mu(mu, log_var):
+    return (0.5 * math.expm1(log_var) ** 2 + mu**2) / one_kl(mu, math.exp(log_var / 2))
+
+
+def pairs_halved(mu, std):
+    one, two = pairs_by_loop(mu, std)
+    return one / 2, two
+
+
+def pairs_single(mu, std):
+    one, two = pairs_by_loop(mu, std)
+    return one, 2 * two
+
+
+def pairs_as_independent(mu, std):
+    return [pairs_by_loop(mu, std)[1]] * 2
+
+
+def pairs_linear_kept(mu, std):
+    return np.sum((mu * std) ** 2), pairs_by_loop(mu, std)[1]
+
+
+def pairs_std(mu, std):
+    return np.sqrt(pairs_by_loop(mu, std))
+
+
+def pairs_mean(mu, std):
+    return np.array(pairs_by_loop(mu, std)) / mu.size
+
+
+def pairs_exchanged(mu, std):
+    return pairs_by_loop(mu, std)[::-1]
+
+
+def times(answer, factor):
+    return lambda *arguments: factor * np.asarray(answer(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "code"),
+    [
+        (check_draws_needed, draws_one_square_root, "std-for-var"),
+        (check_draws_needed, draws_error_not_squared, "term-wrong"),
+        (check_draws_needed, draws_from_kl, "term-wrong"),
+        (check_draws_needed, draws_without_means, "term-missing"),
+        (check_draws_needed, draws_mean_over_latents, "mean-latent"),
+        (check_draws_needed, draws_quadratic_doubled, "term-scale"),
+        (check_draws_needed, times(draws_by_loop, 2), "half"),
+        (check_draws_needed, times(draws_by_loop, 16), "scale"),
+        (check_expected_z_score, z_single, "term-missing"),
+        (check_expected_z_score, z_n_terms, "term-wrong"),
+        (check_expected_z_score, z_whole_kl, "term-wrong"),
+        (check_expected_z_score, z_variance, "var-for-std"),
+        (check_expected_z_score, z_repetitions, "std-for-var"),
+        (check_expected_z_score, times(z_by_parts, -1), "sign"),
+        (check_z_score, check_exchanged, "reverse"),
+        (check_z_score, check_draws_from_p, "reverse"),
+        (check_z_score, check_wrong_order, "term-sign"),
+        (check_z_score, check_absolute, "sign"),
+        (check_z_score, times(check_with_scipy, -1), "sign"),
+        (check_z_score, check_without_root_n, "term-missing"),
+        (check_z_score, check_with_n, "std-for-var"),
+        (check_z_score, check_with_variance_as_std, "var-for-std"),
+        (check_z_score, check_mean_over_coordinates, "mean-latent"),
+        (check_variance_over_kl, ratio_naive, "unstable"),
+        (check_variance_over_kl, ratio_naive_in_pure_python, "unstable"),
+        (check_variance_over_kl, ratio_log_std, "log-std"),
+        (check_variance_over_kl, ratio_of_std, "std-for-var"),
+        (check_variance_over_kl, ratio_upside_down, "swapped"),
+        (check_variance_over_kl, ratio_slope_mu, "term-missing"),
+        (check_variance_over_kl, times(ratio_with_helper, 0.5), "scale"),
+        (check_variance_over_kl, times(ratio_with_helper, 2), "half"),
+        (check_pair_variances, pairs_halved, "term-scale"),
+        (check_pair_variances, pairs_single, "term-scale"),
+        (check_pair_variances, pairs_as_independent, "term-missing"),
+        (check_pair_variances, pairs_linear_kept, "term-wrong"),
+        (check_pair_variances, pairs_std, "std-for-var"),
+        (check_pair_variances, pairs_mean, "mean-latent"),
+        (check_pair_variances, pairs_exchanged, "swapped"),
+        (check_pair_variances, times(pairs_by_loop, -1), "sign"),
+    ],
+)
+def test_mistakes_are_named(check, answer, code):
+    found = check(answer)
+    assert found.codes == {code}, found
+    assert found.message
+
+
+def test_the_lost_digits_are_shown_at_a_place():
+    message = check_variance_over_kl(ratio_naive).message
+    assert message.startswith("For mu = ") and "notebook 3, section 6" in message
+
+
+# --- Anything else -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_fits_nothing_never_passes(check):
+    assert check(lambda *arguments: None).codes == {"not-attempted"}
+    assert check(lambda *arguments: "0.5").codes == {"error"}
+    assert check(lambda *arguments: float(np.cos(np.sum(arguments[0])) + 3)).codes in ({"unknown"}, {"shape"})
+    assert not check(lambda *arguments: (0.25, float("nan"))).passed
+    with pytest.raises(TypeError, match="expected a function"):
+        check(0.5)
+
+
+def test_no_constant_passes():
+    for check in CHECKS:
+        for value in (0.0, 2.0, (0.0, 0.0)):
+            assert not check(lambda *arguments, v=value: v).passed
+
+
+def test_references_agree_with_closed_forms():
+    oracles = [draws_by_loop, z_by_parts, check_by_loop, ratio_with_torch, pairs_by_loop]
+    for task, oracle in zip(TASKS, oracles, strict=True):
+        for case in task.cases:
+            np.testing.assert_allclose(
+                task.answer(*case), np.asarray(oracle(*case), float), rtol=1e-6, atol=1e-9
+            )
+    for case in RATIO_NEARLY.cases:
+        np.testing.assert_allclose(RATIO_NEARLY.answer(*case), ratio_with_torch(*case), rtol=1e-6)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_reference_of_pairs_agrees_with_draws(paired):
+    mu, std = PAIRS.cases[1]
+    eps = np.random.default_rng(0).standard_normal((2, 200_000, 2))
+    eps[1] = -eps[0] if paired else eps[1]
+    z = mu + std * eps
+    w = (stats.norm.logpdf(z, mu, std) - stats.norm.logpdf(z)).sum(-1).mean(0)
+    squares = (w - w.mean()) ** 2
+    found = monte_carlo.estimate(squares)
+    assert abs(found.mean - PAIRS.answer(mu, std)[not paired]) < 4 * found.standard_error
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_mistake_of_the_table_differs_from_the_answer(task):
+    for mistake in task.mistakes:
+        pairs = [(mistake.answer(*case), task.answer(*case)) for case in task.cases]
+        assert any(not np.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in pairs), mistake.cause

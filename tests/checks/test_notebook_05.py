@@ -1,0 +1,339 @@
+"""The checks of notebook 5's exercises: right answers in several styles, and students' mistakes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
+
+from vae_helpers.checks.notebook_05 import (
+    BASELINE,
+    FULL,
+    SCORE,
+    SINE,
+    check_best_baseline,
+    check_path_gradient,
+    check_score_estimate,
+    check_variances_of_sine,
+)
+
+CHECKS = [check_best_baseline, check_score_estimate, check_variances_of_sine, check_path_gradient]
+TASKS = [BASELINE, SCORE, SINE, FULL]
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+
+# --- Right answers -------------------------------------------------------------------------------
+
+
+def variance_with(c, A, B, C, std):
+    grads = (A + B * NODES + C * NODES**2 - c) * NODES / std
+    return WEIGHTS @ grads**2 - (WEIGHTS @ grads) ** 2
+
+
+def baseline_by_search(A, B, C, std):
+    found = minimize_scalar(lambda c: variance_with(c, A, B, C, std), bracket=(A - 1, A + 1), tol=1e-12)
+    return found.x, found.fun
+
+
+def baseline_by_formula(A, B, C, std):
+    return np.array([A + 3 * C, 2 * B * B / std**2 + 6 * C * C / std**2])
+
+
+def score_with_branches(z, f_z, a):
+    pi = 1 / (1 + math.exp(-a))
+    return f_z * (1 - pi) if z == 1 else -f_z * pi
+
+
+def score_with_autograd(z, f_z, a):
+    logit = torch.tensor(a, requires_grad=True)
+    log_q = torch.distributions.Bernoulli(logits=logit).log_prob(torch.tensor(float(z)))
+    return f_z * torch.autograd.grad(log_q, logit)[0]
+
+
+def sine_by_nodes(k):
+    score, path = np.sin(k * NODES) * NODES, k * np.cos(k * NODES)
+    return [WEIGHTS @ g**2 - (WEIGHTS @ g) ** 2 for g in (score, path)]
+
+
+def sine_by_quad(k):
+    def mean(g):
+        return quad(lambda z: stats.norm.pdf(z) * g(z), -10, 10, limit=200)[0]
+
+    true = mean(lambda z: k * math.cos(k * z))
+    score = mean(lambda z: (z * math.sin(k * z)) ** 2) - true**2
+    return score, mean(lambda z: (k * math.cos(k * z)) ** 2) - true**2
+
+
+def path_by_loops(x, W, b, s, m, L, eps):
+    d = len(m)
+    z = [m[i] + sum(L[i][j] * eps[j] for j in range(i + 1)) for i in range(d)]
+    out = np.zeros((d, d))
+    for n in range(len(x)):
+        residual = x[n] - b - sum(W[n][i] * z[i] for i in range(d))
+        for i in range(d):
+            for j in range(i + 1):
+                out[i, j] += residual * W[n][i] * eps[j] / s**2
+    return out
+
+
+def path_with_autograd(x, W, b, s, m, L, eps):
+    L = L.clone().requires_grad_()
+    z = m + torch.tril(L) @ eps
+    torch.distributions.Normal(W @ z + b, s).log_prob(x).sum().backward()
+    return L.grad
+
+
+def path_with_in_place_autograd(x, W, b, s, m, L, eps):
+    L.requires_grad_()
+    f = -((x - W @ (m + L @ eps) - b) ** 2).sum() / (2 * s**2)
+    (grad,) = torch.autograd.grad(f, L)
+    return grad.tril()
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (check_best_baseline, baseline_by_search),
+        (check_best_baseline, baseline_by_formula),
+        (check_score_estimate, score_with_branches),
+        (check_score_estimate, score_with_autograd),
+        (check_variances_of_sine, sine_by_nodes),
+        (check_variances_of_sine, sine_by_quad),
+        (check_path_gradient, path_by_loops),
+        (check_path_gradient, path_with_autograd),
+        (check_path_gradient, path_with_in_place_autograd),
+    ],
+)
+def test_right_answers_pass(check, answer):
+    found = check(answer)
+    assert found.passed, found
+
+
+# --- Mistakes ------------------------------------------------------------------------------------
+
+
+def baseline_of_mean(A, B, C, std):
+    return A + C, variance_with(A + C, A, B, C, std)
+
+
+def baseline_at_mean(A, B, C, std):
+    return A, variance_with(A, A, B, C, std)
+
+
+def baseline_sign(A, B, C, std):
+    return A - 3 * C, variance_with(A - 3 * C, A, B, C, std)
+
+
+def baseline_mean_square(A, B, C, std):
+    c, variance = baseline_by_formula(A, B, C, std)
+    return c, variance + (B / std) ** 2
+
+
+def baseline_no_std(A, B, C, std):
+    return A + 3 * C, variance_with(A + 3 * C, A, B, C, 1.0)
+
+
+def baseline_one_std(A, B, C, std):
+    return A + 3 * C, variance_with(A + 3 * C, A, B, C, math.sqrt(std))
+
+
+def baseline_exchanged(A, B, C, std):
+    return baseline_by_formula(A, B, C, std)[::-1]
+
+
+def score_by_probability(z, f_z, a):
+    pi = 1 / (1 + math.exp(-a))
+    return f_z / pi if z else -f_z / (1 - pi)
+
+
+def score_of_logit(z, f_z, a):
+    return f_z * (z - a)
+
+
+def score_only_ones(z, f_z, a):
+    return f_z * z / (1 + math.exp(a))
+
+
+def score_flipped(z, f_z, a):
+    return f_z * (z - 1 / (1 + math.exp(a)))
+
+
+def score_without_f(z, f_z, a):
+    return z - 1 / (1 + math.exp(-a))
+
+
+def score_of_density(z, f_z, a):
+    pi = torch.tensor(a, requires_grad=True)
+    density = torch.sigmoid(pi) if z else 1 - torch.sigmoid(pi)
+    return f_z * torch.autograd.grad(density, pi)[0]
+
+
+def score_of_log_q(z, f_z, a):
+    return f_z * stats.bernoulli(1 / (1 + math.exp(-a))).logpmf(z)
+
+
+def sine_exchanged(k):
+    return sine_by_nodes(k)[::-1]
+
+
+def sine_mean_squares(k):
+    return [WEIGHTS @ g**2 for g in (np.sin(k * NODES) * NODES, k * np.cos(k * NODES))]
+
+
+def sine_no_chain_rule(k):
+    path = np.cos(k * NODES)
+    return sine_by_nodes(k)[0], WEIGHTS @ path**2 - (WEIGHTS @ path) ** 2
+
+
+def sine_std(k):
+    return np.sqrt(sine_by_nodes(k))
+
+
+def sine_of_f(k):
+    return WEIGHTS @ np.sin(k * NODES) ** 2, sine_by_nodes(k)[1]
+
+
+def outer(x, W, b, s, m, L, eps, z=None):
+    z = m + L @ eps if z is None else z
+    return np.einsum("i,j->ij", W.T @ (x - W @ z - b) / s**2, eps)
+
+
+def path_whole_matrix(*case):
+    return outer(*case)
+
+
+def path_with_autograd_of_all(x, W, b, s, m, L, eps):
+    L = torch.tensor(np.asarray(L), requires_grad=True)
+    x, W, m, eps = (torch.tensor(np.asarray(t)) for t in (x, W, m, eps))
+    torch.distributions.Normal(W @ (m + L @ eps) + b, s).log_prob(x).sum().backward()
+    return L.grad
+
+
+def path_transposed(*case):
+    return np.tril(outer(*case).T)
+
+
+def path_diagonal(*case):
+    return np.diag(np.diag(outer(*case)))
+
+
+def path_at_mean(*case):
+    return np.tril(outer(*case, z=case[4]))
+
+
+def path_without_bias(x, W, b, s, m, L, eps):
+    return path_by_loops(x, W, 0, s, m, L, eps)
+
+
+def path_one_s(*case):
+    return path_by_loops(*case) * case[3]
+
+
+def path_no_s(*case):
+    return path_by_loops(*case) * case[3] ** 2
+
+
+def times(answer, factor):
+    return lambda *arguments: factor * np.asarray(answer(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "code"),
+    [
+        (check_best_baseline, baseline_of_mean, "term-scale"),
+        (check_best_baseline, baseline_at_mean, "term-missing"),
+        (check_best_baseline, baseline_sign, "term-sign"),
+        (check_best_baseline, baseline_mean_square, "term-missing"),
+        (check_best_baseline, baseline_no_std, "term-missing"),
+        (check_best_baseline, baseline_one_std, "std-for-var"),
+        (check_best_baseline, baseline_exchanged, "swapped"),
+        (check_best_baseline, lambda A, B, C, std: A + 3 * C, "shape"),
+        (check_best_baseline, times(baseline_by_formula, -1), "sign"),
+        (check_score_estimate, score_by_probability, "term-wrong"),
+        (check_score_estimate, score_of_logit, "probabilities-not-logits"),
+        (check_score_estimate, score_only_ones, "term-missing"),
+        (check_score_estimate, score_flipped, "term-sign"),
+        (check_score_estimate, score_without_f, "term-missing"),
+        (check_score_estimate, score_of_density, "term-wrong"),
+        (check_score_estimate, score_of_log_q, "term-wrong"),
+        (check_score_estimate, lambda z, f_z, a: 0.0, "not-differentiable"),
+        (check_score_estimate, times(score_with_branches, -1), "sign"),
+        (check_score_estimate, times(score_with_branches, 2), "half"),
+        (check_variances_of_sine, sine_exchanged, "swapped"),
+        (check_variances_of_sine, sine_mean_squares, "term-missing"),
+        (check_variances_of_sine, sine_no_chain_rule, "term-missing"),
+        (check_variances_of_sine, sine_std, "std-for-var"),
+        (check_variances_of_sine, sine_of_f, "term-wrong"),
+        (check_variances_of_sine, times(sine_by_nodes, 2), "half"),
+        (check_path_gradient, path_whole_matrix, "term-wrong"),
+        (check_path_gradient, path_with_autograd_of_all, "term-wrong"),
+        (check_path_gradient, path_transposed, "swapped"),
+        (check_path_gradient, path_diagonal, "term-missing"),
+        (check_path_gradient, path_at_mean, "noise-missing"),
+        (check_path_gradient, path_without_bias, "term-missing"),
+        (check_path_gradient, path_one_s, "std-for-var"),
+        (check_path_gradient, path_no_s, "term-missing"),
+        (check_path_gradient, times(path_by_loops, -1), "sign"),
+        (check_path_gradient, times(path_by_loops, 2), "half"),
+        (check_path_gradient, lambda *case: outer(*case)[0], "shape"),
+    ],
+)
+def test_mistakes_are_named(check, answer, code):
+    found = check(answer)
+    assert found.codes == {code}, found
+    assert found.message
+
+
+# --- Anything else -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_fits_nothing_never_passes(check):
+    assert check(lambda *arguments: None).codes == {"not-attempted"}
+    assert check(lambda *arguments: "0.5").codes == {"error"}
+    assert check(lambda *arguments: float(np.cos(np.sum(arguments[0])) + 3)).codes in ({"unknown"}, {"shape"})
+    assert not check(lambda *arguments: (0.25, float("nan"))).passed
+    with pytest.raises(TypeError, match="expected a function"):
+        check(0.5)
+
+
+def test_two_numbers_that_fit_nothing_are_unknown():
+    assert check_best_baseline(lambda A, B, C, std: (A * B, C + std)).codes == {"unknown"}
+    assert check_variances_of_sine(lambda k: (k, 1 + k)).codes == {"unknown"}
+    assert check_path_gradient(lambda *case: np.cos(case[5])).codes == {"unknown"}
+
+
+def test_no_constant_passes():
+    for check in CHECKS:
+        for value in (0.0, 1.0, (0.0, 0.0)):
+            assert not check(lambda *arguments, v=value: v).passed
+
+
+def test_references_agree_with_another_road():
+    oracles = [baseline_by_search, score_with_autograd, sine_by_quad, path_by_loops]
+    for task, oracle in zip(TASKS, oracles, strict=True):
+        for case in task.cases:
+            np.testing.assert_allclose(
+                task.answer(*case), np.asarray(oracle(*case), float), rtol=1e-6, atol=2e-6
+            )
+
+
+def test_the_score_estimate_is_unbiased():
+    f, a, h = {0: -3.0, 1: -1.2}, 0.4, 1e-4
+
+    def mean(a):
+        return (f[0] + f[1] * math.exp(a)) / (1 + math.exp(a))
+
+    q = {0: 1 / (1 + math.exp(a)), 1: 1 / (1 + math.exp(-a))}
+    by_score = sum(q[z] * SCORE.answer(z, f[z], a) for z in (0, 1))
+    assert abs(by_score - (mean(a + h) - mean(a - h)) / (2 * h)) < 1e-7
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_mistake_of_the_table_differs_from_the_answer(task):
+    for mistake in task.mistakes:
+        pairs = [(mistake.answer(*case), task.answer(*case)) for case in task.cases]
+        assert any(not np.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in pairs), mistake.cause
