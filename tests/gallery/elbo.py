@@ -85,6 +85,12 @@ def likelihood_averaged(log_px_z, kl):
     return log_px_z.mean() - kl
 
 
+@wrong("elbo", "batch-reduced", "term-wrong", "unknown", "batch-reduced term-wrong",
+       source="public loss: recon for each image, KL as a mean")  # fmt: skip
+def kl_averaged(log_px_z, kl):
+    return log_px_z - kl.mean()
+
+
 @wrong("elbo", "term-missing", source="facebookresearch/irmae #1: the KL is gone")
 def likelihood_only(log_px_z, kl):
     return log_px_z
@@ -276,6 +282,20 @@ def whole_other_names(vae, batch):
 def whole_in_evaluation_mode(model, x):
     model.eval()
     return whole_by_hand(model, x)
+
+
+@right("elbo")
+def whole_library_noise(model, x):
+    mu, log_var = model.encode(x)
+    z = reparameterize(mu, log_var)[0]
+    return model.log_likelihood(x, z).sub(kl_standard_normal(mu, log_var))
+
+
+# The axis of samples is kept, with one sample: (1, batch).
+@wrong("elbo", "shape", "")
+def whole_one_sample_axis(model, x):
+    mu, log_var = model.encode(x)
+    return model.log_likelihood(x, reparameterize(mu, log_var)) - kl_standard_normal(mu, log_var)
 
 
 # What the library returns is a tuple of three; its first entry is right.
@@ -675,3 +695,27 @@ def whole_keras_means(model, x):
     mu, log_var = model.encode(x)
     bce = F.binary_cross_entropy_with_logits(model.decode(draw(mu, log_var)), x)
     return bce - 0.5 * torch.mean(1 + log_var - mu**2 - log_var.exp())
+
+
+@wrong("elbo", "batch-reduced not-differentiable", "batch-reduced")
+def whole_sample_and_mean(model, x):
+    mu, log_var = model.encode(x)
+    z = Normal(mu, torch.exp(0.5 * log_var)).sample()
+    return (model.log_likelihood(x, z) - kl_by_hand(mu, log_var)).mean()
+
+
+@wrong("elbo", "var-for-std mean-latent")
+def whole_two_mistakes(model, x):
+    mu, log_var = model.encode(x)
+    z = mu + log_var.exp() * torch.randn_like(mu)
+    kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(-1)
+    return model.log_likelihood(x, z) - kl
+
+
+@wrong("elbo", "sign half", "sign term-scale", "sign half term-scale", source="a KL without its ½ in a loss")
+def whole_loss_without_half(model, x):
+    mu, log_var = model.encode(x)
+    kl = (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+    return (
+        F.binary_cross_entropy_with_logits(model.decode(draw(mu, log_var)), x, reduction="none").sum(-1) + kl
+    )

@@ -219,6 +219,33 @@ def log_of_std_from_log_var(z_mu, z_log_var):
     return torch.sum(0.5 * (z_std**2 + z_mu**2 - 2 * torch.log(z_std) - 1), -1)
 
 
+@right("kl")
+@torch.no_grad()
+def under_no_grad(mu, log_var):
+    return 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum(-1)
+
+
+@right("kl")
+@torch.inference_mode()
+def under_inference_mode(mu, log_var):
+    return torch.stack(
+        [0.5 * (m @ m + v.exp().sum() - v.sum() - len(v)) for m, v in zip(mu, log_var, strict=True)]
+    )
+
+
+class Gaussian:
+    """Keeps its parameters, as diffusers' DiagonalGaussianDistribution does (without its clamp)."""
+
+    def __init__(self, mean, logvar):
+        self.mean, self.logvar, self.var = mean, logvar, torch.exp(logvar)
+
+    def kl(self):
+        return 0.5 * torch.sum(torch.pow(self.mean, 2) + self.var - 1.0 - self.logvar, dim=[-1])
+
+
+right("kl", name="method_of_a_distribution")(lambda mu, log_var: Gaussian(mu, log_var).kl())
+
+
 # --- wrong ---------------------------------------------------------------------------------------
 
 
@@ -655,3 +682,23 @@ def minus_with_log_turned(mu, log_var):
 def gae_kl(mu, log_var):
     log_std = 0.5 * log_var
     return 0.5 * torch.mean(torch.sum(1 + 2 * log_std - mu**2 - torch.exp(log_std).square(), 1))
+
+
+@wrong("kl", "error", source="CompVis/stable-diffusion #849: dim=[1, 2, 3], written for pictures")
+def axes_of_a_picture(mean, logvar):
+    return 0.5 * torch.sum(torch.pow(mean, 2) + logvar.exp() - 1.0 - logvar, dim=[1, 2, 3])
+
+
+@wrong("kl", "constant", source="a dimension written as a number: - 20 / 2")
+def hard_coded_dimension(mu, log_var):
+    return 0.5 * (np.exp(log_var) - log_var + mu**2).sum(axis=1) - 20 / 2
+
+
+@wrong("kl", "scale", source="public loss: KLD weighted with kld_weight = 0.00025 (M/N), AntixK/PyTorch-VAE")
+def small_weight(mu, log_var):
+    return 0.00025 * -0.5 * torch.sum(1 + log_var - mu**2 - log_var.exp(), dim=1)
+
+
+@wrong("kl", "sign half batch-reduced")
+def three_at_once(mu, log_var):
+    return torch.sum(1 + log_var - mu.pow(2) - log_var.exp())

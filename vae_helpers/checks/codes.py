@@ -96,3 +96,13 @@ CODES: dict[str, Code] = {
     # The ELBO.
     "kl-added": Code("elbo", "The KL is added to the log-likelihood.", "notebook 2, section 5"),
 }
+
+
+def table() -> str:
+    """The table in Markdown, as it stands in this folder's README."""
+    rows = [f"| `{name}` | {c.meaning} | {_users(c)} | {c.where} |" for name, c in CODES.items()]
+    return "\n".join(["| code | what it says | used by | see |", "|---|---|---|---|", *rows])
+
+
+def _users(code: Code) -> str:
+    return "all" if code.checks == ALL else ", ".join(f"`check_{name}`" for name in code.checks.split())

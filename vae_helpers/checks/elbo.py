@@ -66,6 +66,10 @@ def _draw_parts(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, 
 def _parts_pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
     if not extras and same(factors["log p(x | z)"], 1) and same(factors["KL"], -1):
         return [KL_ADDED]
+    if not any(factors.values()) and set(extras) <= {"the product of both", "the ratio of both"}:
+        return [
+            Finding("term-wrong", "The two parts are multiplied or divided. Logarithms of factors add up.")
+        ]
     return []
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from vae_helpers.checks.calling import Failed, Student
+from vae_helpers.checks.calling import Failed
+from vae_helpers.checks.elbo_sampling import LIKELIHOODS, sampling_findings
 from vae_helpers.checks.fitting import Reading, agrees, in_words, read, same
 from vae_helpers.checks.formula import name_mistakes, overall_scale
 from vae_helpers.checks.kl import KL
 from vae_helpers.checks.measuring import Measurement, Sample, measure
+from vae_helpers.checks.probe_models import PIXELS, draw_images, encode, guarded, probe_model
 from vae_helpers.checks.report import Finding, Report, report
 from vae_helpers.gaussian import kl_standard_normal
 
 if TYPE_CHECKING:
-    import torch
-
     from vae_helpers.models import VAE
 
 Array = NDArray[np.float64]
 EXERCISE = "The ELBO"
 WHERE = "notebook 2, section 5"
-PIXELS = 784
-COPIES = 600  # draws for each image when an average over the noise is asked for
-IMAGES = 6
-
 KL_ADDED = Finding(
     "kl-added",
     "The KL enters with the wrong sign: a better q, nearer to the prior, would lower your bound instead of "
@@ -79,30 +73,20 @@ def check_model(fn: Callable[..., Any]) -> Report:
     if reading is None:
         return report(EXERCISE, [*found.findings, UNKNOWN], notes=found.notes, where=WHERE)
     findings = [*found.findings, *_name_parts(reading)]
-    if "log p(x | z)" in reading.coefficients:
-        findings += _sampling(fn, reading, bool(found.findings))
+    if set(LIKELIHOODS) & set(reading.coefficients):
+        findings += sampling_findings(fn, reading, bool(found.findings))
     return report(EXERCISE, findings, _model_example(found, findings), where=WHERE)
-
-
-def _student(fn: Callable[..., Any], latents: int, **options: Any) -> Student:
-    """The function of images alone, with a model of its own in the precision of the images."""
-    import torch
-
-    models = {
-        dtype: copy.deepcopy(_model(latents, **options)).to(dtype) for dtype in (torch.float64, torch.float32)
-    }
-    return Student(lambda x: fn(models[x.dtype], x), ("torch float64", "torch float32"))
 
 
 def _exact(fn: Callable[..., Any], unit: bool) -> tuple[Measurement, Reading | None]:
     """Values for a decoder that ignores z, and the sum of terms that they are."""
     merged = Measurement()
     for latents in (3, 5):
-        found = measure(_student(fn, latents, unit=unit), _draw_images, (PIXELS,), "pixels")
+        found = measure(guarded(fn, latents, unit=unit), draw_images, (PIXELS,), "pixels")
         if not found.samples:
             return found, None
         merged.findings = merged.findings or found.findings
-        merged.samples.append(_with_terms(found.samples[0], _model(latents, unit)))
+        merged.samples.append(_with_terms(found.samples[0], probe_model(latents, unit)))
     if all(agrees(sample, _model_truth) for sample in merged.samples):
         return merged, _RIGHT
     if merged.noise:
@@ -144,54 +128,11 @@ def _read_noisy(found: Measurement) -> Reading | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _draw_images(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array]:
-    """Black images with a few white pixels: their log-likelihoods differ, and are not large."""
-    density = rng.uniform(0.005, 0.06, (batch, 1))
-    return ((rng.uniform(size=(batch, dim)) < density).astype(float),)
-
-
-@lru_cache(maxsize=8)
-def _model(latents: int, unit: bool = False, slope: float = 0.0) -> VAE:
-    """A small VAE with an encoder of some width.
-
-    Args:
-        latents: latent dimension.
-        unit: put the logits between 0 and 1, where they could be probabilities.
-        slope: how much the logits depend on the first latent; 0 for a decoder that ignores z.
-    """
-    import torch
-
-    from vae_helpers.models import VAE
-
-    generator = torch.Generator().manual_seed(latents)
-    model = VAE(latents, 8, num_hidden=1, activation="tanh", generator=generator)
-    with torch.no_grad():
-        model.encoder[0].weight.mul_(8)
-        model.encoder[2].weight.mul_(3.5)
-        model.decoder[2].weight.zero_()
-        if slope:  # one hidden unit that is nearly linear in the first latent
-            model.decoder[0].weight.zero_()
-            model.decoder[0].weight[0, 0] = 0.5
-            model.decoder[0].bias.zero_()
-            model.decoder[2].weight[::16, 0] = slope * torch.linspace(-1, 1, 49)
-        logits = torch.linspace(0.2, 0.8, PIXELS) if unit else torch.linspace(-4.5, -2.5, PIXELS)
-        model.decoder[2].bias.copy_(logits)
-    return model.eval()
-
-
-def _encode(model: VAE, x: Array) -> tuple[Array, Array]:
-    import torch
-
-    with torch.no_grad():
-        mu, log_var = model.encode(torch.tensor(x, dtype=torch.float32))
-    return mu.double().numpy(), log_var.double().numpy()
-
-
 def _with_terms(sample: Sample, model: VAE) -> Sample:
     """The sample with mu, log_var and the likelihood's relatives as its rows."""
     n, group, _ = sample.rows[0].shape
     x = sample.rows[0].reshape(n * group, -1)
-    mu, v = _encode(model, x)
+    mu, v = encode(model, x)
     logits = model.decoder[2].bias.detach().double().numpy()
     p = special.expit(logits)
     of_image = [
@@ -325,145 +266,3 @@ def _model_example(found: Measurement, findings: list[Finding]) -> str:
         f"For an image with log p(x | z) = {likelihood:.4g} for every z, and a KL of {divergence:.4g}, your "
         f"function gives {value:.4g}."
     )
-
-
-# The expectation over q
-
-
-def _sampling(fn: Callable[..., Any], reading: Reading, reduced: bool) -> list[Finding]:
-    """Whether z is drawn from q: the average over many draws against quadrature."""
-    import torch
-
-    model = _model(1, slope=1.5)
-    x = np.repeat(_draw_images(np.random.default_rng(9), IMAGES, PIXELS)[0], COPIES, axis=0)
-    mu, v = _encode(model, x[::COPIES])
-    factor = reading.coefficients["log p(x | z)"]
-    student = _student(fn, 1, slope=1.5)
-    try:
-        if reduced:
-            values = _reduced_values(student, x)
-        else:
-            values = student(x)
-            values = values.reshape(IMAGES, COPIES, -1).sum(-1)
-    except (Failed, ValueError):
-        return []
-    rest = sum(
-        value * {**KL.core, **KL.extras, **KL.whole}[name](mu, v).reshape(IMAGES, -1).sum(-1)
-        for name, value in reading.coefficients.items()
-        if name in KL.core or name in KL.extras or name in KL.whole
-    )
-    terms = (values - np.asarray(rest).reshape(-1, 1)) / factor
-    mean, spread = terms.mean(1), terms.std(1)
-    allowed = 5.5 * spread / np.sqrt(terms.shape[1]) + 2e-3
-    wanted = dict(_expectations(model, x[::COPIES], mu, v))
-    findings: list[Finding] = []
-    if np.all(np.abs(mean - wanted["mean"]) < 2e-3) and spread.max() < 2e-3:
-        return [
-            Finding(
-                "noise-missing",
-                "The mean of q is decoded, not a draw from it: that is no estimate of the expectation, and "
-                "the value is no bound on log p(x).",
-            )
-        ]
-    if spread.max() < 2e-3 and terms.shape[1] > 1 and not np.all(np.abs(mean - wanted["q"]) < 5e-3):
-        return [
-            Finding(
-                "noise-shared", "All rows of a batch use the same noise; each image needs a draw of its own."
-            )
-        ]
-    if not np.all(np.abs(mean - wanted["q"]) < allowed):
-        named = {
-            "variance": Finding("var-for-std", "z is drawn with σ² in place of σ."),
-            "unit": Finding(
-                "std-missing", "z is drawn with a standard deviation of 1, whatever log_var says."
-            ),
-            "uniform": Finding("noise-not-normal", "The noise of z is uniform between 0 and 1."),
-            "prior": Finding("term-wrong", "z is drawn from the prior instead of q."),
-            "log": Finding("term-wrong", "log_var itself is used as the standard deviation of z."),
-        }
-        for name, finding in named.items():
-            if np.all(np.abs(mean - wanted[name]) < allowed):
-                findings.append(finding)
-                break
-        else:
-            findings.append(
-                Finding(
-                    "term-wrong", "The average over many calls is not the expectation over q: how is z drawn?"
-                )
-            )
-    if (
-        not findings
-        and not reduced
-        and _detached(fn, model, torch.tensor(x[:: COPIES // 4], dtype=torch.float32), reading)
-    ):
-        findings.append(
-            Finding(
-                "not-differentiable",
-                "The log-likelihood sends no gradient through z to the encoder: z is cut off from mu and "
-                "log_var.",
-            )
-        )
-    return findings
-
-
-def _reduced_values(student: Student, x: Array) -> Array:
-    """Values of each image from batches of its copies, for a function that averages or sums over them."""
-    one = student(x[:1]).sum()
-    two = student(x[:COPIES]).sum()
-    count = COPIES if abs(two / one) > COPIES / 4 else 1
-    groups = [x[n * COPIES : (n + 1) * COPIES] for n in range(IMAGES)]
-    return np.array([[student(group).sum() / count for _ in range(6)] for group in groups])
-
-
-def _expectations(model: VAE, x: Array, mu: Array, v: Array) -> Iterator[tuple[str, Array]]:
-    """E[log p(x given z)] by quadrature for the right distribution of z and for wrong ones."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    weights = weights / weights.sum()
-    uniform, uniform_weights = np.polynomial.legendre.leggauss(40)
-    std = np.exp(v / 2)
-    yield "q", _average(model, x, mu + std * nodes, weights)
-    yield "mean", _average(model, x, mu, np.ones(1))
-    yield "variance", _average(model, x, mu + std**2 * nodes, weights)
-    yield "unit", _average(model, x, mu + nodes, weights)
-    yield "log", _average(model, x, mu + v * nodes, weights)
-    yield "prior", _average(model, x, np.broadcast_to(nodes, (len(mu), 60)), weights)
-    yield "uniform", _average(model, x, mu + std * (uniform + 1) / 2, uniform_weights / 2)
-
-
-def _average(model: VAE, x: Array, z: Array, weights: Array) -> Array:
-    """Σ_k w_k log p(x given z_k) for each image, z of shape (images, nodes), in float64."""
-    first, second = model.decoder[0], model.decoder[2]
-    hidden = np.tanh(
-        z[..., None] * first.weight.detach().double().numpy()[:, 0] + first.bias.detach().double().numpy()
-    )
-    logits = hidden @ second.weight.detach().double().numpy().T + second.bias.detach().double().numpy()
-    log_p = (x[:, None] * logits - np.logaddexp(0, logits)).sum(-1)
-    return log_p @ weights
-
-
-def _detached(fn: Callable[..., Any], model: VAE, x: torch.Tensor, reading: Reading) -> bool:
-    """Whether the encoder's gradient is that of the KL's terms alone."""
-    import torch
-
-    model = copy.deepcopy(model)
-    bias = model.encoder[2].bias
-    try:
-        with torch.enable_grad():
-            value = Student(fn).raw(model, x)
-    except Failed:
-        return False
-    if not isinstance(value, torch.Tensor) or not value.requires_grad:
-        return False  # a value without gradients, for looking at only
-    (found,) = torch.autograd.grad(value.sum(), bias, allow_unused=True)
-    if found is None:
-        return True
-    with torch.enable_grad():
-        mu, log_var = model.encode(x)
-        terms = {"1": 0 * mu, "μ²": mu**2, "σ²": log_var.exp(), "log σ²": log_var}
-        if not set(reading.coefficients) <= {*terms, "log p(x | z)"}:
-            return False
-        alone = sum(c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms)
-        if not isinstance(alone, torch.Tensor):
-            return bool((found == 0).all())
-        (expected,) = torch.autograd.grad(alone, bias)
-    return bool(torch.allclose(found, expected, rtol=1e-3, atol=1e-3))

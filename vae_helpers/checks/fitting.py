@@ -109,6 +109,8 @@ def _compare(
         elif np.isclose(other[name] * dims[1], value * dims[0], rtol=2e-3):
             averaged.add(name)
             coefficients[name] = value * dims[0]
+        elif name == "1" and np.isclose(other[name] * dims[0], value * dims[1], rtol=2e-3):
+            coefficients[name] = value  # a constant for the whole event, added in each coordinate
         else:
             return None
     return Reading(coefficients, frozenset(averaged))

@@ -228,7 +228,7 @@ def _term_findings(
     formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]
 ) -> list[Finding]:
     """Mistakes term by term, after the overall factor."""
-    findings, left = [], dict(extras)
+    findings, missing, left = [], [], dict(extras)
     for term, factor in factors.items():
         if abs(factor - 1) < 3e-3:
             continue
@@ -245,8 +245,10 @@ def _term_findings(
             findings += formula.special[term, 0.0]
         elif term == "1":
             findings.append(Finding("constant", formula.constant))
-        elif any(factors.values()) or not extras:
-            findings.append(Finding("term-missing", f"{shown} is not in your value at all."))
+        else:
+            missing.append(Finding("term-missing", f"{shown} is not in your value at all."))
+    if any(factors.values()) or not left:  # else the value is so different that nothing is said of its parts
+        findings += missing
     if left.pop("1", None):
         findings.append(Finding("constant", formula.constant))
     if left:

@@ -185,7 +185,7 @@ PERMUTED = "The latents in another order"
 @functools.cache
 def _models_to_permute() -> list[tuple[VAE, torch.Tensor, torch.Tensor, torch.Tensor]]:
     cases = []
-    for order in ([2, 0, 3, 1], [4, 0, 3, 9, 1, 8, 2, 6, 7, 5]):  # neither is its own inverse, nor its square
+    for order in ([1, 2, 3, 0], [4, 0, 3, 9, 1, 8, 2, 6, 7, 5]):  # no order is like its inverse
         g = torch.Generator().manual_seed(len(order))
         model = VAE(len(order), hidden_dim=360, generator=g).eval()
         x = torch.randint(0, 2, (4, 784), generator=g).float()

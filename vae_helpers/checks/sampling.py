@@ -86,6 +86,12 @@ def _distribution(z: Array, mu: Array, v: Array, levels: Array, fixed: bool) -> 
     slope = float(np.sum((z - z.mean()) * (mu - mu.mean())) / np.sum((mu - mu.mean()) ** 2))
     if np.abs(rest).max() < 1e-5:
         return [MISSING]
+    if abs(slope) < 0.2:
+        means = [z[v == level].mean() for level in levels]
+        if np.allclose(means, np.exp(levels / 2), rtol=0.2):
+            return [SWAPPED]
+        missing = Finding("term-missing", "Your draws do not follow mu: it is not in them.")
+        return [missing, *_distribution(z + mu, mu, v, levels, fixed)]
     groups = [rest[v == level] for level in levels]
     spread = np.array([group.std() for group in groups])
     by_row = all(rest[v[:, 2] == level, 2].std() < 1e-5 * (1 + abs(rest[:, 2]).max()) for level in levels)
@@ -96,11 +102,6 @@ def _distribution(z: Array, mu: Array, v: Array, levels: Array, fixed: bool) -> 
         return [SHARED, *_of_exponent(levels, size, np.exp(size))]
     if np.allclose(z[:, 0], z[:, 1], rtol=1e-5, atol=1e-6):
         return [SHARED, *_of_exponent(levels, np.log(spread), spread)]
-    if abs(slope) < 0.2:
-        means = [z[v == level].mean() for level in levels]
-        if np.allclose(means, np.exp(levels / 2), rtol=0.2):
-            return [SWAPPED]
-        return [Finding("term-missing", "Your draws do not follow mu: it is not in them.")]
     findings = []
     centre = np.array([group.mean() for group in groups])
     noise = np.concatenate([(g - c) / s for g, c, s in zip(groups, centre, spread, strict=True)])

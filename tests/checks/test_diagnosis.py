@@ -1,0 +1,200 @@
+"""From values to codes: measuring, fitting, naming. The gallery has the breadth; here are the joints."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from cells import PATHS, ROOT, markdown
+
+from vae_helpers import gaussian
+from vae_helpers.checks import (
+    CODES,
+    check_bernoulli,
+    check_elbo,
+    check_kl,
+    check_log_prob,
+    check_reparameterize,
+)
+from vae_helpers.checks.bernoulli import BERNOULLI
+from vae_helpers.checks.codes import ALL, table
+from vae_helpers.checks.elbo import PARTS
+from vae_helpers.checks.fitting import Reading, in_words, read
+from vae_helpers.checks.formula import name_mistakes
+from vae_helpers.checks.kl import KL
+from vae_helpers.checks.log_prob import LOG_PROB
+from vae_helpers.checks.measuring import Measurement, Sample
+from vae_helpers.checks.reparameterize import SAMPLE
+from vae_helpers.checks.report import Finding, Report, report
+from vae_helpers.checks.task import Mistake, Task, check_task
+
+FORMULAS = [KL, LOG_PROB, BERNOULLI, PARTS, SAMPLE]
+CHECKS = [check_kl, check_log_prob, check_bernoulli, check_reparameterize, check_elbo]
+
+
+def combination(coefficients, terms, draw, dims=(3, 5)):
+    samples = []
+    for dim in dims:
+        rows = tuple(a[:, None, :] for a in draw(np.random.default_rng(dim), 40, dim))
+        sample = Sample(rows, np.zeros(40))
+        sample.values = sum(c * sample.column(terms[name]) for name, c in coefficients.items())
+        samples.append(sample)
+    return Measurement(samples)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_combinations_are_read_off(seed):
+    rng = np.random.default_rng(seed)
+    names = [*rng.choice(list(KL.core), 3, replace=False), *rng.choice(list(KL.extras)[:8], 2, replace=False)]
+    wanted = {str(name): float(c) for name, c in zip(names, rng.uniform(0.3, 2, 5), strict=True)}
+    reading = read(combination(wanted, {**KL.core, **KL.extras}, KL.draw), KL.core, KL.extras)
+    assert set(reading.coefficients) == set(wanted) and not reading.averaged
+    assert all(abs(reading.coefficients[name] - c) < 1e-6 for name, c in wanted.items())
+
+
+def test_noise_is_not_read_as_a_formula():
+    rows = combination({"μ²": 1.0}, KL.core, KL.draw)
+    for number, sample in enumerate(rows.samples):
+        sample.values = sample.values + np.random.default_rng(number).standard_normal(40)
+    assert read(rows, KL.core, KL.extras, KL.whole) is None
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=lambda f: f.exercise)
+def test_the_right_coefficients_are_not_accused(formula):
+    assert name_mistakes(formula, Reading(dict(formula.true), frozenset())) == []
+
+
+@pytest.mark.parametrize("formula", [KL, LOG_PROB, BERNOULLI], ids=lambda f: f.exercise)
+def test_a_formula_is_its_own_truth(formula):
+    """The terms with their coefficients against an implementation that shares no code with them."""
+    for sample in combination(formula.true, formula.core, formula.draw, formula.dims).samples:
+        assert np.allclose(sample.values, sample.column(formula.truth), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "factor, codes", [(2, {"half"}), (-2, {"sign", "half"}), (-1, {"sign"}), (0.25, {"scale"})]
+)
+@pytest.mark.parametrize("formula", [KL, LOG_PROB, BERNOULLI], ids=lambda f: f.exercise)
+def test_overall_factors(formula, factor, codes):
+    found = name_mistakes(formula, Reading({n: factor * c for n, c in formula.true.items()}, frozenset()))
+    assert {finding.code for finding in found} == codes
+
+
+def test_a_message_says_what_where_and_gives_nothing_away():
+    message = check_kl(lambda mu, v: (np.exp(v) + mu**2 - 1 - v).sum(axis=1)).message
+    assert message.startswith(
+        "For mu = [[1]] and log_var = [[0]] your function gives 1; the divergence is 0.5."
+    )
+    assert "½" in message and message.endswith("See notebook 3, section 3.")
+
+
+def test_scales_are_given():
+    assert (
+        "1/784 times" in check_kl(lambda mu, v: 0.5 * (np.exp(v) + mu**2 - 1 - v).sum(axis=1) / 784).message
+    )
+    assert in_words(1 / 3) == "1/3" and in_words(1 / np.log(2)) == "1.44"
+
+
+def test_reports_show_themselves():
+    right = check_kl(lambda mu, v: 0.5 * (np.exp(v) + mu**2 - 1 - v).sum(axis=1))
+    assert right.passed and right.codes == frozenset() and repr(right).startswith("✓")
+    stub = check_kl(lambda mu, v: None)
+    assert not stub.passed and stub.codes == {"not-attempted"} and "not attempted yet" in repr(stub)
+    wrong = report("A & B", [Finding("sign", "1 < 2"), Finding("half", "again")], "seen", where="notebook 1")
+    assert wrong.codes == {"sign", "half"} and repr(wrong).startswith("✗ A & B")
+    assert "<code>half</code> <code>sign</code>" in wrong._repr_html_() and "1 &lt; 2" in wrong._repr_html_()
+    assert wrong.message.count("See notebook 1.") == 1
+
+
+def test_an_example_without_a_mistake_is_not_shown():
+    assert report("A", seen="seen", notes=["take care."]) == Report("A", frozenset(), "Note: take care.")
+
+
+def test_codes_that_are_not_in_the_table_cannot_be_reported():
+    with pytest.raises(KeyError):
+        report("A", [Finding("nonsense", "…")])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
+def test_slow_functions_are_called_seldom(check):
+    calls = []
+
+    def slow(*arguments):
+        calls.append(1)
+        time.sleep(0.25)
+        return (
+            np.zeros(len(np.asarray(arguments[0])))
+            if check is not check_elbo
+            else arguments[0] - arguments[1]
+        )
+
+    slow.__signature__ = __import__("inspect").signature(lambda a, b: None)
+    if check is check_log_prob:
+        slow.__signature__ = __import__("inspect").signature(lambda a, b, c: None)
+    check(slow)
+    assert len(calls) <= 12
+
+
+def test_the_readme_has_the_table():
+    text = (ROOT / "vae_helpers" / "checks" / "README.md").read_text(encoding="utf-8")
+    assert text.endswith(table() + "\n")
+
+
+def test_users_of_a_code_are_checks():
+    names = {check.__name__.removeprefix("check_") for check in CHECKS}
+    assert all(code.checks == ALL or set(code.checks.split()) <= names for code in CODES.values())
+
+
+def test_places_exist():
+    places = {code.where for code in CODES.values()} | {formula.where for formula in FORMULAS}
+    for place in filter(None, places):
+        number, section = (int("".join(filter(str.isdigit, part))) for part in place.split(","))
+        text = "\n".join(markdown(next(p for p in PATHS if int(p.stem[:2]) == number)))
+        assert f"## {section}. " in text, place
+
+
+TASK = Task(
+    exercise="A task",
+    answer=lambda a, b: (a + b) / 2,
+    cases=[(1.0, 2.0), (2.0, 6.0), (0.5, -3.0)],
+    names=("a", "b"),
+    mistakes=[Mistake("term-missing", lambda a, b: a / 2, "Where is b?")],
+    where="notebook 1, section 1",
+)
+
+
+@pytest.mark.parametrize(
+    "fn, codes",
+    [
+        (lambda a, b: 0.5 * a + 0.5 * b, set()),
+        (lambda a, b: np.array([(a + b) / 2]), set()),
+        (lambda a, b: torch.tensor((a + b) / 2), set()),
+        (lambda a, b: a / 2, {"term-missing"}),
+        (lambda a, b: a + b, {"half"}),
+        (lambda a, b: -(a + b) / 2, {"sign"}),
+        (lambda a, b: (a + b) / 6, {"scale"}),
+        (lambda a, b: (a + b) / 2 + 1, {"constant"}),
+        (lambda a, b: np.exp((a + b) / 2), {"not-log"}),
+        (lambda a, b: a * b, {"unknown"}),
+        (lambda a, b: np.nan, {"unknown"}),
+        (lambda a, b: [a, b], {"shape"}),
+        (lambda a, b: "x", {"error"}),
+        (lambda a: a, {"error"}),
+        (lambda a, b: None, {"not-attempted"}),
+    ],
+)
+def test_tasks(fn, codes):
+    found = check_task(fn, TASK)
+    assert found.codes == codes
+    if codes - {"not-attempted"}:
+        assert "a = 1, b = 2" in found.message
+
+
+def test_infinite_references_are_close_to_nothing():
+    task = Task("Large", lambda a: a, [(10.0,), (5000.0,), (90000.0,)], ("a",))
+    assert check_task(lambda a: a + 7.0 * np.sqrt(a), task).codes == {"unknown"}
+
+
+def test_extreme_arguments_are_tried():
+    clipped = check_kl(lambda mu, v: gaussian.kl_standard_normal(mu, np.clip(v, -20, 20)))
+    assert clipped.codes == {"unstable"} and "-30" in clipped.message or "30" in clipped.message

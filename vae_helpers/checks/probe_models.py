@@ -1,0 +1,74 @@
+"""Small models that `check_elbo` probes a student's function with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.calling import Student
+
+if TYPE_CHECKING:
+    from vae_helpers.models import VAE
+
+Array = NDArray[np.float64]
+PIXELS = 784
+
+
+def draw_images(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array]:
+    """Black images with a few white pixels: their log-likelihoods differ, and are not large."""
+    density = rng.uniform(0.005, 0.06, (batch, 1))
+    return ((rng.uniform(size=(batch, dim)) < density).astype(float),)
+
+
+@lru_cache(maxsize=8)
+def probe_model(latents: int, unit: bool = False, slope: float = 0.0) -> VAE:
+    """A small VAE with an encoder of some width.
+
+    Args:
+        latents: latent dimension.
+        unit: put the logits between 0 and 1, where they could be probabilities.
+        slope: how much the logits depend on the first latent; 0 for a decoder that ignores z.
+    """
+    import torch
+
+    from vae_helpers.models import VAE
+
+    generator = torch.Generator().manual_seed(latents)
+    model = VAE(latents, 8, num_hidden=1, activation="tanh", generator=generator)
+    with torch.no_grad():
+        model.encoder[0].weight.mul_(8)
+        model.encoder[2].weight.mul_(3.5)
+        model.decoder[2].weight.zero_()
+        if slope:  # one hidden unit that is nearly linear in the first latent
+            model.decoder[0].weight.zero_()
+            model.decoder[0].weight[0, 0] = 0.5
+            model.decoder[0].bias.zero_()
+            model.decoder[2].weight[::16, 0] = slope * torch.linspace(-1, 1, 49)
+        logits = torch.linspace(0.2, 0.8, PIXELS) if unit else torch.linspace(-4.5, -2.5, PIXELS)
+        model.decoder[2].bias.copy_(logits)
+    return model.eval()
+
+
+def encode(model: VAE, x: Array) -> tuple[Array, Array]:
+    """The means and log-variances of q for images x, as float64 arrays."""
+    import torch
+
+    with torch.no_grad():
+        mu, log_var = model.encode(torch.tensor(x, dtype=torch.float32))
+    return mu.double().numpy(), log_var.double().numpy()
+
+
+def guarded(fn: Callable[..., Any], latents: int, **options: Any) -> Student:
+    """The function of images alone, with a model of its own in the precision of the images."""
+    import torch
+
+    models = {
+        dtype: copy.deepcopy(probe_model(latents, **options)).to(dtype)
+        for dtype in (torch.float64, torch.float32)
+    }
+    return Student(lambda x: fn(models[x.dtype], x), ("torch float64", "torch float32"))
