@@ -1,4 +1,4 @@
-"""Draws course_map.png: notebooks 00 to 07 as a path through three worlds whose answers are known."""
+"""Draws course_map.png: notebooks 00 to 07 and 10 as a path through three worlds whose answers are known."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 
 from vae_helpers.plotting import ROLES
 
-SIZE = (11.8, 7.6)
+SIZE = (13.3, 7.6)
 TRUTH = str(ROLES["evidence"]["color"])
 LEFT, MIDDLE, RIGHT = 1.75, 5.55, 11.05  # edges of the worlds; they are GAP apart at MIDDLE
 GAP = 0.2
 TOP, BOTTOM = 6.35, 2.3  # heights of the two rows of the path
-START, FIRST, STEP, TURN = 0.85, 3.6, 1.63, 11.45  # across: 00, 01, between notebooks, far turn
+START, FIRST, STEP, TURN, END = 0.85, 3.6, 1.63, 11.45, 12.25  # across: 00, 01, steps, far turn, 10
 STATIONS = {  # notebook: its title, what is checked there, what it is checked against
     "01": ("Bayes’ rule", "evidence\nby sampling", "its closed\nform"),
     "02": ("ELBO", "five\nderivations", "$\\log\\,p(x)$\nminus gap"),
@@ -44,7 +44,7 @@ def _draw_path(ax: Axes) -> None:
     between, (two, many, last) = (4.15 + 3.3) / 2, _stops_below()
     there = [(START, TOP), (TURN, TOP), (TURN, between), (START, between), (START, BOTTOM)]
     arrow(ax, there, linewidth=5, radius=0.3, head=0)
-    arrow(ax, [(START, BOTTOM), (last, BOTTOM)], linewidth=5, head=0)
+    arrow(ax, [(START, BOTTOM), (END, BOTTOM)], linewidth=5, head=0)
     _draw_station(ax, START, TOP, "00", "Start here")
     for column, (number, (title, _, _)) in enumerate(STATIONS.items()):
         _draw_station(ax, FIRST + column * STEP, TOP, number, title)
@@ -52,6 +52,7 @@ def _draw_path(ax: Axes) -> None:
     for x in (two, many):
         circle(ax, (x, BOTTOM), 0.14)
     _draw_station(ax, last, BOTTOM, "07", "Latent dimension")
+    _draw_station(ax, END, BOTTOM, "10", "Spot the mistake")
 
 
 def _stops_below() -> tuple[float, float, float]:
@@ -78,6 +79,7 @@ def _draw_checks(ax: Axes) -> None:
     tighter = "tighter, importance-\nweighted bounds"
     _draw_check(ax, many, 1.3, 0.65, 1.9, "ELBO", tighter, DASHED)
     _draw_check(ax, last, 1.3, 0.65, 1.9, "one latent more", "the padded model,\nimage by image")
+    _draw_check(ax, END, 1.3, 0.65, 1.5, "wrong losses", "line checks,\nexact values")
 
 
 def _draw_rows(ax: Axes, left: float, checked: float, against: float) -> None:

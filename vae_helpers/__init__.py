@@ -1,7 +1,7 @@
-"""Helpers of the course on variational autoencoders, in layers: numerics, models, pictures, widgets.
+"""Helpers of the course on variational autoencoders, in layers: numerics, models, pictures, widgets and checks.
 
 Import the module that you need (`from vae_helpers import gaussian`): nothing is imported here,
 so that the NumPy notebooks start without PyTorch.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

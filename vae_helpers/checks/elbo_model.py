@@ -28,8 +28,8 @@ EXERCISE = "The ELBO"
 WHERE = "notebook 2, section 5"
 KL_ADDED = Finding(
     "kl-added",
-    "The KL enters with the wrong sign: a better q, nearer to the prior, would lower your bound instead of "
-    "raising it.",
+    "The KL enters with the wrong sign: moving q towards the prior would lower your value, where it should "
+    "raise it.",
 )
 
 UNKNOWN = Finding(

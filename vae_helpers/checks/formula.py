@@ -307,17 +307,22 @@ def _unstable(student: Student, formula: Formula, found: Measurement, reading: R
 
 
 def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> str:
-    """The smallest example at which the function is wrong, in words."""
-    for values in formula.simple:
-        arguments = [np.array([[value]]) for value in values]
+    """The smallest example at which the function is wrong, in words: one row of one entry, or of two."""
+    rows = [[(value,) for value in values] for values in formula.simple]
+    if formula.dims[1] > 1:
+        rows += [[(value, value) for value in values] for values in formula.simple[:3]]
+    for row in rows:
+        arguments = [np.array([values], float) for values in row]
         try:
             value = student(*arguments)
         except Failed:
             return ""
         expected = float(formula.truth(*arguments)[0])
         if value.size == 1 and not abs(value.item() - expected) <= 1e-4 * (1 + abs(expected)) + 5 * noise:
-            shown = " and ".join(f"{n} = [[{v:g}]]" for n, v in zip(formula.arguments, values, strict=True))
-            return f"For {shown} your function gives {value.item():.4g}; {formula.noun} is {expected:.4g}."
+            shown = [_numbers(v) if formula.dims[1] == 1 else f"[{_numbers(v)}]" for v in row]
+            named = [f"{n} = {v}" for n, v in zip(formula.arguments, shown, strict=True)]
+            given, right = (f"{number + 0.0:.4g}" for number in (value.item(), expected))
+            return f"For {names_of(named)} your function gives {given}; {formula.noun} is {right}."
     return ""
 
 
