@@ -34,7 +34,7 @@ def markdown(path: Path) -> list[str]:
 def lesson(path: Path) -> list[nbformat.NotebookNode]:
     """The cells before the exercises."""
     cells = read(path).cells
-    end = next(n for n, c in enumerate(cells) if c.cell_type == "markdown" and c.source.startswith("## Exercises"))
+    end = next(number for number, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
     return cells[:end]
 
 

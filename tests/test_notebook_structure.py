@@ -179,7 +179,8 @@ def assert_hints_open_one_at_a_time(question):
         if number:
             open_hints.append((int(number), depth))
     assert depth == 0
-    assert open_hints and open_hints == [(n, n) for n in range(1, len(open_hints) + 1)], "nest each hint in the last"
+    nested = [(number, number) for number in range(1, len(open_hints) + 1)]
+    assert open_hints and open_hints == nested, "each hint stands inside the one before"
 
 
 def test_solutions_run_and_pass_their_check(path):

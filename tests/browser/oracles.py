@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import integrate, special, stats
+from scipy import integrate, optimize, special, stats
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae_helpers.data import binarize, load_mnist
@@ -275,4 +275,46 @@ def dashboard(latent_dim: int, latent: int, first: int, second: int) -> dict[str
         "active units": f"{int((mu.double().var(dim=0) > 0.01).sum())} of {latent_dim}",
         "KL of this latent": (rates.sort(descending=True).values[latent - 1].item(), 1e-4),
         "squared length halfway": (float(((ends[0] + ends[1]) / 2).square().sum()), 1e-4),
+    }
+
+
+# ---- 10: each wrong objective in words, its best q by search, expectations by quadrature -------------
+
+
+@oracle("10")
+def draw_mistake(mistake: str, s: float, x: float) -> dict[str, Any]:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    weights = weights / weights.sum()
+
+    def parts(mu: float, log_var: float) -> tuple[float, float]:
+        draws = mu + np.exp(log_var / 2) * nodes
+        q = Normal(torch.tensor(mu).double(), torch.tensor(np.exp(log_var / 2)))
+        return weights @ stats.norm.logpdf(x, draws, s), float(kl_divergence(q, Normal(0.0, 1.0)))
+
+    def objective(q: tuple[float, float]) -> float:
+        likelihood, kl = parts(*q)
+        if mistake == "no noise":
+            likelihood = stats.norm.logpdf(x, q[0], s)
+        kl = {
+            "½ dropped": 2 * kl,
+            "½ lost before σ² + μ²": kl + (np.exp(q[1]) + q[0] ** 2) / 2,
+            "log σ for log σ²": kl + q[1] / 4,
+            "mean over 4 latents": kl / 4,
+            "mean over 4 pixels": 4 * kl,
+        }.get(mistake, kl)
+        return likelihood - kl
+
+    best = optimize.minimize(
+        lambda q: -objective(q),
+        [0.0, 0.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-7, "fatol": 1e-12, "maxiter": 4000},
+    ).x
+    likelihood, kl = parts(*best)
+    log_evidence = stats.norm.logpdf(x, 0.0, np.hypot(1.0, s))
+    return {
+        "log p(x)": log_evidence,
+        "its own number": objective(best),
+        "true ELBO": likelihood - kl,
+        "gap": log_evidence - (likelihood - kl),
     }

@@ -174,6 +174,7 @@ BERNOULLI = Formula(
         ((1.0, 0.0), (100.0, -100.0)),
     ],
     harmless=[_draw_unit],
+    shown={"x log p": "the white pixels' half", "(1 - x) log(1 - p)": "the black pixels' half"},
     half="everything is counted twice",
     is_log=True,
 )

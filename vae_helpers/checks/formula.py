@@ -238,7 +238,7 @@ def _term_findings(
         shown = formula.write([term])
         stand_in = next((name for name in formula.stands_for.get(term, ()) if name in left), None)
         if stand_in is not None:
-            text = f"{formula.write([stand_in])} stands where {shown} belongs."
+            text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
             findings += formula.special.get((term, stand_in), (Finding("term-wrong", text),))
             del left[stand_in]
         elif (term, 0.0) in formula.special:

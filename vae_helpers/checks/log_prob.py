@@ -222,6 +222,6 @@ LOG_PROB = Formula(
         ((0.5, -1.0, 2.0), (0.5, -1.0, 2.0), (-12.0, -12.0, -12.0)),
     ],
     harmless=[_draw_positive],
-    shown={"1": "the constant"},
+    shown={"1": "the constant", "(x - μ)²/σ²": "the squared distance"},
     is_log=True,
 )

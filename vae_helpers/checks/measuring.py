@@ -138,7 +138,8 @@ def _per_row(value: Array, batch: int, dim: int, axis: str) -> tuple[list[Findin
             _reduced(f"one number for each of the {dim} {axis}"),
             Finding("shape", f"Your result has the shape {value.shape}; expected {expected}."),
         ], None
-    text = f"For {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected {expected}."
+    events = f" with {dim} {axis}" if dim > 1 else ""
+    text = f"For {batch} rows{events} your result has the shape {value.shape}; expected {expected}."
     squeezed = value.reshape(-1)
     return [Finding("shape", text)], squeezed if squeezed.shape == (batch,) else None
 

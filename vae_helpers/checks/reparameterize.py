@@ -215,6 +215,7 @@ SAMPLE = Formula(
     },
     pattern=_pattern,
     averaged=("shape", ""),
-    constant="",
+    constant="A constant is added that does not belong here.",
+    shown={"σ ε": "the noise"},
     half="everything is counted twice",
 )

@@ -25,7 +25,7 @@ VARIANCE = Finding("var-for-std", "The noise is multiplied by σ²: the draws ha
 STD_MISSING = Finding(
     "std-missing", "The noise is not scaled: whatever log_var says, the draws have the variance 1."
 )
-SWAPPED = Finding("swapped", "Mean and standard deviation have changed places.")
+SWAPPED = Finding("swapped", "Mean and standard deviation have changed places.", "notebook 5, section 3")
 READ_AS_STD = "log_var itself multiplies the noise: it is a logarithm, and may be negative."
 
 
