@@ -82,8 +82,9 @@ def check_task(fn: Callable[..., Any], task: Task) -> Report:
         if value.size == expected.size and _squeezed(value) == _squeezed(expected):
             value = value.reshape(expected.shape)
         if value.shape != expected.shape:
-            text = f"Your function returns {_shape(value)} where {_shape(expected)} is expected."
-            return report(task.exercise, [Finding("shape", text, task.where)], f"For {_show(task, case)}:")
+            return report(
+                task.exercise, [_shape_finding(task, case, value, expected)], f"For {_show(task, case)}:"
+            )
         given.append(value)
     if _all_close(given, wanted, task.tolerance):
         notes = ["your function changes its arguments in place; its caller may still need them."]
@@ -182,6 +183,17 @@ def _show(task: Task, case: tuple[Any, ...]) -> str:
         elif hasattr(value, "shape"):
             shown.append(f"{name} of shape {tuple(value.shape)}")
     return ", ".join(shown) or "the first case"
+
+
+def _shape_finding(task: Task, case: tuple[Any, ...], value: Array, expected: Array) -> Finding:
+    batches = {a.shape[0] for a in case if getattr(a, "ndim", 0) > 1}
+    if value.size == 1 and expected.ndim == 1 and len(expected) in batches:
+        text = (
+            f"Your function gives a single number for a batch of {len(expected)}; expected one for each row."
+        )
+        return Finding("batch-reduced", text, task.where)
+    text = f"Your function returns {_shape(value)}; expected: {_shape(expected)}."
+    return Finding("shape", text, task.where)
 
 
 def _shape(value: Array) -> str:
