@@ -32,7 +32,7 @@ def test_every_check_answers_anything(check):
     assert check(lambda *args: "0.5").codes == {"error"}
     assert check(lambda *args: 1 / 0).codes == {"error"}
     assert check(lambda: 1.0).codes == {"error"}
-    assert check(lambda *args: math.pi).codes & {"unknown", "shape"}
+    assert check(lambda *args: math.pi).codes & {"unknown", "shape", "batch-reduced"}
     assert not check(lambda *args: math.nan).passed
     with pytest.raises(TypeError, match="fn"):
         check(1.0)
@@ -266,7 +266,7 @@ def mean_of_pixels(model, x, eps):
         (lambda m, x, e: 2 * log_mean(ratio_of(m, x, e)), "half"),
         (lambda m, x, e: log_mean(ratio_of(m, x, e)) / math.log(2), "scale"),
         (lambda m, x, e: log_mean(ratio_of(m, x, e)) + 0.5, "constant"),
-        (lambda m, x, e: log_mean(ratio_of(m, x, e)).mean(), "shape"),
+        (lambda m, x, e: log_mean(ratio_of(m, x, e)).mean(), "batch-reduced"),
         (lambda m, x, e: ratio_of(m, x, e), "shape"),
         (lambda m, x, e: ratio_of(m, x, e).exp().mean(0).log(), "unstable"),
         (lambda m, x, e: ratio_of(m, x, e).max(0).values, "unknown"),

@@ -173,8 +173,9 @@ BERNOULLI = Formula(
         ((0.0, 1.0), (100.0, -100.0)),
         ((1.0, 0.0), (100.0, -100.0)),
     ],
+    beyond=[((0.0, 1.0), (60.0, -60.0)), ((0.0, 1.0), (1000.0, -1000.0))],
     harmless=[_draw_unit],
-    shown={"x log p": "the white pixels' half", "(1 - x) log(1 - p)": "the black pixels' half"},
+    shown={"x log p": "The white pixels' half", "(1 - x) log(1 - p)": "The black pixels' half"},
     half="everything is counted twice",
     is_log=True,
 )

@@ -28,9 +28,7 @@ CODES: dict[str, Code] = {
     "error": Code(ALL, "It raises an exception, or returns what is not a number.", ""),
     "shape": Code(ALL, "The result has the wrong shape for a batch.", "notebook 0, section 5"),
     "batch-reduced": Code(ALL, "Summed or averaged over the batch, too.", "notebook 6, section 3"),
-    "unstable": Code(
-        ALL, "Right at moderate values, infinite or wrong at extreme ones.", "notebook 3, section 6"
-    ),
+    "unstable": Code(ALL, "Right at moderate values, infinite or wrong at extreme ones.", ""),
     "unknown": Code(ALL, "Wrong in a way that fits no known mistake.", ""),
     "sign": Code(ALL, "The value with the opposite sign.", ""),
     "half": Code(ALL, "Exactly twice the value: a factor ½ is lost.", ""),

@@ -60,7 +60,7 @@ def _first_name(fn: Callable[..., Any]) -> str:
 
 
 def _draw_parts(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
-    return rng.uniform(-9, -1, (batch, dim)), rng.uniform(0.5, 4, (batch, dim))
+    return rng.uniform(-9, 2, (batch, dim)), rng.uniform(0.01, 4, (batch, dim))
 
 
 def _parts_pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:

@@ -145,6 +145,18 @@ def _average(kind: str, model: VAE, x: Array, z: Array, weights: Array) -> Array
     return LIKELIHOODS[kind](x[:, None], logits).sum(-1) @ weights
 
 
+def has_gradient(fn: Callable[..., Any]) -> bool:
+    """Whether a value of the function can be differentiated at all."""
+    import torch
+
+    x = torch.tensor(draw_images(np.random.default_rng(9), 2, PIXELS)[0], dtype=torch.float32)
+    try:
+        value = Student(fn).raw(copy.deepcopy(probe_model(1, slope=1.5)), x)
+    except Failed:
+        return True  # nothing can be said
+    return isinstance(value, torch.Tensor) and value.requires_grad
+
+
 def _detached(fn: Callable[..., Any], model: VAE, x: torch.Tensor, reading: Reading) -> bool:
     """Whether the encoder's gradient is that of the KL's terms alone."""
     import torch

@@ -52,6 +52,8 @@ class Formula:
         axis: what the event axis holds.
         simple: small arguments for an example, the smallest first; numbers, one for each argument.
         extreme: rows at which a right function must stay right, each a tuple of sequences.
+        beyond: rows at which it is only noted if it does not.
+        stable_where: where the course treats such rows.
         harmless: other draws to look at when values are not finite, or when nothing fits.
         shown: how a message writes the terms, where not by their own name.
         half: the likely cause of a value that is twice as large.
@@ -77,6 +79,8 @@ class Formula:
     dims: tuple[int, int] = (3, 5)
     simple: Sequence[tuple[float, ...]] = ()
     extreme: Sequence[tuple[Sequence[float], ...]] = ()
+    beyond: Sequence[tuple[Sequence[float], ...]] = ()
+    stable_where: str = ""
     harmless: Sequence[Draw] = ()
     shown: Mapping[str, str] = field(default_factory=dict)
     half: str = "a factor ½ is lost"
@@ -109,6 +113,8 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
     if all(agrees(sample, formula.truth) for sample in found.samples):
         right = Reading(dict(formula.true), frozenset())
         findings = [*found.findings, *_unstable(student, formula, found, right)]
+        if not findings and (beyond := _unstable(student, formula, found, right, formula.beyond)):
+            found.notes.append(beyond[0].text[0].lower() + beyond[0].text[1:])
     else:
         findings = [*found.findings, *diagnose(student, formula, found)]
     seen = smallest_example(student, formula, found.noise) if findings else ""
@@ -185,7 +191,7 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
     scale = overall_scale(formula, factors, extras)
     factors = {name: factor / scale for name, factor in factors.items()}
     extras = {name: value / scale for name, value in extras.items()}
-    findings += _scale_findings(formula, scale)
+    findings += _scale_findings(formula, scale, partly=any(f and not same(f, 1) for f in factors.values()))
     pattern = formula.pattern(factors, extras)
     return [*findings, *(pattern or _term_findings(formula, factors, extras))]
 
@@ -213,14 +219,18 @@ def overall_scale(formula: Formula, factors: Mapping[str, float], extras: Mappin
     return overall_factor(votes, {name: 0.5 for name in missing})
 
 
-def _scale_findings(formula: Formula, scale: float) -> list[Finding]:
+def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Finding]:
+    """What a factor before everything means, or before all but the terms that are named after it."""
     findings = []
+    value = "Most of your value" if partly else "Your value"
     if scale < 0:
-        findings.append(Finding("sign", f"All signs are turned round: this is minus {formula.noun}."))
+        findings.append(Finding("sign", f"{value} has the opposite sign: this is minus {formula.noun}."))
     if same(abs(scale), 2):
-        findings.append(Finding("half", f"The value is exactly twice {formula.noun}: {formula.half}."))
+        exactly = "" if partly else "exactly "
+        findings.append(Finding("half", f"{value} is {exactly}twice {formula.noun}: {formula.half}."))
     elif not same(abs(scale), 1):
-        findings.append(Finding("scale", f"The value is {in_words(abs(scale))} times {formula.noun}."))
+        bits = " In nats, not bits?" if same(abs(scale), 1 / np.log(2)) else ""
+        findings.append(Finding("scale", f"{value} is {in_words(abs(scale))} times {formula.noun}.{bits}"))
     return findings
 
 
@@ -230,16 +240,23 @@ def _term_findings(
     """Mistakes term by term, after the overall factor."""
     findings, missing, left = [], [], dict(extras)
     for term, factor in factors.items():
-        if abs(factor - 1) < 3e-3:
+        if same(factor, 1):
             continue
-        if abs(factor) > 3e-3:
+        if factor:
             findings += _factor_findings(formula, term, factor)
             continue
         shown = formula.write([term])
         stand_in = next((name for name in formula.stands_for.get(term, ()) if name in left), None)
         if stand_in is not None:
             text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
-            findings += formula.special.get((term, stand_in), (Finding("term-wrong", text),))
+            named = formula.special.get((term, stand_in), (Finding("term-wrong", text),))
+            size = abs(left[stand_in] / formula.true[term])
+            if not same(size, 1) and any(factors.values()):
+                named = (
+                    named[0]._replace(text=f"{named[0].text} Its factor is {in_words(size)}."),
+                    *named[1:],
+                )
+            findings += named
             del left[stand_in]
         elif (term, 0.0) in formula.special:
             findings += formula.special[term, 0.0]
@@ -279,12 +296,18 @@ def _factor_findings(formula: Formula, term: str, factor: float) -> Findings:
     return findings
 
 
-def _unstable(student: Student, formula: Formula, found: Measurement, reading: Reading) -> list[Finding]:
+def _unstable(
+    student: Student,
+    formula: Formula,
+    found: Measurement,
+    reading: Reading,
+    rows: Sequence[tuple[Sequence[float], ...]] | None = None,
+) -> list[Finding]:
     """Whether a function stays at extreme arguments what it is at moderate ones."""
     if found.noise:
         return []
     terms = {**formula.core, **formula.extras, **formula.whole}
-    for row in formula.extreme:
+    for row in formula.extreme if rows is None else rows:
         arguments = [np.array([values], float) for values in row]
         try:
             value = student(*arguments).sum()
@@ -301,6 +324,7 @@ def _unstable(student: Student, formula: Formula, found: Measurement, reading: R
                     f"For {shown} your function gives {value:.4g} where, by its values at moderate "
                     f"arguments, {expected:.4g} is to be expected. Something overflows or is rounded away "
                     "before a logarithm is taken, or a small number added for safety, or a clip, wins.",
+                    formula.stable_where,
                 )
             ]
     return []

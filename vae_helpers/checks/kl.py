@@ -221,6 +221,7 @@ KL = Formula(
         ((0.5, -1.0, 2.0), (-30.0, -30.0, -30.0)),
         ((0.5, -1.0, 2.0), (-30.0, 0.5, 30.0)),
     ],
+    stable_where="notebook 5, section 6",
     harmless=[_draw_positive],
     shown={"1": "the constant"},
 )

@@ -68,6 +68,12 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
             ),
             *others,
         ]
+    if not log_var and not square and set(extras) == {"log(log σ²)", "(x - μ)²/log σ²"}:
+        return [
+            Finding(
+                "term-wrong", "log_var is used as if it were σ²: it is its logarithm, and may be negative."
+            )
+        ]
     logarithm = extras.get("log |x - μ|", 0.0)
     if set(extras) == {"log |x - μ|"} and not square and (_near(logarithm, -1) or _near(logarithm, -2)):
         # log((x - μ)²/σ²) brings log σ² along; without it, is the density's own log σ² there?

@@ -126,7 +126,7 @@ def _per_row(value: Array, batch: int, dim: int, axis: str) -> tuple[list[Findin
             return [_reduced("the same number for every row")], None
         return [], value
     expected = f"one number a row, shape ({batch},)"
-    if value.shape == (batch, dim):
+    if value.shape == (batch, dim) and dim > 1:
         text = (
             f"For a batch of {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected"
         )

@@ -87,9 +87,21 @@ def report(
     """
     findings = list(dict.fromkeys(findings))
     lines = [seen] if seen and findings else []
-    places = [f.where or CODES[f.code].where or where * (f.code not in PLACELESS) for f in findings]
+    places = [finding.where or _place(finding.code, where) for finding in findings]
     for number, (finding, place) in enumerate(zip(findings, places, strict=True)):
         named = place and place not in places[number + 1 :]  # once, after the last finding that it is for
         lines.append(finding.text + (f" See {place}." if named else ""))
     lines += [f"Note: {note}" for note in notes]
     return Report(exercise, frozenset(finding.code for finding in findings), "\n".join(lines))
+
+
+def _place(code: str, where: str) -> str:
+    """Where the course treats a mistake: the code's own place, unless the exercise comes before it."""
+    own = CODES[code].where
+    if code in PLACELESS or not own or not where:
+        return "" if code in PLACELESS else own or where
+    return own if _notebook(own) <= _notebook(where) else where
+
+
+def _notebook(place: str) -> int:
+    return int(place.removeprefix("notebook ").split(",")[0])
