@@ -195,6 +195,58 @@ def test_infinite_references_are_close_to_nothing():
     assert check_task(lambda a: a + 7.0 * np.sqrt(a), task).codes == {"unknown"}
 
 
+def test_noise_hides_no_offset():
+    """An offset well below the noise of a single value shows in the mean over all rows."""
+
+    def noisy(offset):
+        def kl(mu, log_var):
+            noise = 12 * np.random.standard_normal(len(mu))  # noqa: NPY002
+            return gaussian.kl_standard_normal(mu, log_var) + noise + offset
+
+        return kl
+
+    assert check_kl(noisy(0.0)).passed and not check_kl(noisy(2.5)).passed
+
+
+def test_bits_are_recognised():
+    assert "bits" in check_kl(lambda mu, v: gaussian.kl_standard_normal(mu, v) / np.log(2)).message
+    assert "bits" in check_task(lambda a, b: (a + b) / np.log(4), TASK).message
+
+
+def test_given_noise_must_be_used():
+    found = check_reparameterize(lambda mu, log_var, eps: mu + torch.exp(log_var / 2) * torch.randn_like(mu))
+    assert found.codes == {"term-wrong"} and "eps is given" in found.message
+
+
+def test_a_generator_that_is_handed_in_is_no_fixed_noise():
+    def draw(mu, log_var, generator):
+        eps = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
+        return mu + torch.exp(log_var / 2) * eps
+
+    assert repr(check_reparameterize(draw)) == "✓ The reparameterized sample: right"
+
+
+def test_values_without_gradients_are_noted():
+    from vae_helpers.objectives import elbo
+
+    assert repr(check_elbo(lambda model, x: elbo(model, x).elbo)) == "✓ The ELBO: right"
+    found = check_elbo(torch.no_grad()(lambda model, x: elbo(model, x).elbo))
+    assert found.passed and "no gradient" in found.message
+
+
+def test_far_logits_are_noted():
+    found = check_bernoulli(lambda x, a: (x * a - np.log1p(np.exp(a))).sum(axis=-1))
+    assert found.passed and "1000" in found.message
+    assert "Note" not in check_bernoulli(lambda x, a: (x * a - np.logaddexp(0, a)).sum(axis=-1)).message
+
+
+def test_no_place_is_named_that_lies_ahead():
+    message = check_log_prob(
+        lambda x, mu, v: -0.5 * ((x - mu) ** 2 / np.exp(v) + np.log(2 * np.pi)).sum(-1)
+    ).message
+    assert message.endswith("See notebook 1, section 1.")
+
+
 def test_extreme_arguments_are_tried():
     clipped = check_kl(lambda mu, v: gaussian.kl_standard_normal(mu, np.clip(v, -20, 20)))
     assert clipped.codes == {"unstable"} and "-30" in clipped.message or "30" in clipped.message
