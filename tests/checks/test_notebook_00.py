@@ -11,14 +11,15 @@ from torch.distributions import Normal, kl_divergence
 from vae_helpers.checks import CODES
 from vae_helpers.checks.notebook_00 import (
     AWAY,
-    DRAWS_NEEDED,
+    DRAWS_TO_TELL_APART,
     KL_IN_BITS,
-    check_draws_needed,
+    check_draws_to_tell_apart,
     check_kl_in_bits,
     check_standard_errors_away,
 )
+from vae_helpers.gaussian import kl_standard_normal
 
-CHECKS = [check_kl_in_bits, check_standard_errors_away, check_draws_needed]
+CHECKS = [check_kl_in_bits, check_standard_errors_away, check_draws_to_tell_apart]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -43,7 +44,7 @@ def test_nonsense_never_passes(check):
         check(3.0)
 
 
-@pytest.mark.parametrize("task", [KL_IN_BITS, *AWAY, DRAWS_NEEDED], ids=lambda task: task.exercise)
+@pytest.mark.parametrize("task", [KL_IN_BITS, *AWAY, DRAWS_TO_TELL_APART], ids=lambda task: task.exercise)
 def test_mistakes_carry_codes_of_the_table(task):
     assert len(task.mistakes) >= 3 and 4 <= len(task.cases) <= 8
     assert {mistake.code for mistake in task.mistakes} <= set(CODES)
@@ -96,6 +97,14 @@ BITS_WRONG = {
     "swapped": (lambda m, s: (math.log(s**2) + m**2 - 1 - s**2) / (2 * math.log(2)), "swapped"),
     "no mean": (lambda m, s: (s**2 - 1) / 2 / math.log(2) - math.log2(s), "term-missing"),
     "no constant": (lambda m, s: (s**2 + m**2) / 2 / math.log(2) - math.log2(s), "constant"),
+    "std as variance": (lambda m, s: by_torch(m, s**0.5), "std-for-var"),
+    "std as log_var": (lambda m, s: kl_standard_normal([m], [s]) / math.log(2), "term-wrong"),
+    "variance as log_var": (lambda m, s: kl_standard_normal([m], [s**2]) / math.log(2), "term-wrong"),
+    "std as variance, in nats": (lambda m, s: kl_standard_normal([m], [math.log(s)]), "std-for-var"),
+    "std as log_var, in nats": (lambda m, s: kl_standard_normal([m], [s]), "term-wrong"),
+    "turned log, in nats": (lambda m, s: (s**2 + m**2 - 1) / 2 + math.log(s), "term-sign"),
+    "no mean, in nats": (lambda m, s: kl_standard_normal([0.0], [2 * math.log(s)]), "term-missing"),
+    "reverse, in nats": (lambda m, s: kl_divergence(Normal(0.0, 1.0), Normal(m, s)), "reverse"),
     "reverse": (lambda m, s: kl_divergence(Normal(0.0, 1.0), Normal(m, s)).item() / math.log(2), "reverse"),
 }
 
@@ -103,6 +112,11 @@ BITS_WRONG = {
 @pytest.mark.parametrize("answer, code", BITS_WRONG.values(), ids=BITS_WRONG.keys())
 def test_bits_mistakes(answer, code):
     assert check_kl_in_bits(answer).codes == {code}
+
+
+def test_two_mistakes_of_bits_are_both_told():
+    assert "in nats" in check_kl_in_bits(lambda m, s: kl_standard_normal([m], [s])).message
+    assert "in nats" not in check_kl_in_bits(lambda m, s: kl_standard_normal([m], [s]) / math.log(2)).message
 
 
 def test_bits_in_no_known_way():
@@ -193,13 +207,13 @@ def by_sampling(mu, std, wrong_by):
 
 @pytest.mark.parametrize("answer", [by_formula, by_sampling])
 def test_draws_in_any_style(answer):
-    report = check_draws_needed(answer)
+    report = check_draws_to_tell_apart(answer)
     assert report.passed, report
 
 
 def test_so_many_draws_resolve_the_difference():
     mu, std, wrong_by = 1.0, 0.5, 0.02
-    n = round(DRAWS_NEEDED.answer(mu, std, wrong_by))
+    n = round(DRAWS_TO_TELL_APART.answer(mu, std, wrong_by))
     z = mu + std * np.random.default_rng(0).standard_normal(n)
     ratio = stats.norm.logpdf(z, mu, std) - stats.norm.logpdf(z)
     kl = (std**2 + mu**2 - 1) / 2 - math.log(std)
@@ -215,6 +229,11 @@ DRAWS_WRONG = {
     "absolute": (lambda m, s, f: (4 / f) ** 2 * (m**2 * s**2 + (s**2 - 1) ** 2 / 2), "term-missing"),
     "one standard error": (lambda m, s, f: by_formula(m, s, f) / 16, "scale"),
     "four not squared": (lambda m, s, f: by_formula(m, s, f) / 4, "scale"),
+    "fraction not squared": (lambda m, s, f: by_formula(m, s, f) * f, "term-wrong"),
+    "fraction and divergence not squared": (
+        lambda m, s, f: math.ceil(by_formula(m, s, f) * f * kl_of(m, s)),
+        "term-wrong",
+    ),
     "variance of eps²": (
         lambda m, s, f: 16 * (m**2 * s**2 + ((s**2 - 1) / 2) ** 2) / (f * kl_of(m, s)) ** 2,
         "term-scale",
@@ -231,8 +250,8 @@ def kl_of(mu, std):
 
 @pytest.mark.parametrize("answer, code", DRAWS_WRONG.values(), ids=DRAWS_WRONG.keys())
 def test_draws_mistakes(answer, code):
-    assert check_draws_needed(answer).codes == {code}
+    assert check_draws_to_tell_apart(answer).codes == {code}
 
 
 def test_draws_in_no_known_way():
-    assert check_draws_needed(lambda m, s, f: 1000 / f + m).codes == {"unknown"}
+    assert check_draws_to_tell_apart(lambda m, s, f: 1000 / f + m).codes == {"unknown"}

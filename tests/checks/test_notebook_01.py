@@ -142,6 +142,21 @@ def mean_of_both(x_1, x_2, s_1, s_2):
     return np.mean([first_only(x_1, x_2, s_1, s_2), began_again(x_1, x_2, s_1, s_2)], axis=0)
 
 
+def weight_not_squared(x_1, x_2, s_1, s_2):
+    precision = 1 + 0.4 / s_1**2 + 0.4 / s_2**2
+    return 0.4 * ((x_1 - 1) / s_1**2 + (x_2 - 1) / s_2**2) / precision, precision**-0.5
+
+
+def weight_nowhere(x_1, x_2, s_1, s_2):
+    precision = 1 + s_1**-2 + s_2**-2
+    return ((x_1 - 1) / s_1**2 + (x_2 - 1) / s_2**2) / precision, precision**-0.5
+
+
+def weight_only_in_the_width(x_1, x_2, s_1, s_2):
+    mean, std = by_conditioning(x_1, x_2, s_1, s_2)
+    return mean / 0.4, std
+
+
 GAUGES_WRONG = [
     (forgot_to_take_the_root, "var-for-std"),
     (prior_twice, "term-scale"),
@@ -156,6 +171,11 @@ GAUGES_WRONG = [
     (lambda *a: 2 * np.asarray(by_conditioning(*a)), "half"),
     (lambda *a: by_conditioning(*a)[0], "shape"),
     (lambda *a: by_conditioning(*a)[::-1], "swapped"),
+    (lambda *a: (by_conditioning(*a)[0], by_conditioning(*a)[1] ** -2), "var-for-std"),
+    (weight_not_squared, "term-wrong"),
+    (weight_nowhere, "term-missing"),
+    (weight_only_in_the_width, "term-missing"),
+    (lambda x_1, x_2, s_1, s_2: by_conditioning(x_2, x_1, s_1, s_2), "swapped"),
     (lambda *a: by_conditioning(*a) + np.array([0, 0.1]), "unknown"),
 ]
 
@@ -210,6 +230,9 @@ LOG_LIKELIHOOD_WRONG = {
         lambda x, w, b, s: -0.5 * math.log(2 * math.pi * s**2) - ((x - b) ** 2 + w**2) / (2 * s),
         "std-for-var",
     ),
+    "no bias": (lambda x, w, b, s: in_closed_form(x, w, 0.0, s), "term-missing"),
+    "w not squared": (lambda x, w, b, s: stats.norm.logpdf(x, b, s) - w / (2 * s * s), "term-wrong"),
+    "s is the variance": (lambda x, w, b, s: in_closed_form(x, w, b, s**0.5), "std-for-var"),
     "sign": (lambda *a: sum(parts(*a)), "sign"),
     "half": (lambda *a: -2 * sum(parts(*a)), "half"),
     "density": (lambda *a: math.exp(-sum(parts(*a))), "not-log"),
@@ -255,6 +278,16 @@ def test_log_of_mean_reference():
     assert LOG_OF_MEAN.answer(np.log([1.0, 2.0, 6.0]) - 5000) == pytest.approx(math.log(3) - 5000)
 
 
+def shifted(log_likelihoods, by):
+    return by + np.log(np.mean(np.exp(log_likelihoods - by)))
+
+
+def test_log_of_mean_shifted_by_the_largest():
+    assert check_log_of_mean(lambda v: shifted(v, np.max(v))).passed
+    message = check_log_of_mean(lambda v: shifted(v, np.mean(v))).message
+    assert "[-30000.,  -1000., -29000.]" in message and "inf" in message
+
+
 LOG_OF_MEAN_WRONG = {
     "mean of the log": (lambda v: sum(v) / len(v), "swapped"),
     "log of the sum": (lambda v: special.logsumexp(v), "term-missing"),
@@ -273,6 +306,15 @@ LOG_OF_MEAN_WRONG = {
         lambda v: v.mean() + np.log(np.mean(np.exp(np.clip(v - v.mean(), -700, 100)))),
         "unstable",
     ),
+    "shifted by the least": (lambda v: shifted(v, np.min(v)), "unstable"),
+    "shifted by the mean": (lambda v: shifted(v, np.mean(v)), "unstable"),
+    "shifted by the median": (lambda v: shifted(v, np.median(v)), "unstable"),
+    "shifted by the first": (lambda v: shifted(v, v[0]), "unstable"),
+    "shifted by the last": (lambda v: shifted(v, v[-1]), "unstable"),
+    "shifted by a constant": (lambda v: shifted(v, -100.0), "unstable"),
+    "in 80 bits": (lambda v: np.log(np.mean(np.exp(v.astype(np.longdouble)))), "unstable"),
+    "in 80 bits, shifted": (lambda v: shifted(v.astype(np.longdouble), np.mean(v)), "unstable"),
+    "the best, far off": (lambda v: by_scipy(v) if v[0] > -100 else max(v), "unstable"),
     "median": (lambda v: np.median(v) + 1, "unknown"),
 }
 

@@ -301,11 +301,25 @@ def test_em_step_reference():
         assert EM_STEP.answer(weight, data) == pytest.approx(round_by_formula(weight, data), abs=1e-9)
 
 
+def many_rounds(weight, data):
+    for _ in range(200):
+        weight = round_by_formula(weight, data)
+    return weight
+
+
+def bias_left_in_the_first_step(weight, data):
+    gain, var = weight / (weight**2 + S**2), S**2 / (weight**2 + S**2)
+    means = gain * data
+    return ((data - B) @ means) / (means**2 + var).sum()
+
+
 EM_WRONG = {
+    "to the end": (many_rounds, "term-wrong"),
     "no spread": (lambda w, x: round_by_formula(w, x, spread=0), "term-missing"),
     "spread once": (lambda w, x: round_by_formula(w, x, spread=posterior(x, w)[1]), "term-scale"),
     "std": (lambda w, x: round_by_formula(w, x, spread=len(x) * posterior(x, w)[1] ** 0.5), "std-for-var"),
     "bias left in": (lambda w, x: round_by_formula(w, x, bias=0), "term-missing"),
+    "bias left in first": (bias_left_in_the_first_step, "term-missing"),
     "bias nowhere": (lambda w, x: round_by_formula(w, x + B), "term-missing"),
     "no step": (lambda w, x: w, "term-missing"),
     "the end": (lambda w, x: math.sqrt(((x - B) ** 2).mean() - S**2), "term-wrong"),

@@ -257,6 +257,7 @@ def times(answer, factor):
         (check_kl_of_uniform, times(uniform_by_quadrature, 2), "half"),
         (check_kl_of_uniform, times(uniform_by_quadrature, 1 / np.log(2)), "scale"),
         (check_prior_of_slip, slip_upside_down, "term-wrong"),
+        (check_prior_of_slip, lambda factor: slip_in_words(factor)[::-1], "swapped"),
         (check_prior_of_slip, slip_with_std, "std-for-var"),
         (check_prior_of_slip, slip_without_half, "term-scale"),
         (check_prior_of_slip, slip_constant_negative, "term-sign"),
@@ -273,6 +274,16 @@ def times(answer, factor):
         (check_split_kl, split_exchanged, "swapped"),
         (check_split_kl, split_by_moments, "term-wrong"),
         (check_split_kl, split_not_normalised, "constant"),
+        (
+            check_split_kl,
+            lambda *case: (split_not_normalised(*case)[0], split_on_a_grid(*case)[1]),
+            "constant",
+        ),
+        (
+            check_split_kl,
+            lambda *case: (split_on_a_grid(*case)[0], split_not_normalised(*case)[1]),
+            "constant",
+        ),
         (check_split_kl, split_reversed, "reverse"),
         (check_split_kl, split_summed, "term-scale"),
         (check_split_kl, split_each, "term-wrong"),
@@ -284,6 +295,22 @@ def test_mistakes_are_named(check, answer, code):
     found = check(answer)
     assert found.codes == {code}, found
     assert found.message
+
+
+def test_what_the_reports_say():
+    assert "At factor = ½ the prior is" in check_prior_of_slip(slip_without_half).message
+    assert "in bits" in check_kl_of_uniform(times(uniform_by_quadrature, 1 / np.log(2))).message
+    assert check_split_kl(split_summed).message.endswith("See notebook 3, section 1.")
+    assert check_split_kl(split_reversed).message.endswith("See notebook 3, section 5.")
+
+
+def test_three_decimals_are_enough():
+    assert check_split_kl(lambda mus, stds: np.round(split_on_a_grid(mus, stds), 3)).passed
+
+
+def test_only_correlations_that_exist_are_asked_for():
+    for dim, rho in CORRELATIONS.cases:
+        assert rho < 1 and (dim - 1) * rho > -1
 
 
 # --- Anything else -------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def pairs_with_torch(mu, std):
     ("check", "answer"),
     [
         (check_draws_needed, draws_by_loop),
-        (check_draws_needed, draws_not_rounded),
+        (check_draws_needed, lambda *case: int(np.ceil(float(draws_not_rounded(*map(torch.tensor, case)))))),
         (check_expected_z_score, z_by_parts),
         (check_expected_z_score, z_with_torch),
         (check_z_score, check_with_scipy),
@@ -153,6 +153,10 @@ def draws_error_not_squared(mu, std, error):
 
 def draws_from_kl(mu, std, error):
     return sum(map(one_kl, mu, std)) / error**2
+
+
+def draws_of_relative_error(mu, std, error):
+    return math.ceil(sum(map(one_variance, mu, std)) / (error * sum(map(one_kl, mu, std))) ** 2)
 
 
 def draws_without_means(mu, std, error):
@@ -225,6 +229,52 @@ def check_mean_over_coordinates(value, mu_q, log_var_q, mu_p, log_var_p, eps):
     return check_with_scipy(value * eps.shape[1], mu_q, log_var_q, mu_p, log_var_p, eps)
 
 
+def check_difference_alone(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    z = mu_q + np.exp(log_var_q / 2) * eps
+    return np.mean(gaussian.log_prob(z, mu_q, log_var_q) - gaussian.log_prob(z, mu_p, log_var_p)) - value
+
+
+def check_draws_by_log_var(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    z = mu_q + log_var_q * eps
+    w = gaussian.log_prob(z, mu_q, log_var_q) - gaussian.log_prob(z, mu_p, log_var_p)
+    return (w.mean() - value) / monte_carlo.estimate(w).standard_error
+
+
+def check_log_var_as_std(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    z = mu_q + log_var_q * eps  # logpdf gives NaN for a negative scale
+    w = (stats.norm.logpdf(z, mu_q, log_var_q) - stats.norm.logpdf(z, mu_p, log_var_p)).sum(axis=1)
+    return (w.mean() - value) / stats.sem(w)
+
+
+def check_log_var_as_std_in_torch(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    q, p = torch.distributions.Normal(mu_q, log_var_q), torch.distributions.Normal(mu_p, log_var_p)
+    z = q.loc + q.scale * eps
+    w = (q.log_prob(z) - p.log_prob(z)).sum(1)
+    return (w.mean() - value) / (w.std() / len(w) ** 0.5)
+
+
+def check_log_var_as_variance(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    return check_log_var_as_std(value, mu_q, np.sqrt(log_var_q), mu_p, np.sqrt(log_var_p), eps)
+
+
+def check_fresh_noise(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    fresh = np.random.default_rng().standard_normal(eps.shape)
+    return check_with_scipy(value, mu_q, log_var_q, mu_p, log_var_p, fresh)
+
+
+def check_same_fresh_noise(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    rng = np.random.default_rng(7)
+    return check_with_scipy(value, mu_q, log_var_q, mu_p, log_var_p, rng.normal(size=(1000, mu_q.size)))
+
+
+def check_fresh_noise_in_torch(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+    q = torch.distributions.Normal(mu_q, torch.exp(0.5 * log_var_q))
+    p = torch.distributions.Normal(mu_p, torch.exp(0.5 * log_var_p))
+    z = q.sample((eps.shape[0],))
+    w = (q.log_prob(z) - p.log_prob(z)).sum(-1)
+    return (w.mean() - value) / (w.std() / math.sqrt(len(w)))
+
+
 def ratio_naive(mu, log_var):
     var = np.exp(np.float64(log_var))
     return (0.5 * (var - 1) ** 2 + mu**2 * var) / (0.5 * (var + mu**2 - 1 - log_var))
@@ -291,7 +341,19 @@ def times(answer, factor):
     [
         (check_draws_needed, draws_one_square_root, "std-for-var"),
         (check_draws_needed, draws_error_not_squared, "term-wrong"),
+        (check_draws_needed, lambda *case: math.ceil(draws_one_square_root(*case)), "std-for-var"),
+        (check_draws_needed, lambda *case: math.ceil(draws_error_not_squared(*case)), "term-wrong"),
+        (check_draws_needed, lambda *case: int(draws_error_not_squared(*case)), "term-wrong"),
+        (check_draws_needed, draws_not_rounded, "term-missing"),
+        (check_draws_needed, lambda *case: int(draws_not_rounded(*map(torch.tensor, case))), "term-wrong"),
+        (
+            check_draws_needed,
+            lambda *case: round(draws_not_rounded(*map(torch.tensor, case)).item()),
+            "term-wrong",
+        ),
         (check_draws_needed, draws_from_kl, "term-wrong"),
+        (check_draws_needed, draws_of_relative_error, "term-wrong"),
+        (check_draws_needed, times(draws_of_relative_error, 16), "term-wrong"),
         (check_draws_needed, draws_without_means, "term-missing"),
         (check_draws_needed, draws_mean_over_latents, "mean-latent"),
         (check_draws_needed, draws_quadratic_doubled, "term-scale"),
@@ -312,6 +374,14 @@ def times(answer, factor):
         (check_z_score, check_with_n, "std-for-var"),
         (check_z_score, check_with_variance_as_std, "var-for-std"),
         (check_z_score, check_mean_over_coordinates, "mean-latent"),
+        (check_z_score, check_difference_alone, "term-missing"),
+        (check_z_score, check_draws_by_log_var, "log-std"),
+        (check_z_score, check_log_var_as_std, "log-std"),
+        (check_z_score, check_log_var_as_std_in_torch, "log-std"),
+        (check_z_score, check_log_var_as_variance, "log-std"),
+        (check_z_score, check_fresh_noise, "noise-missing"),
+        (check_z_score, check_same_fresh_noise, "noise-missing"),
+        (check_z_score, check_fresh_noise_in_torch, "noise-missing"),
         (check_variance_over_kl, ratio_naive, "unstable"),
         (check_variance_over_kl, ratio_naive_in_pure_python, "unstable"),
         (check_variance_over_kl, ratio_log_std, "log-std"),
@@ -352,6 +422,19 @@ def test_what_fits_nothing_never_passes(check):
     assert not check(lambda *arguments: (0.25, float("nan"))).passed
     with pytest.raises(TypeError, match="expected a function"):
         check(0.5)
+
+
+def test_how_the_number_of_draws_is_rounded_is_shown_at_a_place():
+    message = check_draws_needed(lambda *case: int(draws_not_rounded(*map(torch.tensor, case)))).message
+    assert "error = 0.27 your function gives 7; expected 8." in message
+
+
+def test_noise_that_is_used_wrongly_is_not_called_fresh():
+    def half_of_it(value, mu_q, log_var_q, mu_p, log_var_p, eps):
+        return check_with_scipy(value, mu_q, log_var_q, mu_p, log_var_p, eps[::2])
+
+    assert check_z_score(half_of_it).codes == {"unknown"}
+    assert check_z_score(lambda value, *case: value + 1).codes == {"unknown"}
 
 
 def test_no_constant_passes():

@@ -140,6 +140,14 @@ def baseline_one_std(A, B, C, std):
     return A + 3 * C, variance_with(A + 3 * C, A, B, C, math.sqrt(std))
 
 
+def baseline_old_variance(A, B, C, std):
+    return A + 3 * C, (2 * B**2 + 15 * C**2) / std**2
+
+
+def baseline_variance_at(c):
+    return lambda A, B, C, std: (A + 3 * C, variance_with(c(A, C), A, B, C, std))
+
+
 def baseline_exchanged(A, B, C, std):
     return baseline_by_formula(A, B, C, std)[::-1]
 
@@ -249,6 +257,9 @@ def times(answer, factor):
         (check_best_baseline, baseline_mean_square, "term-missing"),
         (check_best_baseline, baseline_no_std, "term-missing"),
         (check_best_baseline, baseline_one_std, "std-for-var"),
+        (check_best_baseline, baseline_old_variance, "term-wrong"),
+        (check_best_baseline, baseline_variance_at(lambda A, C: 0.0), "term-wrong"),
+        (check_best_baseline, baseline_variance_at(lambda A, C: A + C), "term-wrong"),
         (check_best_baseline, baseline_exchanged, "swapped"),
         (check_best_baseline, lambda A, B, C, std: A + 3 * C, "shape"),
         (check_best_baseline, times(baseline_by_formula, -1), "sign"),

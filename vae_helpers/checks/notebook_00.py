@@ -46,10 +46,70 @@ def _nats(mu: float, std: float) -> float:
     return gaussian.expectation(_log_ratio_of(mu, std), mu, std)
 
 
-def _bits_of(terms: Callable[[float, float], Any]) -> Callable[[float, float], Any]:
-    """What half the sum of some terms is in bits."""
-    return lambda mu, std: 0.5 * terms(mu, std) / LOG_2
+def _half_of(terms: Callable[[float, float], Any], unit: float = 1.0) -> Callable[[float, float], Any]:
+    """Half the sum of some terms, in units of so many nats."""
+    return lambda mu, std: 0.5 * terms(mu, std) / unit
 
+
+_STILL_IN_NATS = " And your value is still in nats."
+_WRONG_TERMS = [
+    (
+        "std-for-var",
+        lambda mu, std: std + mu**2 - 1 - 2 * np.log(std),
+        "The first term is the standard deviation itself; the formula has the variance there.",
+    ),
+    (
+        "log-std",
+        lambda mu, std: std**2 + mu**2 - 1 - np.log(std),
+        "The logarithm is that of the standard deviation; the formula has that of the variance.",
+    ),
+    (
+        "std-for-var",
+        lambda mu, std: std + mu**2 - 1 - np.log(std),
+        "The standard deviation is taken for the variance, everywhere.",
+    ),
+    (
+        "term-wrong",
+        lambda mu, std: np.exp(std) + mu**2 - 1 - std,
+        "The standard deviation is taken for the logarithm of the variance: what does the second argument of "
+        "the helper hold?",
+    ),
+    (
+        "term-wrong",
+        lambda mu, std: np.exp(std**2) + mu**2 - 1 - std**2,
+        "The variance is taken for its own logarithm: what does the second argument of the helper hold?",
+    ),
+    (
+        "term-sign",
+        lambda mu, std: mu**2 - std**2 - 1 - 2 * np.log(std),
+        "The variance has the wrong sign: your value falls when q becomes ever wider.",
+    ),
+    (
+        "term-sign",
+        lambda mu, std: std**2 + mu**2 - 1 + 2 * np.log(std),
+        "The logarithm has the wrong sign: your value is below zero for a narrow q.",
+    ),
+    (
+        "swapped",
+        lambda mu, std: 2 * np.log(std) + mu**2 - 1 - std**2,
+        "The variance and its logarithm carry each other's signs.",
+    ),
+    (
+        "term-missing",
+        lambda mu, std: std**2 - 1 - 2 * np.log(std),
+        "The mean does not enter: a q that sits far from 0 has no divergence.",
+    ),
+    (
+        "constant",
+        lambda mu, std: std**2 + mu**2 - 2 * np.log(std),
+        "A constant is not there. What must the divergence be when q is the standard normal itself?",
+    ),
+    (
+        "reverse",
+        lambda mu, std: (1 + mu**2) / std**2 - 1 + 2 * np.log(std),
+        "This is the divergence of the standard normal from q. The order of the two matters.",
+    ),
+]
 
 KL_IN_BITS = Task(
     exercise="The divergence in bits",
@@ -68,46 +128,8 @@ KL_IN_BITS = Task(
             lambda mu, std: 2 * _nats(mu, std),
             "This is in nats, and the factor ½ is lost.",
         ),
-        Mistake(
-            "std-for-var",
-            _bits_of(lambda mu, std: std + mu**2 - 1 - 2 * np.log(std)),
-            "The first term is the standard deviation itself; the formula has the variance there.",
-        ),
-        Mistake(
-            "log-std",
-            _bits_of(lambda mu, std: std**2 + mu**2 - 1 - np.log(std)),
-            "The logarithm is that of the standard deviation; the formula has that of the variance.",
-        ),
-        Mistake(
-            "term-sign",
-            _bits_of(lambda mu, std: mu**2 - std**2 - 1 - 2 * np.log(std)),
-            "The variance has the wrong sign: your value falls when q becomes ever wider.",
-        ),
-        Mistake(
-            "term-sign",
-            _bits_of(lambda mu, std: std**2 + mu**2 - 1 + 2 * np.log(std)),
-            "The logarithm has the wrong sign: your value is below zero for a narrow q.",
-        ),
-        Mistake(
-            "swapped",
-            _bits_of(lambda mu, std: 2 * np.log(std) + mu**2 - 1 - std**2),
-            "The variance and its logarithm carry each other's signs.",
-        ),
-        Mistake(
-            "term-missing",
-            _bits_of(lambda mu, std: std**2 - 1 - 2 * np.log(std)),
-            "The mean does not enter: a q that sits far from 0 has no divergence.",
-        ),
-        Mistake(
-            "constant",
-            _bits_of(lambda mu, std: std**2 + mu**2 - 2 * np.log(std)),
-            "A constant is not there. What must the divergence be when q is the standard normal itself?",
-        ),
-        Mistake(
-            "reverse",
-            lambda mu, std: 0.5 * ((1 + mu**2) / std**2 - 1 + 2 * np.log(std)) / LOG_2,
-            "This is the divergence of the standard normal from q. The order of the two matters.",
-        ),
+        *(Mistake(code, _half_of(terms, LOG_2), cause) for code, terms, cause in _WRONG_TERMS),
+        *(Mistake(code, _half_of(terms), cause + _STILL_IN_NATS) for code, terms, cause in _WRONG_TERMS),
     ],
     where="notebook 0, section 3",
 )
@@ -209,7 +231,7 @@ AWAY = [_away_by(ddof=1), _away_by(ddof=0)]
 # --- Exercise 3 ----------------------------------------------------------------------------------
 
 
-def check_draws_needed(fn: Callable[..., Any]) -> Report:
+def check_draws_to_tell_apart(fn: Callable[..., Any]) -> Report:
     """Checks a function for the number of draws that tell KL(N(mu, std²), N(0, 1)) from a wrong value.
 
     Args:
@@ -223,7 +245,7 @@ def check_draws_needed(fn: Callable[..., Any]) -> Report:
     Raises:
         TypeError: fn is not a function.
     """
-    return check_task(fn, DRAWS_NEEDED)
+    return check_task(fn, DRAWS_TO_TELL_APART)
 
 
 def _variance(mu: float, std: float) -> float:
@@ -236,7 +258,7 @@ def _draws(variance: float, resolved: float) -> float:
     return 16 * variance / resolved**2
 
 
-DRAWS_NEEDED = Task(
+DRAWS_TO_TELL_APART = Task(
     exercise="How many draws",
     answer=lambda mu, std, wrong_by: _draws(_variance(mu, std), wrong_by * _nats(mu, std)),
     cases=[(1.0, 0.5, 0.01), (1.0, 1.0, 0.01), (0.0, 2.0, 0.02), (-2.0, 1.5, 0.005), (0.5, 0.8, 0.02)],
@@ -266,6 +288,14 @@ DRAWS_NEEDED = Task(
             "scale",
             lambda mu, std, wrong_by: _draws(_variance(mu, std), wrong_by * _nats(mu, std)) / 4,
             "The factor 4 of the four standard errors enters as it is. How does n depend on the error?",
+        ),
+        *(
+            Mistake(
+                "term-wrong",
+                lambda mu, std, wrong_by, k=power: 16 * _variance(mu, std) / wrong_by / _nats(mu, std) ** k,
+                "wrong_by enters as it is. Half of it should cost four times as many draws: try it.",
+            )
+            for power in (1, 2)
         ),
         Mistake(
             "term-scale",

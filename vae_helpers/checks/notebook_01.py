@@ -77,6 +77,21 @@ def _precisions_with_std(x_1: float, x_2: float, s_1: float, s_2: float) -> tupl
     return _combine(1.0, (WEIGHT**2 / s_1, first), (WEIGHT**2 / s_2, second))
 
 
+def _other_gauge(square: float, slope: float) -> Callable[..., tuple[float, float]]:
+    """With something else for w² in the precisions, and for w where the readings enter."""
+
+    def both(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
+        gauges = [(square / s**2, slope * (x - BIAS) / square) for x, s in ((x_1, s_1), (x_2, s_2))]
+        return _combine(1.0, *gauges)
+
+    return both
+
+
+def _with_precision(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
+    mean, std = _both(1.0)(x_1, x_2, s_1, s_2)
+    return mean, std**-2
+
+
 def _mean_reading(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
     return _combine(1.0, _gauge((x_1 + x_2) / 2, np.hypot(s_1, s_2) / 2))
 
@@ -106,6 +121,17 @@ TWO_GAUGES = Task(
             "var-for-std",
             _with_variance,
             "The second number is the variance; the standard deviation is asked for.",
+        ),
+        Mistake(
+            "var-for-std",
+            _with_precision,
+            "The second number is the precision, the inverse of the variance; asked for is the standard "
+            "deviation.",
+        ),
+        Mistake(
+            "swapped",
+            lambda x_1, x_2, s_1, s_2: _both(1.0)(x_1, x_2, s_2, s_1),
+            "The two noises have changed places: each reading is weighed by the noise of the other gauge.",
         ),
         Mistake(
             "swapped",
@@ -141,6 +167,23 @@ TWO_GAUGES = Task(
             "std-for-var",
             _precisions_with_std,
             "The precisions are formed with s where s² belongs.",
+        ),
+        Mistake(
+            "term-wrong",
+            _other_gauge(WEIGHT, WEIGHT),
+            "The weight is not squared in the precisions. In what unit is z, and in what unit is the noise "
+            "of the readings?",
+        ),
+        Mistake(
+            "term-missing",
+            _other_gauge(1.0, 1.0),
+            "The weight of the gauges does not enter. A gauge that hardly moves with z tells little.",
+        ),
+        Mistake(
+            "term-missing",
+            _other_gauge(WEIGHT**2, 1.0),
+            "The standard deviation is right. In the mean a weight is missing: in what unit is z, in what "
+            "unit are the readings?",
         ),
         Mistake(
             "term-wrong",
@@ -234,6 +277,18 @@ MEAN_LOG_LIKELIHOOD = Task(
             _terms_with(spread=2),
             "The scatter of the causes counts twice: a factor ½ is lost.",
         ),
+        Mistake(
+            "term-missing",
+            lambda x, weight, bias, noise_std: _terms(x, weight, 0.0, noise_std),
+            "The bias does not enter.",
+        ),
+        Mistake(
+            "term-wrong",
+            lambda x, weight, bias, noise_std: _terms(
+                x, abs(weight) ** 0.5, bias, noise_std, spread=np.sign(weight)
+            ),
+            "The weight is not squared. What is the variance of w z?",
+        ),
         Mistake("log-two-pi-missing", _terms_with(two_pi=0), "The constant with 2π is not there."),
         Mistake("log-sigma-missing", _terms_with(log_s=0), "The logarithm of the noise is not there."),
         Mistake(
@@ -247,6 +302,11 @@ MEAN_LOG_LIKELIHOOD = Task(
             "The logarithm of the noise counts twice. Is it the logarithm of s or of s²?",
         ),
         Mistake("std-for-var", _terms_with(power=1), "The squares are divided by s where s² belongs."),
+        Mistake(
+            "std-for-var",
+            _terms_with(power=1, log_s=0.5),
+            "s is taken for the variance, in the logarithm and in the fractions.",
+        ),
     ],
     where="notebook 1, section 1",
 )
@@ -275,19 +335,23 @@ def check_log_of_mean(fn: Callable[..., Any]) -> Report:
     if not near.passed:
         return near
     with np.errstate(all="ignore"):  # infinity is to be expected there
-        far = check_task(fn, replace(LOG_OF_MEAN, cases=FAR))
+        far = check_task(fn, replace(LOG_OF_MEAN, cases=FAR, tolerance=1e-5))
     if far.passed:
         return far
     seen = " ".join(far.message.splitlines()[: 2 if "error" in far.codes else 1])
     text = (
-        "At moderate values your function is right. Here the exponential of a log-likelihood leaves the "
-        "range of floating-point numbers, although the answer itself is an ordinary number."
+        "At moderate values your function is right. Here an exponential leaves the range of floating-point "
+        "numbers, although the answer itself is an ordinary number. If you subtract something first: does it "
+        "keep every exponential in range, however far apart the log-likelihoods are?"
     )
     return report(LOG_OF_MEAN.exercise, [Finding("unstable", text, LOG_OF_MEAN.where)], seen)
 
 
 FAR = [
     (np.array([-2000.0, -2001.0]),),
+    (np.array([-2000.0, -1000.0]),),
+    (np.array([-20_000.0, -20_001.0]),),  # beyond what np.longdouble reaches, too
+    (np.array([-30_000.0, -1000.0, -29_000.0]),),  # least, mean and median are far from the largest
     (np.array([-1000.0, -800.0, -803.0, -1200.0]),),
     (np.array([1500.0, 1499.0, 1490.0]),),
 ]

@@ -357,6 +357,11 @@ EM_STEP = Task(
         ),
         Mistake(
             "term-missing",
+            lambda weight, data: _step(weight, data + BIAS, bias=2 * BIAS),
+            "The bias is not taken off the data in the first step.",
+        ),
+        Mistake(
+            "term-missing",
             lambda weight, data: _step(weight, data + BIAS),
             "The bias is not taken off the data, in neither step.",
         ),
@@ -365,10 +370,15 @@ EM_STEP = Task(
             lambda weight, data: weight,
             "Your function gives the old weight back: the second step is missing.",
         ),
-        Mistake(
-            "term-wrong",
-            lambda weight, data: np.sqrt(np.mean((data - BIAS) ** 2) - NOISE_STD**2),
-            "This is where the rounds end, the best weight of all. One round is asked for.",
+        *(
+            Mistake(
+                "term-wrong",
+                lambda weight, data, s=sign: (
+                    s(weight) * np.sqrt(max(np.mean((data - BIAS) ** 2) - NOISE_STD**2, 0))
+                ),
+                "This is where the rounds end, the best weight of all. One round is asked for.",
+            )
+            for sign in (np.sign, np.ones_like)  # the rounds keep the weight's sign, a formula may not
         ),
     ],
     where="notebook 2, section 5",

@@ -56,7 +56,8 @@ def check_kl_of_equal_correlations(fn: Callable[..., Any]) -> Report:
     """Checks a function for KL(N(0, R), N(0, I)), where R has the same correlation everywhere.
 
     Args:
-        fn: takes the dimension (an integer) and the correlation, and returns one number, in nats.
+        fn: takes the dimension d (an integer) and the correlation, which is above -1/(d - 1) and below
+            1, and returns one number, in nats.
 
     Returns:
         A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
@@ -74,7 +75,7 @@ def check_split_kl(fn: Callable[..., Any]) -> Report:
 
     Args:
         fn: takes mus and stds, both (N,), of N Gaussians q_n on the line, and returns
-            (mean over n of KL(q_n, q̄), KL(q̄, N(0, 1))), in nats to three digits, where q̄ is the
+            (mean over n of KL(q_n, q̄), KL(q̄, N(0, 1))), in nats to three decimals, where q̄ is the
             equal mixture of all q_n.
 
     Returns:
@@ -111,6 +112,11 @@ UNIFORM = Task(
     names=("mu", "std"),
     where="notebook 3, sections 2 and 3",
     mistakes=[
+        Mistake(
+            "scale",
+            lambda mu, std: _uniform_kl(mu, std) / np.log(2),
+            "This is the divergence in bits; nats are asked for.",
+        ),
         Mistake(
             "term-wrong",
             lambda mu, std: 0.5 * (std**2 + mu**2 - 1 - 2 * np.log(std)),
@@ -193,6 +199,11 @@ SLIP = Task(
             for sign in (1, -1)
         ),
         Mistake(
+            "swapped",
+            lambda c: (0.5 * np.log(2 * c), 1 / (2 * c)),
+            "The two numbers have changed places: the variance comes first.",
+        ),
+        Mistake(
             "std-for-var",
             lambda c: (1 / np.sqrt(2 * c), 0.5 * np.log(2 * c)),
             "The first number is the prior's standard deviation; its variance is asked for.",
@@ -201,7 +212,8 @@ SLIP = Task(
             Mistake(
                 "term-scale",
                 lambda c, k=constant: (1 / c, k(c)),
-                "The variance is off by a factor 2. Right has factor = ½ the standard normal itself: try it.",
+                "The variance is off by a factor 2. At factor = ½ the prior is the standard normal itself: "
+                "try it.",
             )
             for constant in (lambda c: 0.5 * np.log(c), lambda c: 0.5 * np.log(2 * c))
         ),
@@ -351,7 +363,7 @@ SPLIT = Task(
     ],
     names=("mus", "stds"),
     tolerance=1e-3,
-    where="notebook 3, section 5",
+    where="notebook 3, section 1",
     mistakes=[
         Mistake("swapped", _pair("marginal", "information"), "The two numbers have changed places."),
         Mistake(
@@ -361,21 +373,30 @@ SPLIT = Task(
             "densities is not the density of averages.",
         ),
         Mistake("constant", _not_normalised, _NORMALISED),
+        Mistake(
+            "constant", lambda *case: (_not_normalised(*case)[0], _split(*case)["marginal"]), _NORMALISED
+        ),
+        Mistake(
+            "constant", lambda *case: (_split(*case)["information"], _not_normalised(*case)[1]), _NORMALISED
+        ),
         Mistake("constant", _not_normalised_twice, _NORMALISED),
         Mistake(
             "reverse",
             _pair("reverse information", "marginal"),
             "In the first number the two distributions have changed places: which one is averaged over?",
+            "notebook 3, section 5",
         ),
         Mistake(
             "reverse",
             _pair("information", "reverse marginal"),
             "In the second number the two distributions have changed places: which one is averaged over?",
+            "notebook 3, section 5",
         ),
         Mistake(
             "reverse",
             _pair("reverse information", "reverse marginal"),
             "In both numbers the two distributions have changed places: which one is averaged over?",
+            "notebook 3, section 5",
         ),
         Mistake(
             "term-scale",

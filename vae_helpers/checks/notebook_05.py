@@ -157,6 +157,19 @@ BASELINE = Task(
             lambda A, B, C, std: (A + 3 * C, (3 * B**2 + 6 * C**2) / std**2),
             "The second number is the mean square; for the variance the squared mean is missing.",
         ),
+        *(
+            Mistake(
+                "term-wrong",
+                lambda A, B, C, std, v=variance: (A + 3 * C, v(A, B, C, std)),
+                "c is right, but the second number is not the variance at this c: what becomes of all the "
+                "terms with A - c there?",
+            )
+            for variance in (
+                lambda A, B, C, std: _variance(A, B, C, std, A),
+                lambda A, B, C, std: _variance(A, B, C, std, 0.0),
+                lambda A, B, C, std: _variance(A, B, C, std, A + C),
+            )
+        ),
         Mistake(
             "term-missing",
             lambda A, B, C, std: (A + 3 * C, 2 * B**2 + 6 * C**2),
