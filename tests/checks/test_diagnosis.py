@@ -208,6 +208,14 @@ def test_noise_hides_no_offset():
     assert check_kl(noisy(0.0)).passed and not check_kl(noisy(2.5)).passed
 
 
+def test_what_belongs_to_the_event_may_stand_in_each_coordinate():
+    def counted_n_times(x, mu, log_var):
+        n = x.shape[1]
+        return (-0.5 * n * (np.log(2 * np.pi) + log_var) - 0.5 * (x - mu) ** 2 / np.exp(log_var)).sum(axis=1)
+
+    assert check_log_prob(counted_n_times).codes == {"constant", "term-scale"}
+
+
 def test_bits_are_recognised():
     assert "bits" in check_kl(lambda mu, v: gaussian.kl_standard_normal(mu, v) / np.log(2)).message
     assert "bits" in check_task(lambda a, b: (a + b) / np.log(4), TASK).message

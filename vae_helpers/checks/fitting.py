@@ -24,10 +24,13 @@ class Reading:
     Attributes:
         coefficients: of the terms that are there.
         averaged: the terms that are divided by the event's size (a mean instead of a sum).
+        grown: the terms that are multiplied by it once more; their coefficients are those of the
+            smaller event.
     """
 
     coefficients: dict[str, float]
     averaged: frozenset[str]
+    grown: frozenset[str] = frozenset()
 
     def at(self, terms: Terms, *arguments: Array) -> float:
         """The value that the sum of terms has for one row, arguments of shape (1, d)."""
@@ -89,7 +92,7 @@ def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample)
         for name, value in reading.coefficients.items()
         if name in core or np.abs(value * sample.column(terms[name])).max() > size
     }
-    return Reading(kept, reading.averaged & set(kept))
+    return Reading(kept, reading.averaged & set(kept), reading.grown & set(kept))
 
 
 def _compare(
@@ -102,18 +105,19 @@ def _compare(
 ) -> Reading | None:
     """The coefficients at two event sizes as one reading; None where they contradict each other."""
     dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
-    averaged, coefficients = set(), {}
+    averaged, grown, coefficients = set(), set(), {}
     for name, value in found.items():
         if np.isclose(other[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
             coefficients[name] = value
         elif np.isclose(other[name] * dims[1], value * dims[0], rtol=2e-3):
             averaged.add(name)
             coefficients[name] = value * dims[0]
-        elif name == "1" and np.isclose(other[name] * dims[0], value * dims[1], rtol=2e-3):
-            coefficients[name] = value  # a constant for the whole event, added in each coordinate
+        elif np.isclose(other[name] * dims[0], value * dims[1], rtol=2e-3):
+            grown.add(name)  # what belongs to the whole event, added in each coordinate
+            coefficients[name] = value
         else:
             return None
-    return Reading(coefficients, frozenset(averaged))
+    return Reading(coefficients, frozenset(averaged), frozenset(grown))
 
 
 def _sparse(

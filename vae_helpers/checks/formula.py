@@ -188,7 +188,7 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
         findings.append(Finding(code, text))
     extras = {name: value for name, value in coefficients.items() if name not in formula.core}
     factors = {name: coefficients.get(name, 0.0) / formula.true[name] for name in formula.core}
-    scale = overall_scale(formula, factors, extras)
+    scale = overall_scale(formula, factors, extras, reading.grown)
     factors = {name: factor / scale for name, factor in factors.items()}
     extras = {name: value / scale for name, value in extras.items()}
     findings += _scale_findings(formula, scale, partly=any(f and not same(f, 1) for f in factors.values()))
@@ -200,8 +200,20 @@ def _to_quarters(value: float, unit: float) -> float:
     return round(4 * value / unit) / 4 * unit
 
 
-def overall_scale(formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]) -> float:
-    """The factor in front of everything; one that leaves a pattern with a name is preferred."""
+def overall_scale(
+    formula: Formula,
+    factors: Mapping[str, float],
+    extras: Mapping[str, float],
+    grown: frozenset[str] = frozenset(),
+) -> float:
+    """The factor in front of everything; one that leaves a pattern with a name is preferred.
+
+    Args:
+        formula: the right answer.
+        factors: what multiplies its terms.
+        extras: coefficients of other terms.
+        grown: terms whose factor depends on the event's size, and says little.
+    """
     others = {sign * abs(c) for c in (*extras.values(), *factors.values()) if c for sign in (1, -1)}
     for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, *sorted(others, reverse=True)):
         rest = {n: f / scale for n, f in factors.items()}, {n: c / scale for n, c in extras.items()}
@@ -216,7 +228,7 @@ def overall_scale(formula: Formula, factors: Mapping[str, float], extras: Mappin
                 votes[term] = extras[name] / formula.true[term]
     if len(missing) == len(factors):  # nothing of the right answer is left: only a sign can be told
         return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
-    return overall_factor(votes, {name: 0.5 for name in missing})
+    return overall_factor(votes, {**dict.fromkeys(missing, 0.5), **dict.fromkeys(grown, 0.1)})
 
 
 def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Finding]:
