@@ -123,6 +123,16 @@ def test_global_random_states_do_not_move():
     assert expected == (random.random(), np.random.rand(), torch.rand(1))  # noqa: NPY002
 
 
+def test_settings_of_pytorch_stay():
+    def meddles(mu):
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return mu[:, 0]
+
+    Student(meddles)(MU)
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+
+
 def test_the_same_check_says_the_same():
     def noisy(mu, log_var):
         return 0.5 * (np.exp(log_var) + mu**2 - log_var).sum(axis=1) + np.random.randn(len(mu))  # noqa: NPY002

@@ -189,7 +189,7 @@ def as_array(value: Any) -> NDArray[np.float64]:
 
 @contextlib.contextmanager
 def protected(seed: int) -> Iterator[None]:
-    """Runs a block without output, warnings or a trace in the global random states.
+    """Runs a block without output, warnings or a trace in global random states and settings of PyTorch.
 
     Args:
         seed: what the global generators start from inside, so that a check says the same each time.
@@ -200,6 +200,7 @@ def protected(seed: int) -> Iterator[None]:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     if torch:
+        dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
         torch.manual_seed(seed)
     try:
         with (
@@ -215,6 +216,8 @@ def protected(seed: int) -> Iterator[None]:
         np.random.set_state(states[1])  # noqa: NPY002
         if torch:
             torch.set_rng_state(states[2])
+            torch.set_default_dtype(dtype)
+            torch.set_grad_enabled(gradients)
 
 
 def _first_line(error: BaseException) -> str:
