@@ -20,9 +20,6 @@ from vae_helpers.checks.notebook_03 import (
     check_split_kl,
 )
 
-CHECKS = [check_kl_of_uniform, check_prior_of_slip, check_kl_of_equal_correlations, check_split_kl]
-TASKS = [UNIFORM, SLIP, CORRELATIONS, SPLIT]
-
 # --- Right answers -------------------------------------------------------------------------------
 
 
@@ -316,16 +313,6 @@ def test_only_correlations_that_exist_are_asked_for():
 # --- Anything else -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_what_fits_nothing_never_passes(check):
-    assert check(lambda *arguments: None).codes == {"not-attempted"}
-    assert check(lambda *arguments: "0.5").codes == {"error"}
-    assert check(lambda *arguments: float(np.cos(np.sum(arguments[0])) + 3)).codes in ({"unknown"}, {"shape"})
-    assert not check(lambda *arguments: (0.25, float("nan"))).passed
-    with pytest.raises(TypeError, match="expected a function"):
-        check(0.5)
-
-
 def test_two_numbers_that_fit_nothing_are_unknown():
     assert check_prior_of_slip(lambda factor: (factor + 1, 0.3)).codes == {"unknown"}
     assert check_split_kl(lambda mus, stds: (np.sin(mus.sum()), np.cos(stds.sum()))).codes == {"unknown"}
@@ -343,10 +330,3 @@ def test_two_numbers_that_fit_nothing_are_unknown():
 def test_references_agree_with_another_road(task, oracle):
     for case in task.cases:
         np.testing.assert_allclose(task.answer(*case), np.asarray(oracle(*case), float), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_each_mistake_of_the_table_differs_from_the_answer(task):
-    for mistake in task.mistakes:
-        pairs = [(mistake.answer(*case), task.answer(*case)) for case in task.cases]
-        assert any(not np.allclose(a, b, atol=1e-2) for a, b in pairs), mistake.cause

@@ -301,16 +301,6 @@ def test_mistakes_are_named(check, answer, code):
 # --- Anything else -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_what_fits_nothing_never_passes(check):
-    assert check(lambda *arguments: None).codes == {"not-attempted"}
-    assert check(lambda *arguments: "0.5").codes == {"error"}
-    assert check(lambda *arguments: float(np.cos(np.sum(arguments[0])) + 3)).codes in ({"unknown"}, {"shape"})
-    assert not check(lambda *arguments: (0.25, float("nan"))).passed
-    with pytest.raises(TypeError, match="expected a function"):
-        check(0.5)
-
-
 def test_two_numbers_that_fit_nothing_are_unknown():
     assert check_best_baseline(lambda A, B, C, std: (A * B, C + std)).codes == {"unknown"}
     assert check_variances_of_sine(lambda k: (k, 1 + k)).codes == {"unknown"}
@@ -341,10 +331,3 @@ def test_the_score_estimate_is_unbiased():
     q = {0: 1 / (1 + math.exp(a)), 1: 1 / (1 + math.exp(-a))}
     by_score = sum(q[z] * SCORE.answer(z, f[z], a) for z in (0, 1))
     assert abs(by_score - (mean(a + h) - mean(a - h)) / (2 * h)) < 1e-7
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_each_mistake_of_the_table_differs_from_the_answer(task):
-    for mistake in task.mistakes:
-        pairs = [(mistake.answer(*case), task.answer(*case)) for case in task.cases]
-        assert any(not np.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in pairs), mistake.cause

@@ -8,35 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal
 
-from vae_helpers.checks import CODES
 from vae_helpers.checks.notebook_06 import (
     BEST_CONSTANT,
     HIDDEN_BETA,
     _bound,
-    _tighter_bound_tasks,
+    _tighter_bound_task,
     check_best_constant,
     check_hidden_beta,
     check_tighter_bound,
-    small_vae,
 )
+from vae_helpers.checks.probe_models import small_vae
 from vae_helpers.models import VAE
 from vae_helpers.objectives import kl_standard_normal
-
-CHECKS = [check_hidden_beta, check_best_constant, check_tighter_bound]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_every_check_answers_anything(check):
-    assert check(lambda *args: None).codes == {"not-attempted"}
-    assert check(lambda *args: ...).codes == {"not-attempted"}
-    assert check(lambda *args: "0.5").codes == {"error"}
-    assert check(lambda *args: 1 / 0).codes == {"error"}
-    assert check(lambda: 1.0).codes == {"error"}
-    assert check(lambda *args: math.pi).codes & {"unknown", "shape", "batch-reduced"}
-    assert not check(lambda *args: math.nan).passed
-    with pytest.raises(TypeError, match="fn"):
-        check(1.0)
-
 
 # --- The β in a loss ---------------------------------------------------------------------------
 
@@ -313,19 +296,9 @@ def test_the_reference_tends_to_the_evidence():
 
 def test_the_small_models_listen_to_their_latents():
     """A model that ignored z would let mistakes through."""
-    moderate, _ = _tighter_bound_tasks()
-    for model, x, eps in moderate.cases:
+    for model, x, eps in _tighter_bound_task().cases:
         assert isinstance(model, VAE)
         with torch.no_grad():
             a = model.decode(torch.tensor(eps[:, 0], dtype=torch.float32))
             b = model.decode(torch.tensor(-eps[:, 0], dtype=torch.float32))
         assert (a - b).abs().max() > 0.5 and len(x) == eps.shape[1]
-
-
-@pytest.mark.parametrize("task", [HIDDEN_BETA, BEST_CONSTANT, _tighter_bound_tasks()[0]])
-def test_mistakes_carry_known_codes_and_differ_from_the_answer(task):
-    wanted = [np.ravel(task.answer(*case)) for case in task.cases]
-    for mistake in task.mistakes:
-        assert mistake.code in CODES and mistake.cause.endswith((".", "?"))
-        given = [np.ravel(mistake.answer(*case)) for case in task.cases]
-        assert any(np.abs(g - w).max() > 0.01 for g, w in zip(given, wanted, strict=True))

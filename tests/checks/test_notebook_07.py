@@ -8,12 +8,10 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from vae_helpers.checks import CODES
 from vae_helpers.checks.notebook_07 import (
     BLEND,
     COST_OF_PRECISION,
     SPOILT,
-    UNLIKELY,
     _switched_on_task,
     check_blend,
     check_cost_of_precision,
@@ -22,31 +20,6 @@ from vae_helpers.checks.notebook_07 import (
     check_switched_on,
 )
 from vae_helpers.models import VAE
-
-CHECKS = [check_cost_of_precision, check_permuted, check_blend, check_spoilt, check_switched_on]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_every_check_answers_anything(check):
-    assert check(lambda *args: None).codes == {"not-attempted"}
-    assert check(lambda *args: ...).codes == {"not-attempted"}
-    assert check(lambda *args: "0.5").codes == {"error"}
-    assert check(lambda *args: 1 / 0).codes == {"error"}
-    assert check(lambda: 1.0).codes == {"error"}
-    assert check(lambda *args: math.pi).codes & {"unknown", "shape", "error"}
-    assert not check(lambda *args: math.nan).passed
-    with pytest.raises(TypeError, match="fn"):
-        check(1.0)
-
-
-@pytest.mark.parametrize("task", [COST_OF_PRECISION, BLEND, SPOILT, _switched_on_task()])
-def test_mistakes_carry_known_codes_and_differ_from_the_answer(task):
-    wanted = [np.ravel(task.answer(*case)) for case in task.cases]
-    for mistake in task.mistakes:
-        assert mistake.code in CODES and mistake.cause.endswith((".", "?"))
-        given = [np.ravel(mistake.answer(*case)) for case in task.cases]
-        assert any(np.abs(g - w).max() > 0.01 for g, w in zip(given, wanted, strict=True))
-
 
 # --- The cost of precision ---------------------------------------------------------------------
 
@@ -308,17 +281,16 @@ def test_wrong_mixtures_are_named(fn, code):
     assert check_spoilt(fn).codes == {code}
 
 
-@pytest.mark.parametrize("task", [SPOILT, UNLIKELY])
-def test_the_mixture_is_that_of_exact_arithmetic(task):
+def test_the_mixture_is_that_of_exact_arithmetic():
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(40):
-        for log_p, log_r, junk in task.cases:
+        for log_p, log_r, junk in [*SPOILT.cases, *SPOILT.extremes.cases]:
             share = mpmath.mpf(float(junk))
             exact = [
                 float(mpmath.log((1 - share) * mpmath.exp(p) + share * mpmath.exp(r)))
                 for p, r in zip(log_p.tolist(), log_r.tolist(), strict=True)
             ]
-            assert np.allclose(task.answer(log_p, log_r, junk), exact, rtol=1e-12)
+            assert np.allclose(SPOILT.answer(log_p, log_r, junk), exact, rtol=1e-12)
 
 
 # --- One latent after another ------------------------------------------------------------------

@@ -14,7 +14,7 @@ from vae_helpers.checks.elbo_model import EXERCISE, KL_ADDED, UNKNOWN, WHERE, ch
 from vae_helpers.checks.fitting import agrees, read, same
 from vae_helpers.checks.formula import Formula, name_mistakes, smallest_example
 from vae_helpers.checks.measuring import measure
-from vae_helpers.checks.report import Finding, Report, report
+from vae_helpers.checks.report import Finding, Report, report, safely
 
 Array = NDArray[np.float64]
 
@@ -37,6 +37,10 @@ def check_elbo(fn: Callable[..., Any]) -> Report:
     Source: Kingma & Welling 2014, eq. 3 and 10.
     """
     student = Student(fn)
+    return safely(EXERCISE, lambda: _check(student, fn))
+
+
+def _check(student: Student, fn: Callable[..., Any]) -> Report:
     if _first_name(fn) in {"model", "vae", "net", "network", "m"}:
         return check_model(fn)
     try:

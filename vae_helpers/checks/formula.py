@@ -20,7 +20,7 @@ from vae_helpers.checks.fitting import (
     same,
 )
 from vae_helpers.checks.measuring import Draw, Measurement, Sample, measure
-from vae_helpers.checks.report import Finding, Report, report
+from vae_helpers.checks.report import Finding, Report, report, safely
 
 Array = NDArray[np.float64]
 Terms = Mapping[str, Callable[..., Array]]
@@ -102,6 +102,10 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
         TypeError: fn is not a function.
     """
     student = Student(fn)
+    return safely(formula.exercise, lambda: _check(student, formula))
+
+
+def _check(student: Student, formula: Formula) -> Report:
     try:
         found = measure(student, formula.draw, formula.dims, formula.axis)
     except Failed as failed:

@@ -152,6 +152,8 @@ def check_standard_errors_away(fn: Callable[..., Any]) -> Report:
 
     Raises:
         TypeError: fn is not a function.
+
+    Source: notebook 0, section 3, and notebook 4, section 1.
     """
     reports = [check_task(fn, task) for task in AWAY]
     passed = [report for report in reports if report.passed]
@@ -244,6 +246,8 @@ def check_draws_to_tell_apart(fn: Callable[..., Any]) -> Report:
 
     Raises:
         TypeError: fn is not a function.
+
+    Source: the 1/√n law of notebook 4, section 3.
     """
     return check_task(fn, DRAWS_TO_TELL_APART)
 

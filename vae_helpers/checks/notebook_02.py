@@ -114,6 +114,8 @@ def check_slipped_guess(fn: Callable[..., Any]) -> Report:
 
     Raises:
         TypeError: fn is not a function.
+
+    Source: notebook 2, section 1, with the likelihood scaled.
     """
     return check_task(fn, SLIPPED_GUESS)
 
@@ -207,6 +209,8 @@ def check_upper_bound(fn: Callable[..., Any]) -> Report:
 
     Raises:
         TypeError: fn is not a function.
+
+    Source: Bayes' rule under the average over the posterior, notebook 2, section 4.
     """
     return check_task(fn, UPPER_BOUND)
 

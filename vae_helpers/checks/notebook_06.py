@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from vae_helpers.checks.report import Finding, Report, report
-from vae_helpers.checks.task import Mistake, Task, check_task
+from vae_helpers.checks.probe_models import on_copies, small_vae
+from vae_helpers.checks.report import Report
+from vae_helpers.checks.task import Extremes, Mistake, Task, check_task
 from vae_helpers.models import VAE
 
 Array = NDArray[np.float64]
@@ -53,8 +54,7 @@ def check_best_constant(fn: Callable[..., Any]) -> Report:
 
     Source: Cover & Thomas 2006, theorem 5.4.3 (the cost of a code is its entropy if the code fits).
     """
-    blank = "A pixel that is never inked, or always, makes it infinite or NaN, or costs too much."
-    return check_also_at_extremes(fn, BEST_CONSTANT, BLANK_PIXELS, blank)
+    return check_task(fn, BEST_CONSTANT)
 
 
 def check_tighter_bound(fn: Callable[..., Any]) -> Report:
@@ -73,62 +73,7 @@ def check_tighter_bound(fn: Callable[..., Any]) -> Report:
 
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
     """
-    task, extremes = _tighter_bound_tasks()
-    underflow = (
-        "It is right for images of a few pixels and breaks down at 784, where a probability is smaller than "
-        "any number that a computer can hold."
-    )
-    return check_also_at_extremes(on_copies(fn), task, extremes, underflow)
-
-
-def check_also_at_extremes(fn: Callable[..., Any], task: Task, extremes: Task, cause: str) -> Report:
-    """Compares at moderate values first; what fails only at the extremes is called unstable.
-
-    Args:
-        fn: the student's function.
-        task: the exercise at moderate values, with its mistakes.
-        extremes: the same exercise where numbers become infinite or vanish.
-        cause: what a teacher says of a failure there.
-
-    Raises:
-        TypeError: fn is not a function.
-    """
-    found = check_task(fn, task)
-    if not found.passed:
-        return found
-    at_extremes = check_task(fn, extremes)
-    if at_extremes.passed:
-        return found
-    seen = " ".join(at_extremes.message.splitlines()[: 2 if "error" in at_extremes.codes else 1])
-    return report(task.exercise, [Finding("unstable", cause, task.where)], seen)
-
-
-def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called with copies of models and index tensors, so that no call can harm the next.
-
-    Arrays come as fresh tensors anyway.
-
-    Raises:
-        TypeError: fn is not a function.
-    """
-    if not callable(fn):
-        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-
-    def shared(argument: Any) -> bool:
-        index = isinstance(argument, torch.Tensor) and not argument.is_floating_point()
-        return index or isinstance(argument, torch.nn.Module)
-
-    return lambda *arguments: fn(*(copy.deepcopy(a) if shared(a) else a for a in arguments))
-
-
-def small_vae(latent_dim: int, data_dim: int, seed: int) -> VAE:
-    """An untrained Bernoulli VAE whose weights are large enough that every z matters."""
-    g = torch.Generator().manual_seed(seed)
-    model = VAE(latent_dim, hidden_dim=16, num_hidden=1, data_dim=data_dim, generator=g)
-    with torch.no_grad():
-        for layer in (model.encoder[0], model.decoder[0], model.decoder[-1]):
-            layer.weight.mul_(3)
-    return model.eval()
+    return check_task(on_copies(fn), _tighter_bound_task())
 
 
 def _beta(data_dim: float, latent_dim: float, pixels: str, latents: str) -> float:
@@ -239,8 +184,8 @@ BEST_CONSTANT = Task(
         Mistake(
             "term-wrong",
             lambda images: _entropy(images).sum(axis=-1).mean(),
-            "This is the floor of section 1: what the tosses cost someone who knows each grey value. "
-            "A decoder that ignores z does not know which image it is.",
+            "This is the floor of section 1: what the tosses cost someone who knows each grey value. A "
+            "decoder that ignores z does not know which image it is.",
             "notebook 6, section 1",
         ),
         Mistake(
@@ -259,19 +204,17 @@ BEST_CONSTANT = Task(
             "The mean image is handed over as logits. Which logit has that probability?",
         ),
     ],
+    extremes=Extremes(
+        cases=[
+            (np.array([[0.0, 1.0], [0.0, 0.0]]),),
+            (np.array([[1.0, 0.25], [1.0, 0.75]]),),
+            (np.zeros((3, 4)),),
+        ],
+        cause="A pixel that is never inked, or always, makes it infinite or NaN, or costs too much.",
+        tolerance=0.01,  # whoever keeps probabilities a thousandth away from 0 and 1 is right enough
+    ),
     where="notebook 6, section 4",
     tolerance=3e-4,
-)
-BLANK_PIXELS = Task(
-    exercise=BEST_CONSTANT.exercise,
-    answer=_cost_of_the_mean,
-    cases=[
-        (np.array([[0.0, 1.0], [0.0, 0.0]]),),
-        (np.array([[1.0, 0.25], [1.0, 0.75]]),),
-        (np.zeros((3, 4)),),
-    ],
-    names=BEST_CONSTANT.names,
-    tolerance=0.01,  # whoever keeps probabilities a thousandth away from 0 and 1 is right enough
 )
 
 
@@ -392,18 +335,26 @@ _MISTAKES_IN_THE_BOUND = [
 
 
 @functools.cache
-def _tighter_bound_tasks() -> tuple[Task, Task]:
-    """The exercise with a few pixels, and with 784 of them."""
+def _tighter_bound_task() -> Task:
+    """The exercise with a few pixels, and with 784 of them at the extreme."""
     rng = np.random.default_rng(6)
 
     def case(seed: int, data_dim: int, num_samples: int, batch: int, latent_dim: int) -> tuple[Any, ...]:
         x = rng.integers(0, 2, (batch, data_dim)).astype(float)
         return small_vae(latent_dim, data_dim, seed), x, rng.standard_normal((num_samples, batch, latent_dim))
 
-    names, where, kinds = ("model", "x", "eps"), "notebook 6, section 5", ("torch float32",)
     moderate = [case(1, 4, 1, 2, 1), case(2, 5, 2, 3, 2), case(3, 6, 5, 3, 2), case(4, 8, 20, 4, 3)]
-    exercise = "The bound by many draws"
-    return (
-        Task(exercise, _bound, moderate, names, _MISTAKES_IN_THE_BOUND, where, kinds=kinds),
-        Task(exercise, _bound, [case(5, 784, 5, 2, 2)], names, where=where, kinds=kinds),
+    return Task(
+        exercise="The bound by many draws",
+        answer=_bound,
+        cases=moderate,
+        names=("model", "x", "eps"),
+        mistakes=_MISTAKES_IN_THE_BOUND,
+        where="notebook 6, section 5",
+        kinds=("torch float32",),
+        extremes=Extremes(
+            [case(5, 784, 5, 2, 2)],
+            cause="It is right for images of a few pixels and breaks down at 784, where a probability is "
+            "smaller than any number that a computer can hold.",
+        ),
     )

@@ -1,4 +1,4 @@
-"""Small models that `check_elbo` probes a student's function with."""
+"""Small models that student's functions are probed with, and how they are handed over."""
 
 from __future__ import annotations
 
@@ -72,3 +72,37 @@ def guarded(fn: Callable[..., Any], latents: int, **options: Any) -> Student:
         for dtype in (torch.float64, torch.float32)
     }
     return Student(lambda x: fn(models[x.dtype], x), ("torch float64", "torch float32"))
+
+
+def small_vae(latent_dim: int, data_dim: int, seed: int) -> VAE:
+    """An untrained Bernoulli VAE whose weights are large enough that every z matters."""
+    import torch
+
+    from vae_helpers.models import VAE
+
+    g = torch.Generator().manual_seed(seed)
+    model = VAE(latent_dim, hidden_dim=16, num_hidden=1, data_dim=data_dim, generator=g)
+    with torch.no_grad():
+        for layer in (model.encoder[0], model.decoder[0], model.decoder[-1]):
+            layer.weight.mul_(3)
+    return model.eval()
+
+
+def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called with copies of models and index tensors, so that no call can harm the next.
+
+    Arrays come as fresh tensors anyway.
+
+    Raises:
+        TypeError: fn is not a function.
+    """
+    import torch
+
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+
+    def shared(argument: Any) -> bool:
+        index = isinstance(argument, torch.Tensor) and not argument.is_floating_point()
+        return index or isinstance(argument, torch.nn.Module)
+
+    return lambda *arguments: fn(*(copy.deepcopy(a) if shared(a) else a for a in arguments))

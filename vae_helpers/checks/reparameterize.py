@@ -12,7 +12,7 @@ from vae_helpers.checks.calling import Failed, Student
 from vae_helpers.checks.fitting import read
 from vae_helpers.checks.formula import Formula, name_mistakes
 from vae_helpers.checks.measuring import Measurement, Sample
-from vae_helpers.checks.report import Finding, Report, report
+from vae_helpers.checks.report import Finding, Report, report, safely
 from vae_helpers.checks.sampling import (
     MISSING,
     READ_AS_STD,
@@ -54,6 +54,10 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
     Source: Kingma & Welling 2014, section 2.4.
     """
     student = Student(fn)
+    return safely(EXERCISE, lambda: _check(student, fn))
+
+
+def _check(student: Student, fn: Callable[..., Any]) -> Report:
     try:
         findings, seen, notes = _given_noise(student) if _takes_noise(fn) else own_noise(student)
     except Failed as failed:

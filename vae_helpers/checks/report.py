@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,6 +93,22 @@ def report(
         lines.append(finding.text + (f" See {place}." if named else ""))
     lines += [f"Note: {note}" for note in notes]
     return Report(exercise, frozenset(finding.code for finding in findings), "\n".join(lines))
+
+
+def safely(exercise: str, check: Callable[[], Report]) -> Report:
+    """What the check reports; an answer that confounds the check itself gives a report, too.
+
+    Args:
+        exercise: what is checked.
+        check: makes the report.
+    """
+    try:
+        return check()
+    except Exception as error:  # a student is never to see our own traceback
+        text = (
+            f"This answer could not be analysed ({type(error).__name__}: {error}). Try it on a small example."
+        )
+        return report(exercise, [Finding("unknown", text)])
 
 
 def _place(code: str, where: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vae_helpers.checks.calling import KINDS, Failed, Student, as_array
 from vae_helpers.checks.fitting import in_words
-from vae_helpers.checks.report import Finding, Report, report
+from vae_helpers.checks.report import Finding, Report, report, safely
 
 Array = NDArray[np.float64]
 
@@ -32,6 +32,20 @@ class Mistake(NamedTuple):
     where: str = ""
 
 
+class Extremes(NamedTuple):
+    """Arguments at which numbers become infinite or vanish, though the answer is an ordinary number.
+
+    Attributes:
+        cases: such arguments.
+        cause: what a teacher says of an answer that is right at moderate arguments only.
+        tolerance: largest error, relative to 1 + |value|.
+    """
+
+    cases: Sequence[tuple[Any, ...]]
+    cause: str
+    tolerance: float = 1e-4
+
+
 @dataclass(frozen=True)
 class Task:
     """One exercise whose answer is a function, and how it is checked.
@@ -48,6 +62,7 @@ class Task:
         tolerance: largest error, relative to 1 + |value|.
         kinds: which arrays the function is given ("numpy", "torch float32", …), in this order;
             arguments that are no arrays (numbers, functions, models) are handed over as they are.
+        extremes: what a right answer should survive, too.
     """
 
     exercise: str
@@ -58,6 +73,7 @@ class Task:
     where: str = ""
     tolerance: float = 1e-4
     kinds: Sequence[str] = KINDS
+    extremes: Extremes | None = None
 
 
 def check_task(fn: Callable[..., Any], task: Task) -> Report:
@@ -71,6 +87,25 @@ def check_task(fn: Callable[..., Any], task: Task) -> Report:
         TypeError: fn is not a function.
     """
     student = Student(fn, task.kinds, _numbers)
+    return safely(task.exercise, lambda: _check_both(student, task))
+
+
+def _check_both(student: Student, task: Task) -> Report:
+    """At moderate arguments, and then at the extremes: what fails only there is called unstable."""
+    found = _check(student, task)
+    if not found.passed or task.extremes is None:
+        return found
+    with np.errstate(all="ignore"):  # infinity is to be expected there
+        at_extremes = _check(
+            student, replace(task, cases=task.extremes.cases, tolerance=task.extremes.tolerance)
+        )
+    if at_extremes.passed:
+        return at_extremes
+    seen = " ".join(at_extremes.message.splitlines()[: 2 if "error" in at_extremes.codes else 1])
+    return report(task.exercise, [Finding("unstable", task.extremes.cause, task.where)], seen)
+
+
+def _check(student: Student, task: Task) -> Report:
     wanted = [_numbers(task.answer(*case)) for case in task.cases]
     given: list[Array] = []
     for case, expected in zip(task.cases, wanted, strict=True):
@@ -153,7 +188,7 @@ def _numbers(value: Any) -> Array:
         parts = [as_array(part) for part in value]
         if len({_squeezed(part) for part in parts}) == 1:
             return np.stack([part.reshape(_squeezed(part)) for part in parts])
-        return np.concatenate([part.ravel() for part in parts])
+        return np.concatenate([np.empty(0), *(part.ravel() for part in parts)])
     return as_array(value)
 
 
