@@ -394,8 +394,8 @@ LOG_OF_MEAN = Task(
             (np.array([1500.0, 1499.0, 1490.0]),),
         ],
         cause="At moderate values your function is right. Here an exponential leaves the range of "
-        "floating-point numbers, although the answer itself is an ordinary number. If you subtract something first: does "
-        "it keep every exponential in range, however far apart the log-likelihoods are?",
+        "floating-point numbers, although the answer itself is an ordinary number. If you subtract something "
+        "first: does it keep every exponential in range, however far apart the log-likelihoods are?",
         tolerance=1e-5,
     ),
     where="notebook 1, section 5",
