@@ -58,6 +58,19 @@ def test_exceptions_become_findings(error):
     assert failed.value.finding.code == "error" and type(error).__name__ in failed.value.finding.text
 
 
+def test_an_exception_that_cannot_be_written():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def fails(mu):
+        raise Mute
+
+    with pytest.raises(Failed) as failed:
+        Student(fails)(MU)
+    assert "Mute" in failed.value.finding.text
+
+
 def test_the_telling_complaint_is_shown():
     # NumPy arrays have no .exp; what is wrong shows with tensors.
     with pytest.raises(Failed) as failed:

@@ -234,6 +234,14 @@ def test_a_generator_that_is_handed_in_is_no_fixed_noise():
     assert repr(check_reparameterize(draw)) == "✓ The reparameterized sample: right"
 
 
+def test_rows_that_share_their_noise_in_pairs_are_found():
+    def in_pairs(mu, log_var):
+        eps = torch.randn((len(mu) + 1) // 2, mu.shape[1], dtype=mu.dtype).repeat_interleave(2, dim=0)
+        return mu + torch.exp(0.5 * log_var) * eps[: len(mu)]
+
+    assert check_reparameterize(in_pairs).codes == {"noise-shared"}
+
+
 def test_values_without_gradients_are_noted():
     from vae_helpers.objectives import elbo
 

@@ -424,3 +424,8 @@ def log_bernoulli(x, logit):
 def numpy_softplus_pair(x, x_logits):
     softplus = lambda a: np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))  # noqa: E731
     return -(x * softplus(-x_logits) + (1 - x) * softplus(x_logits)).sum(-1)
+
+
+@wrong("bernoulli", "squared-error", source="public VAEs: a unit Gaussian around the sigmoid")
+def unit_gaussian(x, x_logits):
+    return torch.distributions.Normal(torch.sigmoid(x_logits), 1.0).log_prob(x).sum(-1)

@@ -719,3 +719,47 @@ def whole_loss_without_half(model, x):
     return (
         F.binary_cross_entropy_with_logits(model.decode(draw(mu, log_var)), x, reduction="none").sum(-1) + kl
     )
+
+
+# A part of the value is reduced over the batch, and joined to what is not.
+@wrong("elbo", "batch-reduced", source="keras-team/keras #4538: KL averaged over the batch")
+def parts_kl_of_the_batch(log_px_z, kl):
+    return log_px_z - kl.mean()
+
+
+@wrong("elbo", "batch-reduced", source="public VAEs: kl.mean() beside a log-likelihood of each row")
+def whole_kl_mean_alone(model, x):
+    mu, log_var = model.encode(x)
+    return model.log_likelihood(x, draw(mu, log_var)) - kl_by_hand(mu, log_var).mean()
+
+
+@wrong("elbo", "batch-reduced", source="public VAEs: kl.sum() beside a log-likelihood of each row")
+def whole_kl_sum_alone(model, x):
+    mu, log_var = model.encode(x)
+    return model.log_likelihood(x, draw(mu, log_var)) - kl_by_hand(mu, log_var).sum()
+
+
+@wrong("elbo", "batch-reduced mean-pixels", source="public VAEs: default BCE beside a KL of each row")
+def whole_default_bce(model, x):
+    mu, log_var = model.encode(x)
+    bce = F.binary_cross_entropy_with_logits(model.decode(draw(mu, log_var)), x)
+    return -bce - kl_by_hand(mu, log_var)
+
+
+@wrong("elbo", "not-differentiable", source="variant: only mu is cut off")
+def whole_mu_detached(model, x):
+    mu, log_var = model.encode(x)
+    return model.log_likelihood(x, draw(mu.detach(), log_var)) - kl_by_hand(mu, log_var)
+
+
+@wrong("elbo", "noise-shared sign batch-reduced", source="variant: one draw for the batch, in a loss")
+def whole_shared_loss(model, x):
+    mu, log_var = model.encode(x)
+    z = mu + torch.exp(0.5 * log_var) * torch.randn(mu.shape[-1], dtype=mu.dtype)
+    return (kl_by_hand(mu, log_var) - model.log_likelihood(x, z)).mean()
+
+
+@wrong("elbo", "targets-flipped", source="variant: white and black exchanged")
+def whole_targets_flipped(model, x):
+    mu, log_var = model.encode(x)
+    return model.log_likelihood(1 - x, draw(mu, log_var)) - kl_by_hand(mu, log_var)

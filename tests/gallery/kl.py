@@ -702,3 +702,10 @@ def small_weight(mu, log_var):
 @wrong("kl", "sign half batch-reduced")
 def three_at_once(mu, log_var):
     return torch.sum(1 + log_var - mu.pow(2) - log_var.exp())
+
+
+@wrong(
+    "kl", "scale", "scale batch-reduced", "batch-reduced", source="public VAEs: KLD /= batch size, per row"
+)
+def divided_by_the_batch(mu, log_var):
+    return 0.5 * (np.exp(log_var) + mu**2 - 1 - log_var).sum(axis=1) / len(mu)

@@ -420,3 +420,9 @@ def slac_uniform(mu, log_var):
 def root_of_exp_own(mean, log_var):
     epsilon = torch.randn(*mean.shape, dtype=mean.dtype)
     return mean + torch.sqrt(torch.exp(log_var)) * epsilon
+
+
+@wrong("reparameterize", "noise-not-normal", "noise-not-normal term-scale", source="tf.truncated_normal")
+def truncated_noise(mu, log_var):
+    eps = torch.nn.init.trunc_normal_(torch.empty_like(mu), a=-2, b=2)
+    return mu + torch.exp(0.5 * log_var) * eps

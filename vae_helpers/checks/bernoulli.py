@@ -103,8 +103,8 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
     if only(soft=-1):
         return [Finding("term-missing", "The part with x is not there: every image gets the same value.")]
     squares = {"(x - p)²", "(x - a)²"} & set(extras)
-    if len(squares) == 1 and set(extras) == squares and not any(factors.values()):
-        (coefficient,) = extras.values()
+    if len(squares) == 1 and set(extras) <= squares | {"1"} and not any(factors.values()):
+        (coefficient,) = (extras[name] for name in squares)
         text = "This is a squared distance. Which distribution of a binary pixel has it as its logarithm?"
         sign = Finding("sign", "It also grows with the distance, where a log-likelihood falls.")
         return [Finding("squared-error", text), *([sign] if coefficient > 0 else [])]

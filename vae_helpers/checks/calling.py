@@ -45,6 +45,7 @@ class Student:
         changed: names no argument, but says whether any call changed one.
         seconds: what the slowest call took.
         calls: how many there were.
+        random: whether it was seen to give another value at the same arguments.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Student:
             raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
         self.fn, self.kinds, self.result = fn, tuple(kinds), result or as_array
         self.kind: str | None = None
-        self.changed, self.seconds, self.calls = False, 0.0, 0
+        self.changed, self.seconds, self.calls, self.random = False, 0.0, 0, False
 
     def __call__(self, *arrays: NDArray[np.float64]) -> NDArray[np.float64]:
         """The function's result as a float64 array.
@@ -83,7 +84,7 @@ class Student:
         telling = [
             failed
             for failed, cause in failures
-            if not isinstance(cause, TypeError | AttributeError) and "torch.Tensor" not in str(cause)
+            if not isinstance(cause, TypeError | AttributeError) and "torch.Tensor" not in failed.finding.text
         ]
         raise (telling or [failed for failed, _ in failures])[-1 if not telling else 0]
 
@@ -221,5 +222,8 @@ def protected(seed: int) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:  # an exception that cannot be written
+        text = ""
     return text.splitlines()[0][:200] if text else "(no message)"

@@ -39,9 +39,9 @@ CODES: dict[str, Code] = {
     "term-scale": Code(ALL, "One term has another factor, which is given.", ""),
     "term-missing": Code(ALL, "One term is not there.", ""),
     "term-wrong": Code(ALL, "One term is replaced by another function.", ""),
-    "std-for-var": Code("kl log_prob", "σ stands where σ² belongs.", "notebook 5, section 6"),
+    "std-for-var": Code("kl log_prob elbo", "σ stands where σ² belongs.", "notebook 5, section 6"),
     "log-std": Code(
-        "kl log_prob",
+        "kl log_prob elbo",
         "log σ stands where log σ² belongs, or log_var is read as log σ.",
         "notebook 0, section 5",
     ),
@@ -51,11 +51,11 @@ CODES: dict[str, Code] = {
     ),
     # The Gaussian KL.
     "swapped": Code(
-        "kl reparameterize",
+        "kl reparameterize elbo",
         "Two quantities have changed places (σ² and log σ²; mean and std).",
         "notebook 10, section 2",
     ),
-    "reverse": Code("kl", "KL(p, q) instead of KL(q, p).", "notebook 3, section 5"),
+    "reverse": Code("kl elbo", "KL(p, q) instead of KL(q, p).", "notebook 3, section 5"),
     # Log-densities.
     "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", "notebook 6, section 6"),
     "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", "notebook 6, section 6"),
@@ -73,7 +73,7 @@ CODES: dict[str, Code] = {
         "Logits are taken for probabilities, or probabilities for logits.",
         "notebook 6, section 1",
     ),
-    "targets-flipped": Code("bernoulli", "x and 1 - x have changed places.", "notebook 6, section 1"),
+    "targets-flipped": Code("bernoulli elbo", "x and 1 - x have changed places.", "notebook 6, section 1"),
     "squared-error": Code(
         "bernoulli elbo", "A squared distance instead of a log-likelihood.", "notebook 6, section 6"
     ),

@@ -75,9 +75,16 @@ def check_model(fn: Callable[..., Any]) -> Report:
         return report(EXERCISE, [*found.findings, UNKNOWN], notes=found.notes, where=WHERE)
     findings = [*found.findings, *_name_parts(reading)]
     if set(LIKELIHOODS) & set(reading.coefficients):
-        findings += sampling_findings(fn, reading, bool(found.findings))
+        findings += sampling_findings(fn, reading, _reduced(found))
     notes = [] if findings or found.findings or has_gradient(fn) else [NO_GRADIENT]
     return report(EXERCISE, findings, _model_example(found, findings), notes, WHERE)
+
+
+def _reduced(found: Measurement) -> str:
+    """Whether the function mixes the images of a batch, "wholly" or only "partly"."""
+    if all(finding.code != "batch-reduced" for finding in found.findings):
+        return ""
+    return "wholly" if found.samples[0].rows[0].shape[1] > 1 else "partly"  # the latter was seen one by one
 
 
 def _exact(fn: Callable[..., Any], unit: bool) -> tuple[Measurement, Reading | None]:
@@ -93,6 +100,12 @@ def _exact(fn: Callable[..., Any], unit: bool) -> tuple[Measurement, Reading | N
         return merged, _RIGHT
     if merged.noise:
         return merged, _read_noisy(merged)
+    # Likelihoods are linear in x and can imitate each other; one that alone explains it all comes first.
+    for name in ("log p(x | z)", *_LIKELIHOODS):
+        core = {name: {**_MODEL_CORE, **_MODEL_EXTRAS}[name], **_KL_CORE}
+        reading = read(merged, core, {}, max_extras=0)
+        if reading is not None and "1" not in reading.averaged | reading.grown:
+            return merged, reading
     return merged, read(merged, _MODEL_CORE, _MODEL_EXTRAS, max_extras=2)
 
 
@@ -164,7 +177,8 @@ def _model_truth(mu: Array, v: Array, likelihood: Array, *_: Array) -> Array:
 
 
 _RIGHT = Reading({"log p(x | z)": 1.0, **{name: -value for name, value in KL.true.items()}}, frozenset())
-_MODEL_CORE = {"log p(x | z)": _of_image(0), **{name: _of_latents(term) for name, term in KL.core.items()}}
+_KL_CORE = {name: _of_latents(term) for name, term in KL.core.items()}
+_MODEL_CORE = {"log p(x | z)": _of_image(0), **_KL_CORE}
 _AS_PROBABILITIES = "logits as probabilities"
 _DOUBTFUL = {"x log p", "flipped", "the number of white pixels"}
 _LIKELIHOODS = {

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
+SIZES = 0.01, 0.1, 0.5, 2.0  # of noise that is scaled by hand
 # What the log-likelihood may be or be replaced by, for each pixel, as a function of x and the logits.
 LIKELIHOODS: dict[str, Callable[[Array, Array], Array]] = {
     "log p(x | z)": lambda x, a: x * a - np.logaddexp(0, a),
@@ -32,28 +33,23 @@ LIKELIHOODS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: bool) -> list[Finding]:
+def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) -> list[Finding]:
     """Whether z is drawn from q: the average over many draws against quadrature.
 
     Args:
         fn: takes a model and images.
         reading: what its value is a sum of, where the decoder ignores z.
-        reduced: whether it averages or sums over the batch.
+        reduced: "wholly" or "partly" if it averages or sums over the batch; else empty.
     """
     import torch
 
     model = probe_model(1, slope=1.5)
-    x = np.repeat(draw_images(np.random.default_rng(9), IMAGES, PIXELS)[0], COPIES, axis=0)
-    mu, v = encode(model, x[::COPIES])
+    images = draw_images(np.random.default_rng(9), IMAGES, PIXELS)[0]
+    mu, v = encode(model, images)
     kind = next(name for name in LIKELIHOODS if name in reading.coefficients)
     factor = reading.coefficients[kind]
-    student = guarded(fn, 1, slope=1.5)
     try:
-        if reduced:
-            values = _reduced_values(student, x)
-        else:
-            values = student(x)
-            values = values.reshape(IMAGES, COPIES, -1).sum(-1)
+        values = _values(guarded(fn, 1, slope=1.5), images, reduced)
     except (Failed, ValueError):
         return []
     rest = sum(
@@ -64,7 +60,7 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: bool) -
     terms = (values - np.asarray(rest).reshape(-1, 1)) / factor
     mean, spread = terms.mean(1), terms.std(1)
     allowed = 5.5 * spread / np.sqrt(terms.shape[1]) + 2e-3
-    wanted = dict(_expectations(kind, model, x[::COPIES], mu, v))
+    wanted = dict(_expectations(kind, model, images, mu, v))
     findings: list[Finding] = []
     if np.all(np.abs(mean - wanted["mean"]) < 2e-3) and spread.max() < 2e-3:
         return [
@@ -74,12 +70,15 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: bool) -
                 "the value is no bound on log p(x).",
             )
         ]
-    if spread.max() < 2e-3 and terms.shape[1] > 1 and not np.all(np.abs(mean - wanted["q"]) < 5e-3):
-        return [
-            Finding(
-                "noise-shared", "All rows of a batch use the same noise; each image needs a draw of its own."
-            )
-        ]
+    shared = Finding(
+        "noise-shared", "All rows of a batch use the same noise; each image needs a draw of its own."
+    )
+    if reduced != "partly":
+        if spread.max() < 2e-3 and not np.all(np.abs(mean - wanted["q"]) < 5e-3):
+            return [shared]
+        # An average over many draws of its own hardly varies; one over a single draw does.
+        if reduced and np.all(spread > 0.2 * np.sqrt(wanted["q squared"] - wanted["q"] ** 2)):
+            return [shared]
     if not np.all(np.abs(mean - wanted["q"]) < allowed):
         named = {
             "variance": Finding("var-for-std", "z is drawn with σ² in place of σ."),
@@ -89,6 +88,10 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: bool) -
             "uniform": Finding("noise-not-normal", "The noise of z is uniform between 0 and 1."),
             "prior": Finding("term-wrong", "z is drawn from the prior instead of q."),
             "log": Finding("term-wrong", "log_var itself is used as the standard deviation of z."),
+            **{
+                f"{size:g} of σ": Finding("term-scale", f"The noise of z has {size:g} times the size of σ.")
+                for size in SIZES
+            },
         }
         for name, finding in named.items():
             if np.all(np.abs(mean - wanted[name]) < allowed):
@@ -100,49 +103,58 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: bool) -
                     "term-wrong", "The average over many calls is not the expectation over q: how is z drawn?"
                 )
             )
-    if not findings and _detached(fn, model, torch.tensor(x[:: COPIES // 4], dtype=torch.float32), reading):
-        findings.append(
-            Finding(
-                "not-differentiable",
-                "The log-likelihood sends no gradient through z to the encoder: z is cut off from mu and "
-                "log_var.",
-            )
-        )
+    if not findings and (names := _detached(fn, torch.tensor(images, dtype=torch.float32), reading)):
+        text = f"The log-likelihood sends no gradient through z to {names}: z is cut off from it."
+        findings.append(Finding("not-differentiable", text))
     return findings
 
 
-def _reduced_values(student: Student, x: Array) -> Array:
-    """Values of each image from batches of its copies, for a function that averages or sums over them."""
-    one = student(x[:1]).sum()
-    two = student(x[:COPIES]).sum()
-    count = COPIES if abs(two / one) > COPIES / 4 else 1
-    groups = [x[n * COPIES : (n + 1) * COPIES] for n in range(IMAGES)]
-    return np.array([[student(group).sum() / count for _ in range(6)] for group in groups])
+def _values(student: Student, images: Array, reduced: str) -> Array:
+    """Values for each image and many draws, shape (images, draws).
+
+    A function that sums or averages over the batch gets batches of copies of one image; one that
+    does so with a part of its value gets images one at a time.
+    """
+    if reduced == "partly":
+        return np.array([[student(image[None]).sum() for _ in range(60)] for image in images])
+    copies = COPIES
+    if not reduced:
+        student(images)
+        copies = COPIES if student.seconds * COPIES < 3 else COPIES // 5
+        return student(np.repeat(images, copies, axis=0)).reshape(len(images), copies, -1).sum(-1)
+    one = student(images[:1]).sum()
+    many = student(np.repeat(images[:1], copies, axis=0)).sum()
+    count = copies if abs(many / one) > copies / 4 else 1
+    batches = [np.repeat(image[None], copies, axis=0) for image in images]
+    return np.array([[student(batch).sum() / count for _ in range(6)] for batch in batches])
 
 
-def _expectations(kind: str, model: VAE, x: Array, mu: Array, v: Array) -> Iterator[tuple[str, Array]]:
+def _expectations(kind: str, model: VAE, images: Array, mu: Array, v: Array) -> Iterator[tuple[str, Array]]:
     """E[log p(x given z)] by quadrature for the right distribution of z and for wrong ones."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     weights = weights / weights.sum()
     uniform, uniform_weights = np.polynomial.legendre.leggauss(40)
     std = np.exp(v / 2)
-    yield "q", _average(kind, model, x, mu + std * nodes, weights)
-    yield "mean", _average(kind, model, x, mu, np.ones(1))
-    yield "variance", _average(kind, model, x, mu + std**2 * nodes, weights)
-    yield "unit", _average(kind, model, x, mu + nodes, weights)
-    yield "log", _average(kind, model, x, mu + v * nodes, weights)
-    yield "prior", _average(kind, model, x, np.broadcast_to(nodes, (len(mu), 60)), weights)
-    yield "uniform", _average(kind, model, x, mu + std * (uniform + 1) / 2, uniform_weights / 2)
+    yield "q", _average(kind, model, images, mu + std * nodes, weights)
+    yield "q squared", _average(kind, model, images, mu + std * nodes, weights, power=2)
+    for size in SIZES:
+        yield f"{size:g} of σ", _average(kind, model, images, mu + size * std * nodes, weights)
+    yield "mean", _average(kind, model, images, mu, np.ones(1))
+    yield "variance", _average(kind, model, images, mu + std**2 * nodes, weights)
+    yield "unit", _average(kind, model, images, mu + nodes, weights)
+    yield "log", _average(kind, model, images, mu + v * nodes, weights)
+    yield "prior", _average(kind, model, images, np.broadcast_to(nodes, (len(mu), 60)), weights)
+    yield "uniform", _average(kind, model, images, mu + std * (uniform + 1) / 2, uniform_weights / 2)
 
 
-def _average(kind: str, model: VAE, x: Array, z: Array, weights: Array) -> Array:
+def _average(kind: str, model: VAE, images: Array, z: Array, weights: Array, power: int = 1) -> Array:
     """Σ_k w_k log p(x given z_k), or what replaces it, for each image; z of shape (images, nodes)."""
     first, second = model.decoder[0], model.decoder[2]
     hidden = np.tanh(
         z[..., None] * first.weight.detach().double().numpy()[:, 0] + first.bias.detach().double().numpy()
     )
     logits = hidden @ second.weight.detach().double().numpy().T + second.bias.detach().double().numpy()
-    return LIKELIHOODS[kind](x[:, None], logits).sum(-1) @ weights
+    return LIKELIHOODS[kind](images[:, None], logits).sum(-1) ** power @ weights
 
 
 def has_gradient(fn: Callable[..., Any]) -> bool:
@@ -157,31 +169,32 @@ def has_gradient(fn: Callable[..., Any]) -> bool:
     return isinstance(value, torch.Tensor) and value.requires_grad
 
 
-def _detached(fn: Callable[..., Any], model: VAE, x: torch.Tensor, reading: Reading) -> bool:
-    """Whether the encoder's gradient is that of the KL's terms alone."""
+def _detached(fn: Callable[..., Any], x: torch.Tensor, reading: Reading) -> str:
+    """What gets no gradient through z: for it, the encoder's gradient is that of the KL's terms alone."""
     import torch
 
-    model = copy.deepcopy(model)
-    bias = model.encoder[2].bias
+    model = copy.deepcopy(probe_model(1, slope=1.5))
+    bias = model.encoder[2].bias  # of mu, and of log_var
     try:
         with torch.enable_grad():
             value = Student(fn).raw(model, x)
     except Failed:
-        return False
+        return ""
     if not isinstance(value, torch.Tensor) or not value.requires_grad:
-        return False  # a value without gradients, for looking at only
+        return ""  # a value without gradients, for looking at only
     (found,) = torch.autograd.grad(value.sum(), bias, allow_unused=True)
     if found is None:
-        return True
-    with torch.enable_grad():
-        mu, log_var = model.encode(x)
-        terms = {"1": 0 * mu, "μ²": mu**2, "σ²": log_var.exp(), "log σ²": log_var}
-        if not set(reading.coefficients) <= {*terms, *LIKELIHOODS}:
-            return False
-        alone = sum(c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms)
-        if not isinstance(alone, torch.Tensor):
-            return bool((found == 0).all())
-        (expected,) = torch.autograd.grad(alone, bias)
-    # Up to a factor: the function may average over the batch.
-    aligned = (found @ expected) / (expected @ expected) * expected
-    return bool(torch.allclose(found, aligned, rtol=2e-5, atol=2e-5 * float(found.abs().max())))
+        return "mu and log_var"
+    mu, log_var = model.encode(x)
+    terms = {"1": 0 * mu, "μ²": mu**2, "σ²": log_var.exp(), "log σ²": log_var}
+    if not set(reading.coefficients) <= {*terms, *LIKELIHOODS}:
+        return ""
+    alone = sum((c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms), 0 * mu.sum())
+    (expected,) = torch.autograd.grad(alone, bias)
+    names = []
+    for name, given, of_kl in zip(("mu", "log_var"), found.chunk(2), expected.chunk(2), strict=True):
+        # The function may sum or average over the batch.
+        slack = 2e-5 * float(found.abs().max())
+        if any(torch.allclose(given, of_kl / count, rtol=2e-5, atol=slack) for count in (1, len(x))):
+            names.append(name)
+    return " and ".join(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
@@ -26,11 +26,13 @@ class Reading:
         averaged: the terms that are divided by the event's size (a mean instead of a sum).
         grown: the terms that are multiplied by it once more; their coefficients are those of the
             smaller event.
+        exact: whether it holds to the last digits; else to those of float32, as chance may have it.
     """
 
     coefficients: dict[str, float]
     averaged: frozenset[str]
     grown: frozenset[str] = frozenset()
+    exact: bool = True
 
     def at(self, terms: Terms, *arguments: Array) -> float:
         """The value that the sum of terms has for one row, arguments of shape (1, d)."""
@@ -80,7 +82,8 @@ def read(
             other = _solve(second, {name: terms[name] for name in found}, tolerance, noise)
             reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
             if reading is not None:
-                return _without_traces(reading, terms, core, first)
+                reading = _without_traces(reading, terms, core, first)
+                return replace(reading, exact=tolerance == TOLERANCES[0] or bool(noise))
     return None
 
 
@@ -92,7 +95,9 @@ def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample)
         for name, value in reading.coefficients.items()
         if name in core or np.abs(value * sample.column(terms[name])).max() > size
     }
-    return Reading(kept, reading.averaged & set(kept), reading.grown & set(kept))
+    return replace(
+        reading, coefficients=kept, averaged=reading.averaged & set(kept), grown=reading.grown & set(kept)
+    )
 
 
 def _compare(
@@ -176,7 +181,7 @@ def _least_squares(matrix: Array, values: Array, slack: float) -> tuple[Array, f
 
 
 def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
-    """The factor common to most terms; 1 where it is as good as another, then -1, 2, -2, any.
+    """The factor common to most terms, or to nearly half of them; 1 where it is as good as another.
 
     Args:
         factors: for each term of the right answer, what multiplies it (0: it is missing).
@@ -187,9 +192,19 @@ def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | 
     def support(scale: float) -> float:
         return sum(weights.get(n, 1.0) for n, f in factors.items() if same(f, scale))
 
-    simple = [1.0, -1.0, 2.0, -2.0]
     others = [f for f in factors.values() if abs(f) > 1e-9]
-    return max([*simple, *others], key=support) if others else 1.0
+    best = max([1.0, -1.0, 2.0, -2.0, *others], key=support)
+    return best if others and support(best) >= len(factors) / 2 - 0.6 else 1.0
+
+
+def simple(value: float) -> bool:
+    """Whether a factor is one that people write: a simple fraction, or one part of a whole."""
+    near = Fraction(value).limit_denominator(12)
+    if abs(float(near) - value) <= 2e-3 * max(abs(value), 0.05) and abs(near.numerator) <= 40:
+        return True
+    return (
+        value != 0 and abs(1 / value - round(1 / value)) <= 2e-3 * abs(1 / value) and abs(1 / value) <= 2000
+    )
 
 
 def same(a: float, b: float) -> bool:

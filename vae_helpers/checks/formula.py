@@ -18,8 +18,9 @@ from vae_helpers.checks.fitting import (
     overall_factor,
     read,
     same,
+    simple,
 )
-from vae_helpers.checks.measuring import Draw, Measurement, Sample, measure
+from vae_helpers.checks.measuring import BATCH, Draw, Measurement, Sample, measure
 from vae_helpers.checks.report import Finding, Report, report, safely
 
 Array = NDArray[np.float64]
@@ -128,7 +129,7 @@ def _check(student: Student, formula: Formula) -> Report:
 def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
     """The mistakes in values that are not right."""
     reading = read(found, formula.core, formula.extras, formula.whole)
-    if reading is not None:
+    if reading is not None and (reading.exact or _simple(formula, reading)):
         findings = name_mistakes(formula, reading, noisy=bool(found.noise))
         return [*findings, *_unstable(student, formula, found, reading)]
     if formula.is_log and all((sample.values > 0).all() for sample in found.samples):
@@ -152,6 +153,16 @@ def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Fin
             "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
         )
     ]
+
+
+def _simple(formula: Formula, reading: Reading) -> bool:
+    """Whether the coefficients are such as people write; chance fits of other functions have odd ones."""
+    true = formula.true
+    factors = {n: reading.coefficients.get(n, 0.0) / true[n] for n in true}
+    scale = overall_factor(factors)
+    return all(simple(value / scale) for value in factors.values()) and all(
+        simple(value / scale) for name, value in reading.coefficients.items() if name not in true
+    )
 
 
 def _elsewhere(student: Student, formula: Formula) -> list[Finding]:
@@ -326,7 +337,7 @@ def _unstable(
     for row in formula.extreme if rows is None else rows:
         arguments = [np.array([values], float) for values in row]
         try:
-            value = student(*arguments).sum()
+            value = _value_at(student, arguments, found)
         except Failed:
             value = np.nan
         expected = reading.at(terms, *arguments)
@@ -344,6 +355,13 @@ def _unstable(
                 )
             ]
     return []
+
+
+def _value_at(student: Student, arguments: list[Array], found: Measurement) -> float:
+    """The value for one row; as one of many equal rows where the function was measured in a batch."""
+    if any(finding.code == "batch-reduced" for finding in found.findings):
+        return float(student(*arguments).sum())
+    return float(student(*(np.repeat(a, BATCH, axis=0) for a in arguments)).reshape(BATCH, -1)[0].sum())
 
 
 def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> str:

@@ -203,6 +203,9 @@ LOG_PROB = Formula(
         ("log σ²", 0.5): (
             Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
         ),
+        ("(x - μ)²/σ²", "(x - μ)²/σ⁴"): (
+            Finding("var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."),
+        ),
         ("(x - μ)²/σ²", "(x - μ)²/σ"): (
             Finding("std-for-var", "The squared distance is divided by σ instead of σ²."),
         ),

@@ -93,7 +93,16 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
             found.findings = findings
         if rows is not None:
             rows, errors = _average_noise(student, arguments, rows, dim, axis)
-            found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows, errors))
+            if (
+                not np.any(errors)
+                and student.seconds < SLOW
+                and _looks_at_others(student, draw, rng, arguments, rows, axis)
+            ):
+                if not number:
+                    found.findings = [*found.findings, PARTLY]
+                found.samples.append(_one_by_one(student, draw, rng, dim))
+            else:
+                found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows, errors))
         elif any(finding.code == "batch-reduced" for finding in findings):
             sample, how = _grouped(student, draw, rng, dim)
             if not number:
@@ -152,6 +161,40 @@ def _reduced(what: str) -> Finding:
     )
 
 
+PARTLY = Finding(
+    "batch-reduced",
+    "What your function gives for one row changes with the other rows of the batch: a part of it is summed "
+    "or averaged over the batch, and then joined to something that is not.",
+)
+
+
+def _looks_at_others(
+    student: Student,
+    draw: Draw,
+    rng: np.random.Generator,
+    arguments: tuple[Array, ...],
+    rows: Array,
+    axis: str,
+) -> bool:
+    """Whether the value of a row depends on the other rows of its batch."""
+    half = BATCH // 2
+    others = draw(rng, BATCH, arguments[0].shape[-1])
+    mixed = tuple(np.concatenate([a[:half], b[half:]]) for a, b in zip(arguments, others, strict=True))
+    again = _per_row(student(*mixed), BATCH, arguments[0].shape[-1], axis)[1]
+    if again is None:
+        return False
+    with np.errstate(all="ignore"):
+        moved = np.abs(again[:half] - rows[:half]) > 1e-5 * (1 + np.abs(rows[:half]))
+    return bool(moved.mean() > 0.5)
+
+
+def _one_by_one(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> Sample:
+    """Values of batches of a single row, for which sum and mean over the batch are the same."""
+    drawn = [draw(rng, 1, dim) for _ in range(BATCH // 2 if student.seconds < SLOW else 7)]
+    values = np.array([_total(student(*arguments)) for arguments in drawn])
+    return Sample(tuple(np.stack(arguments) for arguments in zip(*drawn, strict=True)), values)
+
+
 def _average_noise(
     student: Student, arguments: tuple[Array, ...], rows: Array, dim: int, axis: str
 ) -> tuple[Array, Array | float]:
@@ -176,12 +219,15 @@ def _grouped(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -
     try:
         values = np.array([_total(student(*arguments)) for arguments in drawn])
         doubled = _total(student(*(np.concatenate([a, a]) for a in drawn[0])))
+        student.random = _total(student(*drawn[0])) != values[0]
     except (Failed, ValueError):
         return None, "made from the whole batch"
     rows = tuple(np.stack(arguments) for arguments in zip(*drawn, strict=True))
     for power, how in HOW.items():
         if np.isclose(doubled, 2.0**power * values[0], rtol=1e-4):
             return Sample(rows, values / 4.0**power), how
+    if not student.random:
+        return _one_by_one(student, draw, rng, dim), "partly a sum and partly a mean over the batch"
     return None, "made from the whole batch"
 
 
