@@ -216,6 +216,26 @@ def test_what_belongs_to_the_event_may_stand_in_each_coordinate():
     assert check_log_prob(counted_n_times).codes == {"constant", "term-scale"}
 
 
+def test_monte_carlo_with_a_fixed_seed_is_judged_by_its_average():
+    def kl(mu, log_var):
+        eps = np.random.default_rng(0).standard_normal((500, *mu.shape))
+        z = mu + np.exp(log_var / 2) * eps
+        return (0.5 * (z**2 - eps**2 - log_var)).sum(axis=-1).mean(axis=0)
+
+    assert check_kl(kl).passed and "random" in check_kl(kl).message
+    assert check_kl(lambda mu, log_var: 2 * kl(mu, log_var)).codes == {"half"}
+
+
+def test_a_batch_of_one_may_be_too_small():
+    def normalised(mu, log_var):
+        if len(mu) < 2:
+            raise ValueError("more than one row, please")
+        kl = gaussian.kl_standard_normal(mu, log_var)
+        return kl - kl.mean()
+
+    assert check_kl(normalised).codes == {"batch-reduced"}
+
+
 def test_bits_are_recognised():
     assert "bits" in check_kl(lambda mu, v: gaussian.kl_standard_normal(mu, v) / np.log(2)).message
     assert "bits" in check_task(lambda a, b: (a + b) / np.log(4), TASK).message

@@ -93,14 +93,16 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
             found.findings = findings
         if rows is not None:
             rows, errors = _average_noise(student, arguments, rows, dim, axis)
-            if (
-                not np.any(errors)
-                and student.seconds < SLOW
-                and _looks_at_others(student, draw, rng, arguments, rows, axis)
-            ):
+            twin = "" if np.any(errors) or student.seconds > SLOW else _twins(student, arguments, rows, axis)
+            if twin == "differ":
+                rows, errors = _average_twins(student, arguments, axis)
+            if twin == "follow the others":
                 if not number:
                     found.findings = [*found.findings, PARTLY]
-                found.samples.append(_one_by_one(student, draw, rng, dim))
+                try:
+                    found.samples.append(_one_by_one(student, draw, rng, dim))
+                except Failed:  # a batch of one row is too small for it
+                    return Measurement([], found.findings, found.notes)
             else:
                 found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows, errors))
         elif any(finding.code == "batch-reduced" for finding in findings):
@@ -168,24 +170,36 @@ PARTLY = Finding(
 )
 
 
-def _looks_at_others(
-    student: Student,
-    draw: Draw,
-    rng: np.random.Generator,
-    arguments: tuple[Array, ...],
-    rows: Array,
-    axis: str,
-) -> bool:
-    """Whether the value of a row depends on the other rows of its batch."""
-    half = BATCH // 2
-    others = draw(rng, BATCH, arguments[0].shape[-1])
-    mixed = tuple(np.concatenate([a[:half], b[half:]]) for a, b in zip(arguments, others, strict=True))
-    again = _per_row(student(*mixed), BATCH, arguments[0].shape[-1], axis)[1]
-    if again is None:
-        return False
-    with np.errstate(all="ignore"):
-        moved = np.abs(again[:half] - rows[:half]) > 1e-5 * (1 + np.abs(rows[:half]))
-    return bool(moved.mean() > 0.5)
+def _twins(student: Student, arguments: tuple[Array, ...], rows: Array, axis: str) -> str:
+    """What happens when half of the rows become copies of the first one.
+
+    Returns:
+        "differ" if the copies get different values: the function draws noise for each row, the same at
+        each call. "follow the others" if the untouched rows change, or the copies together: a row's
+        value depends on the rest of its batch. Else empty.
+    """
+    half, dim = BATCH // 2, arguments[0].shape[-1]
+    mixed = (np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments)
+    again = _per_row(student(*mixed), BATCH, dim, axis)[1]
+    if again is None or not (np.isfinite(again).all() and np.isfinite(rows).all()):
+        return ""
+    if np.mean(np.abs(again[:half] - rows[:half]) > 1e-5 * (1 + np.abs(rows[:half]))) > 0.5:
+        return "follow the others"
+    return "differ" if np.ptp(again[half:]) > 1e-4 * (1 + abs(rows[0])) else ""
+
+
+def _average_twins(student: Student, arguments: tuple[Array, ...], axis: str) -> tuple[Array, Array]:
+    """Each row's value as the average over a batch of its copies, and the standard errors."""
+    dim = arguments[0].shape[-1]
+    values = np.array(
+        [
+            _per_row(student(*(np.repeat(a[n : n + 1], BATCH, axis=0) for a in arguments)), BATCH, dim, axis)[
+                1
+            ]
+            for n in range(BATCH)
+        ]
+    )
+    return values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(BATCH)
 
 
 def _one_by_one(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> Sample:
