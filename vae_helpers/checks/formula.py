@@ -206,7 +206,8 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
     scale = overall_scale(formula, factors, extras, reading.grown)
     factors = {name: factor / scale for name, factor in factors.items()}
     extras = {name: value / scale for name, value in extras.items()}
-    findings += _scale_findings(formula, scale, partly=any(f and not same(f, 1) for f in factors.values()))
+    whole = not extras and all(same(f, 1) for f in factors.values())
+    findings += _scale_findings(formula, scale, partly=not whole)
     pattern = formula.pattern(factors, extras)
     return [*findings, *(pattern or _term_findings(formula, factors, extras))]
 
