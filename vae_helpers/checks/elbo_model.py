@@ -208,7 +208,7 @@ def _name_parts(reading: Reading) -> list[Finding]:
     if name in {"the squared distance", "the squared distance of logits"}:
         findings.append(Finding("squared-error", "A squared distance stands where a log-likelihood belongs."))
         likelihood = -likelihood
-    elif name in {"probabilities as logits", "logits as probabilities"}:
+    elif name in {"probabilities as logits", _AS_PROBABILITIES}:
         findings.append(
             Finding(
                 "probabilities-not-logits",
@@ -221,7 +221,7 @@ def _name_parts(reading: Reading) -> list[Finding]:
         findings.append(Finding("term-missing", "The black pixels' half of the log-likelihood is not there."))
     elif not name or "the number of white pixels" == name:
         findings.append(Finding("term-missing", "The log-likelihood is not in your value at all."))
-    if not set(divergence) & (set(KL.core) - {"1"} | set(KL.extras) | set(KL.whole)):
+    if not set(divergence) & (set(KL.terms) - {"1"}):
         findings.append(Finding("term-missing", "The KL is not in your value at all."))
         return [*findings, *_join(likelihood, 1.0 if likelihood > 0 else -1.0, name)]
     inner = [

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
+SLOPE = 1.5  # how much the probed decoder depends on z
 SIZES = 0.01, 0.1, 0.5, 2.0  # of noise that is scaled by hand
 # What the log-likelihood may be or be replaced by, for each pixel, as a function of x and the logits.
 LIKELIHOODS: dict[str, Callable[[Array, Array], Array]] = {
@@ -43,19 +44,19 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) ->
     """
     import torch
 
-    model = probe_model(1, slope=1.5)
+    model = probe_model(1, slope=SLOPE)
     images = draw_images(np.random.default_rng(9), IMAGES, PIXELS)[0]
     mu, v = encode(model, images)
     kind = next(name for name in LIKELIHOODS if name in reading.coefficients)
     factor = reading.coefficients[kind]
     try:
-        values = _values(guarded(fn, 1, slope=1.5), images, reduced)
+        values = _values(guarded(fn, 1, slope=SLOPE), images, reduced)
     except (Failed, ValueError):
         return []
     rest = sum(
-        value * {**KL.core, **KL.extras, **KL.whole}[name](mu, v).reshape(IMAGES, -1).sum(-1)
+        value * KL.terms[name](mu, v).reshape(IMAGES, -1).sum(-1)
         for name, value in reading.coefficients.items()
-        if name in KL.core or name in KL.extras or name in KL.whole
+        if name in KL.terms
     )
     terms = (values - np.asarray(rest).reshape(-1, 1)) / factor
     mean, spread = terms.mean(1), terms.std(1)
@@ -163,7 +164,7 @@ def has_gradient(fn: Callable[..., Any]) -> bool:
 
     x = torch.tensor(draw_images(np.random.default_rng(9), 2, PIXELS)[0], dtype=torch.float32)
     try:
-        value = Student(fn).raw(copy.deepcopy(probe_model(1, slope=1.5)), x)
+        value = Student(fn).raw(copy.deepcopy(probe_model(1, slope=SLOPE)), x)
     except Failed:
         return True  # nothing can be said
     return isinstance(value, torch.Tensor) and value.requires_grad
@@ -173,7 +174,7 @@ def _detached(fn: Callable[..., Any], x: torch.Tensor, reading: Reading) -> str:
     """What gets no gradient through z: for it, the encoder's gradient is that of the KL's terms alone."""
     import torch
 
-    model = copy.deepcopy(probe_model(1, slope=1.5))
+    model = copy.deepcopy(probe_model(1, slope=SLOPE))
     bias = model.encoder[2].bias  # of mu, and of log_var
     try:
         with torch.enable_grad():

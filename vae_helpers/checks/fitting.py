@@ -225,6 +225,6 @@ def in_words(value: float) -> str:
 
 
 def names_of(items: Iterable[str]) -> str:
-    """ "a, b and c"."""
+    """The items as a list in a sentence, the last one after an "and"."""
     items = list(items)
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

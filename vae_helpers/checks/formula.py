@@ -87,6 +87,11 @@ class Formula:
     half: str = "a factor ½ is lost"
     is_log: bool = False
 
+    @property
+    def terms(self) -> dict[str, Callable[..., Array]]:
+        """All terms by their names: of the right answer and of mistakes."""
+        return {**self.core, **self.extras, **self.whole}
+
     def write(self, names: Any) -> str:
         """Terms as a message writes them."""
         return names_of([self.shown.get(name, name) for name in names])
@@ -334,14 +339,13 @@ def _unstable(
     """Whether a function stays at extreme arguments what it is at moderate ones."""
     if found.noise:
         return []
-    terms = {**formula.core, **formula.extras, **formula.whole}
     for row in formula.extreme if rows is None else rows:
         arguments = [np.array([values], float) for values in row]
         try:
             value = _value_at(student, arguments, found)
         except Failed:
             value = np.nan
-        expected = reading.at(terms, *arguments)
+        expected = reading.at(formula.terms, *arguments)
         if np.isfinite(expected) and not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
             shown = " and ".join(
                 f"{name} = {_numbers(values)}" for name, values in zip(formula.arguments, row, strict=True)

@@ -13,7 +13,6 @@ from vae_helpers.checks.formula import Formula, check_formula
 from vae_helpers.checks.report import Finding, Report
 
 Array = NDArray[np.float64]
-LOG_TWO_PI = float(np.log(2 * np.pi))
 
 
 def check_log_prob(fn: Callable[..., Any]) -> Report:
@@ -86,7 +85,7 @@ def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[
         own = -0.5 * log_var - logarithm / -2
         if _near(own, 0) and not _near(-0.5 * log_var, -0.5):
             findings.append(_sigma_missing)
-        constant = -0.5 * LOG_TWO_PI * one
+        constant = -0.5 * gaussian.LOG_2PI * one
         if any(_near(constant, other) for other in (0.0, logarithm / -2 * np.log(2))):
             findings.append(_two_pi_missing)
         return findings
@@ -118,7 +117,7 @@ LOG_PROB = Formula(
     arguments=("x", "mu", "log_var"),
     truth=gaussian.log_prob,
     draw=_draw,
-    true={"1": -0.5 * LOG_TWO_PI, "log σ²": -0.5, "(x - μ)²/σ²": -0.5},
+    true={"1": -0.5 * gaussian.LOG_2PI, "log σ²": -0.5, "(x - μ)²/σ²": -0.5},
     core={
         "1": lambda x, mu, v: np.ones_like(x),
         "log σ²": lambda x, mu, v: v,
@@ -157,7 +156,7 @@ LOG_PROB = Formula(
         "(log σ²)²": lambda x, mu, v: v**2,
         "log(log σ²)": lambda x, mu, v: np.log(v),
         "log|log σ²|": lambda x, mu, v: np.log(np.abs(v)),
-        "the density": lambda x, mu, v: np.exp(-0.5 * (LOG_TWO_PI + v + _square(x, mu, v))),
+        "the density": lambda x, mu, v: np.exp(-0.5 * (gaussian.LOG_2PI + v + _square(x, mu, v))),
     },
     whole={
         "log Σ(x - μ)²": lambda x, mu, v: np.log(((x - mu) ** 2).sum(-1)),

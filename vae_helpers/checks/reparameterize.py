@@ -92,9 +92,8 @@ def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding],
             z = z[0]
         if z.shape != mu.shape:
             return [wrong_shape(z, mu)], "", []
-        if (
-            not np.isfinite(z).all() and lowest < 0
-        ):  # perhaps a root of log_var: where it is positive, one sees more
+        if not np.isfinite(z).all() and lowest < 0:
+            # Perhaps a root of log_var: where it is positive, one sees more.
             findings, _, _ = _given_noise(student, lowest=0.2)
             return findings, _example(student), []
         parts = (eps[:1], eps[:, :1], eps[:1, :1], eps.mean(0), eps.mean(1, keepdims=True), eps.mean())

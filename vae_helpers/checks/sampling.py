@@ -117,7 +117,7 @@ def _distribution(z: Array, mu: Array, v: Array, levels: Array, fixed: bool) -> 
             Finding("term-wrong", "The draws have another mean than mu: something else is added.")
         )
     findings += _of_exponent(levels, np.log(spread), spread)
-    if normal and not any(f.code in {"term-wrong"} for f in findings) and abs(factor - 1) > 0.06:
+    if normal and not any(f.code == "term-wrong" for f in findings) and abs(factor - 1) > 0.06:
         findings.append(
             Finding(
                 "term-scale",
