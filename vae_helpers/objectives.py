@@ -84,10 +84,50 @@ def iwae(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | N
     return torch.logsumexp(log_weights(model, x, num_samples, generator), dim=0) - math.log(num_samples)
 
 
+def iwae_for_training(
+    model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """The importance-weighted bound of each image, with a gradient of less variance.
+
+    The value is that of `iwae`, and so is the expectation of the gradient. But the encoder's part
+    comes through the draws alone (q's density is held fixed where it is evaluated), and each draw
+    counts with the square of its normalised weight: the doubly reparameterized estimator. It goes to
+    zero where q is the posterior, and does not drown in noise as num_samples grows. For one draw it
+    is the path derivative of the ELBO ("sticking the landing").
+
+    Args:
+        model: the VAE.
+        x: images, shape (batch, D).
+        num_samples: number k of draws from q(z given x).
+        generator: where the draws come from; None takes fresh entropy.
+
+    Returns:
+        Tensor of shape (batch,), in nats.
+
+    Raises:
+        ValueError: a wrong shape, NaN, or num_samples below 1.
+
+    Source: Tucker, Lawson, Gu & Maddison 2019, eq. 8; Roeder, Wu & Duvenaud 2017 for k = 1.
+    """
+    check_count("num_samples", num_samples)
+    mu, log_var = model.encode(x)
+    z = reparameterize(mu, log_var, num_samples, generator)
+    log_weight = _log_weights(model, x, z, mu.detach(), log_var.detach())
+    share = torch.softmax(log_weight.detach(), dim=0)  # (num_samples, batch)
+    if z.requires_grad:
+        z.register_hook(lambda gradient: gradient * share[..., None])
+    surrogate = (share * log_weight).sum(dim=0)
+    value = torch.logsumexp(log_weight.detach(), dim=0) - math.log(num_samples)
+    return value + (surrogate - surrogate.detach())
+
+
 def log_weights(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
     """log p(x, z) - log q(z given x) for draws z ~ q(z given x), shape (num_samples, batch)."""
     mu, log_var = model.encode(x)
-    z = reparameterize(mu, log_var, num_samples, generator)
+    return _log_weights(model, x, reparameterize(mu, log_var, num_samples, generator), mu, log_var)
+
+
+def _log_weights(model: VAE, x: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     # The factors 2π of prior and q cancel in the ratio.
     log_ratio = 0.5 * ((z - mu) ** 2 * torch.exp(-log_var) + log_var - z**2).sum(dim=-1)
     return model.log_likelihood(x, z) + log_ratio

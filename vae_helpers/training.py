@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from vae_helpers._validate_torch import check_beta, check_count, check_images, fresh_generator
 from vae_helpers.data import binarize
 from vae_helpers.models import VAE
-from vae_helpers.objectives import elbo
+from vae_helpers.objectives import elbo, iwae_for_training, kl_standard_normal
 from vae_helpers.storage import Checkpoint, fingerprint, read, write
 
 
@@ -47,6 +47,8 @@ def fit(
     learning_rate: float = 3e-3,
     beta: float = 1.0,
     warmup: float = 0.2,
+    free_bits: float = 0.0,
+    num_samples: int | None = None,
     init_bias: bool = True,
     generator: torch.Generator | None = None,
     progress: bool = True,
@@ -69,6 +71,11 @@ def fit(
         beta: weight of the KL.
         warmup: part of the training, in [0, 1), during which the weight climbs from 0 to beta
             (KL annealing), so that latents are not given up before the decoder can use them.
+        free_bits: nats of KL that each latent has for nothing: a latent whose KL, averaged over the
+            batch, is smaller is not pressed to make it smaller still. The recorded -ELBO counts all.
+        num_samples: train on the importance-weighted bound with so many draws for each image instead
+            (1: the ELBO), by `iwae_for_training`; the history's train then holds that bound. Goes with
+            beta = 1, warmup = 0 and free_bits = 0 alone.
         init_bias: set the decoder's last bias to the mean image before the first step; False to go
             on with a model that has been trained before.
         generator: where all randomness of training comes from; None takes fresh entropy.
@@ -83,13 +90,14 @@ def fit(
         A `History`.
 
     Raises:
-        ValueError: images of the wrong shape or outside [0, 1], a count below 1, or a checkpoint
-            of a training with other settings, images or another generator.
+        ValueError: images of the wrong shape or outside [0, 1], a count below 1, settings that do
+            not go together, or a checkpoint of a training with other settings, images or another
+            generator.
         FileNotFoundError: the checkpoint's folder does not exist.
         FloatingPointError: the loss became NaN or infinite; the message gives the epoch.
 
     Source: Kingma & Welling 2014, algorithm 1; Smith & Topin 2018 for the schedule; Bowman et al.
-    2016, section 3.1, for the warm-up.
+    2016, section 3.1, for the warm-up; Kingma et al. 2016, eq. 15, for the free bits.
     """
     check_images(images, model.data_dim)
     if test_images is not None:
@@ -101,6 +109,15 @@ def fit(
     check_beta(beta)
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
+    if not 0 <= free_bits < math.inf:
+        raise ValueError(f"free_bits: expected a finite number of nats of at least 0, got {free_bits!r}")
+    if num_samples is not None:
+        check_count("num_samples", num_samples)
+        if (beta, warmup, free_bits) != (1, 0, 0):
+            raise ValueError(
+                "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
+                f"{beta!r}, {warmup!r} and {free_bits!r}"
+            )
     device = next(model.parameters()).device
     images = images.to(device)
     seed = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
@@ -126,6 +143,8 @@ def fit(
             "learning_rate": learning_rate,
             "beta": beta,
             "warmup": warmup,
+            "free_bits": free_bits,
+            "num_samples": num_samples,
             "init_bias": init_bias,
             "generator": seed,
         }
@@ -140,16 +159,19 @@ def fit(
             total = 0.0
             for step in range(steps):
                 batch = images[order[step * batch_size : (step + 1) * batch_size]]
+                done = ((epoch - 1) * steps + step) / (epochs * steps)
+                annealed = min(1.0, done / warmup) if warmup else 1.0
                 try:
-                    parts = elbo(model, observed(model, batch, generator), beta, generator=generator)
+                    x = observed(model, batch, generator)
+                    if num_samples is None:
+                        loss, recorded = _elbo_loss(model, x, beta, annealed, free_bits, generator)
+                    else:
+                        loss = recorded = -iwae_for_training(model, x, num_samples, generator).mean()
                 except ValueError as error:  # the images were checked, so the weights are NaN
                     raise FloatingPointError(
                         f"the loss became NaN in epoch {epoch}, step {step + 1}"
                     ) from error
-                done = ((epoch - 1) * steps + step) / (epochs * steps)
-                weight = beta * min(1.0, done / warmup) if warmup else beta
-                loss = -(parts.log_likelihood - weight * parts.kl).mean()
-                batch_loss = -parts.elbo.mean().item()
+                batch_loss = recorded.item()
                 total += batch_loss
                 if not math.isfinite(total):
                     raise FloatingPointError(f"the loss became {total} in epoch {epoch}, step {step + 1}")
@@ -174,6 +196,19 @@ def fit(
         state.delete()
     model.eval()
     return history
+
+
+def _elbo_loss(
+    model: VAE, x: Tensor, beta: float, annealed: float, free_bits: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What is minimised, and the -ELBO with the full weight of the KL, both averaged over the batch."""
+    parts = elbo(model, x, beta, generator=generator)
+    kl = parts.kl
+    if free_bits:
+        mu, log_var = model.encode(x)
+        per_latent = kl_standard_normal(mu[..., None], log_var[..., None]).mean(dim=0)  # (d,)
+        kl = per_latent.clamp(min=free_bits).sum()
+    return -(parts.log_likelihood - beta * annealed * kl).mean(), -parts.elbo.mean()
 
 
 def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None) -> Tensor:
