@@ -27,6 +27,7 @@ def largest(monkeypatch):
 
     def watch(model, chunk):
         monkeypatch.setattr(evaluation, "_CHUNK", chunk)
+        monkeypatch.setattr(evaluation, "_CACHED", chunk)
         model.decoder.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
         return sizes
 
@@ -128,7 +129,7 @@ def test_importance_bound_in_the_linear_world():
 @pytest.mark.parametrize("chunk, calls", [(2400, 2), (100, 7)])
 def test_importance_bound_in_chunks_is_the_bound_of_all_weights(monkeypatch, num_samples, chunk, calls):
     # Seven images of 6 pixels: at 2400 in batches of 4 and 3; at 100 one by one, 16 draws at a time.
-    monkeypatch.setattr(evaluation, "_CHUNK", chunk)
+    monkeypatch.setattr(evaluation, "_CACHED", chunk)
     table = 3 * torch.randn(num_samples, 7, generator=generator(), dtype=torch.float64)
     done, rounds = dict.fromkeys(range(7), 0), []
 

@@ -17,7 +17,8 @@ def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
     if value.numel() == 0 or value.ndim == 0 or (size is not None and value.shape[-1] != size):
         wanted = "(batch, d), not empty" if size is None else f"(batch, {size})"
         raise ValueError(f"{name}: expected shape {wanted}, got {tuple(value.shape)}")
-    if not torch.isfinite(value).all():
+    # A finite sum has finite terms; only where it is not, each has to be looked at.
+    if not math.isfinite(value.detach().sum()) and not torch.isfinite(value).all():
         raise ValueError(
             f"{name}: expected finite numbers, got NaN or infinity in shape {tuple(value.shape)}"
         )

@@ -84,7 +84,8 @@ class VAE(nn.Module):
             ValueError: a wrong shape or dtype, an empty tensor, NaN.
         """
         self._check("x", x, self.data_dim)
-        mu, log_var = self.encoder(x).chunk(2, dim=-1)
+        # Under autocast a layer's output has half precision; what comes of it should not.
+        mu, log_var = self.encoder(x).to(x.dtype).chunk(2, dim=-1)
         return mu, log_var
 
     def decode(self, z: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class VAE(nn.Module):
             ValueError: a wrong shape or dtype, an empty tensor, NaN.
         """
         self._check("z", z, self.latent_dim)
-        return self.decoder(z)
+        return self.decoder(z).to(z.dtype)
 
     def mean(self, z: Tensor) -> Tensor:
         """E[x given z] for z of shape (..., d): pixel means of shape (..., D).

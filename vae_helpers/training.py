@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,12 +30,14 @@ class History:
         test: -ELBO on the test images after the epoch; empty when none were given.
         test_log_likelihood: its part E_q[log p(x given z)] (minus the distortion).
         test_kl: its part KL(q, prior) (the rate).
+        seconds: what the epoch took.
     """
 
     train: list[float] = field(default_factory=list)
     test: list[float] = field(default_factory=list)
     test_log_likelihood: list[float] = field(default_factory=list)
     test_kl: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list, compare=False)
 
 
 def fit(
@@ -49,6 +52,7 @@ def fit(
     warmup: float = 0.2,
     free_bits: float = 0.0,
     num_samples: int | None = None,
+    precision: torch.dtype = torch.float32,
     init_bias: bool = True,
     generator: torch.Generator | None = None,
     progress: bool = True,
@@ -76,6 +80,8 @@ def fit(
         num_samples: train on the importance-weighted bound with so many draws for each image instead
             (1: the ELBO), by `iwae_for_training`; the history's train then holds that bound. Goes with
             beta = 1, warmup = 0 and free_bits = 0 alone.
+        precision: of the matrix products: `torch.bfloat16` is about twice as fast on a processor that
+            has it in hardware. Weights, bounds and gradient steps stay in single precision.
         init_bias: set the decoder's last bias to the mean image before the first step; False to go
             on with a model that has been trained before.
         generator: where all randomness of training comes from; None takes fresh entropy.
@@ -118,7 +124,10 @@ def fit(
                 "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
                 f"{beta!r}, {warmup!r} and {free_bits!r}"
             )
+    if precision not in (torch.float32, torch.bfloat16):
+        raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {precision!r}")
     device = next(model.parameters()).device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
     images = images.to(device)
     seed = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
     generator = fresh_generator(generator, device)
@@ -145,6 +154,7 @@ def fit(
             "warmup": warmup,
             "free_bits": free_bits,
             "num_samples": num_samples,
+            "precision": str(precision),
             "init_bias": init_bias,
             "generator": seed,
         }
@@ -155,6 +165,7 @@ def fit(
     bar = tqdm(total=epochs * steps, initial=finished * steps, leave=False, disable=not progress, unit="step")
     with bar:
         for epoch in range(finished + 1, epochs + 1):
+            started = time.perf_counter()
             order = torch.randperm(len(images), generator=generator, device=device)
             total = 0.0
             for step in range(steps):
@@ -163,10 +174,11 @@ def fit(
                 annealed = min(1.0, done / warmup) if warmup else 1.0
                 try:
                     x = observed(model, batch, generator)
-                    if num_samples is None:
-                        loss, recorded = _elbo_loss(model, x, beta, annealed, free_bits, generator)
-                    else:
-                        loss = recorded = -iwae_for_training(model, x, num_samples, generator).mean()
+                    with autocast:
+                        if num_samples is None:
+                            loss, recorded = _elbo_loss(model, x, beta, annealed, free_bits, generator)
+                        else:
+                            loss = recorded = -iwae_for_training(model, x, num_samples, generator).mean()
                 except ValueError as error:  # the images were checked, so the weights are NaN
                     raise FloatingPointError(
                         f"the loss became NaN in epoch {epoch}, step {step + 1}"
@@ -185,6 +197,7 @@ def fit(
                     if stopped:
                         break
             history.train.append(total / (step + 1))
+            history.seconds.append(time.perf_counter() - started)
             if test_x is not None:
                 _record(history, model, test_x, beta)
             bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
