@@ -11,8 +11,20 @@ from safetensors import safe_open
 
 from vae_helpers import pretrained
 from vae_helpers.data import load_mnist
+from vae_helpers.evaluation import active_units
 from vae_helpers.models import VAE
-from vae_helpers.pretrained import FOLDER, LATENT_DIMS, RECIPES, load_pretrained, main, make, make_all
+from vae_helpers.pretrained import (
+    BETAS,
+    FOLDER,
+    LATENT_DIMS,
+    RECIPES,
+    REMEDIES,
+    SEEDS,
+    load_pretrained,
+    main,
+    make,
+    make_all,
+)
 from vae_helpers.training import mean_elbo, observed
 
 NAMES = pytest.mark.parametrize("name", list(RECIPES))
@@ -23,11 +35,24 @@ def generator(seed=0):
 
 
 @cache
-def loss(name):
-    """-ELBO on all test images, stochastically binarized where the likelihood is Bernoulli."""
+def parts(name):
+    """-ELBO, distortion and rate on all test images, binarized where the likelihood is Bernoulli."""
     model = load_pretrained(name)
     x = observed(model, load_mnist("test")[0], 100)
-    return -mean_elbo(model, x, generator(101))[0]
+    elbo, log_likelihood, kl = mean_elbo(model, x, generator(101))
+    return -elbo, -log_likelihood, kl
+
+
+def loss(name):
+    """-ELBO on all test images."""
+    return parts(name)[0]
+
+
+@cache
+def active(name):
+    """The number of active units on the test images."""
+    model = load_pretrained(name)
+    return int(active_units(model, observed(model, load_mnist("test")[0], 100)).sum())
 
 
 @cache
@@ -42,8 +67,11 @@ def loss_without_latents(likelihood):
 
 
 def test_the_models_are_those_that_the_notebooks_name():
-    family = {f"latent_{d}" for d in (1, 2, 3, 5, 10, 20, 50)}
-    assert set(RECIPES) == {"digits_20", "digits_2", "grey_20"} | family
+    names = {"digits_20", "digits_2", "grey_20"} | {f"latent_{d}" for d in (1, 2, 3, 5, 10, 20, 50)}
+    names |= {f"beta_{beta}" for beta in (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)}
+    remedies = ("none", "warmup_0.2", "warmup_0.5", "free_bits_0.1", "free_bits_0.25")
+    names |= {f"remedy_{remedy}_{seed}" for remedy in remedies for seed in (1, 3)}
+    assert set(RECIPES) == names
     assert {path.stem for path in FOLDER.glob("*.safetensors")} == set(RECIPES)
 
 
@@ -101,6 +129,14 @@ def tiny(monkeypatch, tmp_path):
     return tmp_path / "weights"
 
 
+def test_a_recipe_may_name_its_seeds(tiny, monkeypatch):
+    recipe = pretrained.RECIPES["a"]
+    for name, seeds in {"same": {"model": 1, "training": 2}, "other": {"model": 3, "training": 4}}.items():
+        monkeypatch.setitem(pretrained.RECIPES, name, recipe | {"seeds": seeds})
+    weight = {name: make(name).encoder[0].weight for name in ("a", "same", "other")}
+    assert torch.equal(weight["a"], weight["same"]) and not torch.equal(weight["a"], weight["other"])
+
+
 def test_making_a_model_again_gives_the_same_weights(tiny):
     first, again = make("a"), make("a")
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters(), strict=True))
@@ -148,6 +184,50 @@ def test_more_latents_are_worth_nats_until_there_are_enough():
     # About 1 nat between 10 and 20, where the noise of the draws is below 0.1.
     assert all(losses[a] > losses[b] + 0.3 for a, b in pairwise([d for d in LATENT_DIMS if d <= 20]))
     assert losses[50] == pytest.approx(losses[20], abs=1.5)
+
+
+# --- the families of notebook 9 -------------------------------------------------------------
+
+
+def test_the_families_of_notebook_9_differ_in_nothing_else():
+    betas = [RECIPES[f"beta_{beta:g}"] for beta in BETAS]
+    assert [recipe["fit"]["beta"] for recipe in betas] == list(BETAS) and len(BETAS) >= 7
+    assert all(
+        recipe["model"] == betas[0]["model"] and recipe["fit"] | {"beta": 1} == {"epochs": 20, "beta": 1}
+        for recipe in betas
+    )
+    for name, settings in REMEDIES.items():
+        recipes = [RECIPES[f"remedy_{name}_{seed}"] for seed in SEEDS]
+        assert recipes[0]["seeds"] != recipes[1]["seeds"]
+        for recipe in recipes:
+            assert recipe["model"] == {"latent_dim": 50, "hidden_dim": 160}
+            assert recipe["fit"] == {"epochs": 20} | settings
+
+
+def test_the_families_of_notebook_9_are_small():
+    sizes = [path.stat().st_size for kind in ("beta", "remedy") for path in FOLDER.glob(f"{kind}_*")]
+    assert len(sizes) == len(BETAS) + len(REMEDIES) * len(SEEDS)
+    assert sum(sizes) < 12e6 and max(sizes) < 0.9e6
+
+
+def test_two_seeds_give_two_models():
+    one, other = (load_pretrained(f"remedy_none_{seed}") for seed in SEEDS)
+    assert not torch.equal(one.encoder[0].weight, other.encoder[0].weight)
+
+
+def test_each_weight_of_the_kl_is_served_best_by_its_own_model():
+    for weight in BETAS:
+        scores = {beta: parts(f"beta_{beta:g}")[1] + weight * parts(f"beta_{beta:g}")[2] for beta in BETAS}
+        assert min(scores, key=scores.get) == weight
+
+
+def test_annealing_wakes_latents_and_pays():
+    for seed in SEEDS:
+        for name in ("warmup_0.2", "warmup_0.5"):
+            assert active(f"remedy_{name}_{seed}") >= active(f"remedy_none_{seed}") + 2
+            assert loss(f"remedy_{name}_{seed}") < loss(f"remedy_none_{seed}") - 0.3
+        for name in ("free_bits_0.1", "free_bits_0.25"):
+            assert active(f"remedy_{name}_{seed}") == 50
 
 
 # --- interrupted and gone on --------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The trained models that the notebooks show, and the one command that makes them again.
 
-`python -m vae_helpers.pretrained` trains all of them (about twelve minutes on two CPU cores) and
+`python -m vae_helpers.pretrained` trains all of them (about 22 minutes on two CPU cores) and
 replaces the files in `vae_helpers/weights/`; with names, only those. It may be interrupted at any
 moment: the same command goes on from the last finished epoch, to the same weights bit by bit, and
 the files are replaced only when all are done.
@@ -23,6 +23,17 @@ FOLDER = Path(__file__).parent / "weights"
 # The family of notebook 7: one recipe for every dimension, and networks a little narrower than the
 # others, so that all seven together stay below 12 MB.
 LATENT_DIMS = (1, 2, 3, 5, 10, 20, 50)
+# The two families of notebook 9, narrower and shorter again: one recipe for every weight of the KL, and
+# one for every remedy against collapse, each twice, from two seeds.
+BETAS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)
+REMEDIES: dict[str, dict[str, float]] = {
+    "none": {"warmup": 0.0},
+    "warmup_0.2": {"warmup": 0.2},
+    "warmup_0.5": {"warmup": 0.5},
+    "free_bits_0.1": {"warmup": 0.0, "free_bits": 0.1},
+    "free_bits_0.25": {"warmup": 0.0, "free_bits": 0.25},
+}
+SEEDS = (1, 3)
 RECIPES: dict[str, dict[str, dict[str, object]]] = {
     "digits_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18}},
     "digits_2": {"model": {"latent_dim": 2}, "fit": {"epochs": 40}},
@@ -30,6 +41,22 @@ RECIPES: dict[str, dict[str, dict[str, object]]] = {
     **{
         f"latent_{d}": {"model": {"latent_dim": d, "hidden_dim": 360}, "fit": {"epochs": 30}}
         for d in LATENT_DIMS
+    },
+    **{
+        f"beta_{beta:g}": {
+            "model": {"latent_dim": 20, "hidden_dim": 160},
+            "fit": {"epochs": 20, "beta": beta},
+        }
+        for beta in BETAS
+    },
+    **{
+        f"remedy_{name}_{seed}": {
+            "model": {"latent_dim": 50, "hidden_dim": 160},
+            "fit": {"epochs": 20, **settings},
+            "seeds": {"model": seed, "training": seed + 1},
+        }
+        for name, settings in REMEDIES.items()
+        for seed in SEEDS
     },
 }
 
@@ -40,7 +67,9 @@ def load_pretrained(name: str) -> VAE:
     Args:
         name: a key of `RECIPES`: "digits_20" and "digits_2" have a Bernoulli likelihood on
             binarized pixels and 20 or 2 latents; "grey_20" a Gaussian one on grey values;
-            "latent_1" to "latent_50" are the family of notebook 7, d in `LATENT_DIMS`.
+            "latent_1" to "latent_50" are the family of notebook 7, d in `LATENT_DIMS`; "beta_0.1" to
+            "beta_16" and "remedy_none_1" to "remedy_free_bits_0.25_3" are those of notebook 9, for
+            each weight in `BETAS`, and for each of `REMEDIES` and `SEEDS`.
 
     Raises:
         ValueError: an unknown name.
@@ -60,9 +89,10 @@ def make(name: str, checkpoint: Path | None = None) -> VAE:
         ValueError: an unknown name.
     """
     recipe = RECIPES[_check_name(name)]
-    model = VAE(**recipe["model"], generator=torch.Generator().manual_seed(1))
+    seeds = recipe.get("seeds", {"model": 1, "training": 2})
+    model = VAE(**recipe["model"], generator=torch.Generator().manual_seed(seeds["model"]))
     images, _ = load_mnist("train")
-    generator = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(seeds["training"])
     fit(model, images, **recipe["fit"], generator=generator, checkpoint=checkpoint)
     return model
 

@@ -240,17 +240,17 @@ def draw_rate_distortion(beta: float) -> dict[str, Any]:
 
 @cache
 @torch.no_grad()
-def _posterior(latent_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _posterior(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of q for each test image, by the encoder's own output."""
-    mu, log_var = load_pretrained(f"latent_{latent_dim}").encoder(_test_images()).chunk(2, dim=-1)
+    mu, log_var = load_pretrained(name).encoder(_test_images()).chunk(2, dim=-1)
     return mu, torch.exp(log_var / 2)
 
 
 @cache
 @torch.no_grad()
-def _distortion(latent_dim: int) -> tuple[float, float]:
+def _distortion(name: str) -> tuple[float, float]:
     """Distortion over 10,000 images, two draws each, and its standard error."""
-    model, x, (mu, std) = load_pretrained(f"latent_{latent_dim}"), _test_images(), _posterior(latent_dim)
+    model, x, (mu, std) = load_pretrained(name), _test_images(), _posterior(name)
     generator, costs = torch.Generator().manual_seed(12345), []
     for _ in range(2):
         logits = model.decoder(mu + std * torch.randn(mu.shape, generator=generator))
@@ -262,9 +262,10 @@ def _distortion(latent_dim: int) -> tuple[float, float]:
 
 @oracle("07")
 def dashboard(latent_dim: int, latent: int, first: int, second: int) -> dict[str, Any]:
-    mu, std = _posterior(latent_dim)
+    name = f"latent_{latent_dim}"
+    mu, std = _posterior(name)
     rates = kl_divergence(Normal(mu, std), Normal(0.0, 1.0)).double().mean(dim=0)
-    rate, (distortion, error) = rates.sum().item(), _distortion(latent_dim)
+    rate, (distortion, error) = rates.sum().item(), _distortion(name)
     noise = 4 * 2**0.5 * error  # both sides draw
     digits = load_mnist("test")[1]
     ends = [mu[(digits == digit).nonzero()[0].item()].double() for digit in (first, second)]
@@ -275,6 +276,93 @@ def dashboard(latent_dim: int, latent: int, first: int, second: int) -> dict[str
         "active units": f"{int((mu.double().var(dim=0) > 0.01).sum())} of {latent_dim}",
         "KL of this latent": (rates.sort(descending=True).values[latent - 1].item(), 1e-4),
         "squared length halfway": (float(((ends[0] + ends[1]) / 2).square().sum()), 1e-4),
+    }
+
+
+# ---- 08: log p(x) from its own density, the bound by another quadrature in other variables ----------
+
+
+@oracle("08")
+def exact_bound(mean: float, std: float, k: int) -> dict[str, Any]:
+    log_px, variance = stats.norm.logpdf(2.0, 0.5, np.hypot(1.2, 0.6)), 1 / (1 + (1.2 / 0.6) ** 2)
+    z, dz = _panels(mean - 45 * std, mean + 45 * std, 250)
+    log_q = stats.norm.logpdf(z, mean, std)
+    log_joint = stats.norm.logpdf(z) + stats.norm.logpdf(2.0, 1.2 * z + 0.5, 0.6)
+    elbo = (np.exp(log_q) * dz) @ (log_joint - log_q)
+    # E[log S] = ∫ (exp(-t) - E[exp(-t S)]) dt/t for S > 0, here the mean of k weights over p(x).
+    t, dt = _panels(-55.0, 320.0, 300)
+    with np.errstate(over="ignore"):
+        scaled = np.exp(t[:, None] - np.log(k) + log_joint - log_q - log_px)
+    lost = special.expm1(-scaled) @ (np.exp(log_q) * dz)
+    with np.errstate(divide="ignore"):
+        bound = log_px + dt @ (np.exp(-np.exp(t)) - np.exp(k * np.log1p(np.maximum(lost, -1))))
+    assert k > 1 or abs(bound - elbo) < 1e-8
+    shown: Any = "infinite"
+    if 2 * std**2 > variance:
+        exponent = 2 * (log_joint - log_px) - log_q
+        spread = np.exp(special.logsumexp(exponent, b=dz)) - 1
+        shown = (spread, 1e-6 * spread) if spread < 1e6 else "above a million"
+    numbers = {"log p(x)": log_px, "bound": bound, "missing": log_px - bound, "ELBO": elbo}
+    return numbers | {"variance": shown}
+
+
+def _panels(low: float, high: float, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss and Legendre on equal panels, eight on each."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    edges = np.linspace(low, high, num + 1)
+    half, middle = np.diff(edges)[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
+    return (middle + half * nodes).ravel(), (half * weights).ravel()
+
+
+# ---- 09: directions one by one, each by a search for what is left over; the β family as in 07 -------
+
+_VARIANCES = (6.1, 4.1, 2.6, 1.45, 0.77, 0.41, 0.19, 0.095)
+
+
+def _direction(variance: float, s2: float, beta: float) -> tuple[float, float]:
+    """Distortion and rate of one direction, by a search over the rate for distortion + β rate."""
+
+    def distortion(rate: float) -> float:
+        left = variance * np.exp(-2 * rate)
+        return left / (2 * s2) - stats.norm.logpdf(0.0, scale=s2**0.5)
+
+    found = optimize.minimize_scalar(
+        lambda rate: distortion(rate) + beta * rate,
+        bounds=(0.0, 12.0),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    rate = found.x if found.fun < distortion(0.0) - 1e-9 else 0.0
+    return distortion(rate), rate
+
+
+@oracle("09")
+def draw_water(s2: float, beta: float) -> dict[str, Any]:
+    parts = np.array([_direction(variance, s2, beta) for variance in _VARIANCES])
+    distortion, rate = parts.sum(axis=0)
+    best = sum(sum(_direction(variance, s2, 1.0)) for variance in _VARIANCES)
+    return {
+        "level": (beta * s2, 1e-9),
+        "alive": f"{(parts[:, 1] > 0).sum()} of 8",
+        "rate": (rate, 1e-4),
+        "distortion": (distortion, 1e-4),
+        "−ELBO": (distortion + rate, 1e-4),
+        "lowest −ELBO": (best, 1e-4),
+    }
+
+
+@oracle("09")
+def beta_board(beta: float) -> dict[str, Any]:
+    name = f"beta_{beta:g}"
+    mu, std = _posterior(name)
+    rate = kl_divergence(Normal(mu, std), Normal(0.0, 1.0)).double().sum(dim=-1).mean().item()
+    distortion, error = _distortion(name)
+    noise = 4 * 2**0.5 * error  # both sides draw
+    return {
+        "distortion": (distortion, noise),
+        "rate": (rate, 1e-4),
+        "−ELBO": (distortion + rate, noise),
+        "active units": f"{int((mu.double().var(dim=0) > 0.01).sum())} of 20",
     }
 
 
