@@ -1,6 +1,7 @@
 """Evidence, gaps and active units against the linear world, other quadratures and encoders set by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from torch import nn
 
 from vae_helpers import evaluation
 from vae_helpers.data import binarize, load_mnist
-from vae_helpers.evaluation import active_units, gaps, log_evidence_iwae, log_evidence_quadrature
+from vae_helpers.evaluation import (
+    active_units,
+    gaps,
+    importance_bounds,
+    log_evidence_iwae,
+    log_evidence_quadrature,
+    quadrature,
+)
+from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.models import VAE
 from vae_helpers.pretrained import load_pretrained
 
@@ -77,6 +86,56 @@ def test_quadrature_does_not_depend_on_its_grid(likelihood, latent_dim):
     coarse = log_evidence_quadrature(model, x, num_grid=120)
     torch.testing.assert_close(log_evidence_quadrature(model, x, num_grid=240), coarse, rtol=0, atol=1e-5)
     torch.testing.assert_close(log_evidence_quadrature(model, x, 140, limit=6), coarse, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_grid", [8, 16, 32, 64, 128])
+@pytest.mark.parametrize("std", [0.03, 0.1, 0.4])
+def test_the_error_of_quadrature_is_not_smaller_than_it_is(num_grid, std):
+    # With so little noise the posterior is about this wide, which coarse grids miss.
+    world, model, _ = linear_world(2, 3)
+    model.x_log_var.data.fill_(2 * math.log(std))
+    world = LinearGaussian(world.weight, world.bias, std)
+    x = torch.from_numpy(world.sample(3, np.random.default_rng(8))[1])
+    log_evidence, error = quadrature(model, x, num_grid)
+    truth = world.log_evidence(x.numpy())
+    assert (np.abs(log_evidence.numpy() - truth) <= error.numpy()).all()
+    assert error.max() > 1 or num_grid * std > 1.5, "an error that is never large would be no estimate"
+    assert error.max() < 1e-3 or num_grid * std < 30
+
+
+def test_the_error_of_quadrature_on_digits():
+    """Against a finer grid, which is wider too; at 500 points the error is small."""
+    x = binarize(load_mnist("test")[0][::3000], generator())
+    model = load_pretrained("digits_2")
+    truth = log_evidence_quadrature(model, x, 1000, limit=5.5)
+    for num_grid in (60, 150, 300, 500):
+        value, error = quadrature(model, x, num_grid)
+        assert ((value - truth).abs() <= error + 1e-4).all()
+    assert (value - truth).abs().max() < 1e-3 and error.max() < 0.2 and error.median() < 1e-3
+
+
+def test_the_error_of_quadrature_tells_of_mass_beyond_the_grid():
+    world, model, x = linear_world(1, 2)
+    value, error = quadrature(model, x, 400, limit=1.0)
+    off = (value - torch.from_numpy(world.log_evidence(x.numpy()))).abs()
+    assert off.max() > 0.01 and (error > 0.5 * off).all()
+
+
+def test_quadrature_takes_no_more_memory_for_a_finer_grid(largest):
+    model, x = small_vae(latent_dim=2), small_x()
+    sizes = largest(model, 6 * 4096)
+    quadrature(model, x, 500)
+    assert max(sizes) <= 6 * 4096 and sum(sizes) == 6 * 500**2
+
+
+def test_quadrature_of_many_images_is_that_of_each(monkeypatch):
+    monkeypatch.setattr(evaluation, "_MOST_IMAGES", 3)
+    model, x = small_vae(latent_dim=2), small_x(7)
+    together = quadrature(model, x, 50)
+    for i, row in enumerate(x):
+        alone = quadrature(model, row[None], 50)
+        torch.testing.assert_close(together.log_evidence[i], alone.log_evidence[0], rtol=1e-12, atol=0)
+        torch.testing.assert_close(together.error[i], alone.error[0], rtol=1e-6, atol=1e-12)
 
 
 def test_quadrature_of_nothing_beyond_its_limit():
@@ -148,6 +207,29 @@ def test_importance_bound_in_chunks_is_the_bound_of_all_weights(monkeypatch, num
     np.testing.assert_allclose(result, expected, rtol=1e-12)
     assert set(done.values()) == {num_samples} and max(rounds) <= chunk
     assert len(rounds) == calls * (math.ceil(num_samples / 16) if chunk == 100 else 1)
+
+
+def test_importance_bounds_are_averages_over_groups_of_the_same_draws(monkeypatch):
+    table = 3 * torch.randn(20, 7, generator=generator(), dtype=torch.float64)
+    monkeypatch.setattr(evaluation, "log_weights", lambda model, x, count, generator: table[:, : len(x)])
+    bounds = importance_bounds(small_vae("gaussian"), torch.zeros(7, 6).double(), (1, 3, 20))
+    assert list(bounds) == [1, 3, 20]
+    np.testing.assert_allclose(bounds[1], table.mean(dim=0), rtol=1e-12)
+    groups = [logsumexp(table[3 * i : 3 * i + 3].numpy(), axis=0) - math.log(3) for i in range(6)]
+    np.testing.assert_allclose(bounds[3], np.mean(groups, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(bounds[20], logsumexp(table.numpy(), axis=0) - math.log(20), rtol=1e-12)
+
+
+def test_importance_bounds_lie_between_the_elbo_and_the_evidence():
+    world, model, x = linear_world(2, 4)
+    rows = x[:1].expand(300, -1)  # one image, 300 times
+    mu, log_var = (part[:1].detach().numpy() for part in model.encode(rows))
+    found = importance_bounds(model, rows, (1, 4, 16, 64), generator())
+    means = [found[k].mean().item() for k in found]
+    errors = [found[k].std().item() / math.sqrt(300) for k in found]
+    assert means[0] == pytest.approx(world.elbo(x[:1].numpy(), mu, log_var).item(), abs=5 * errors[0])
+    assert all(b > a for a, b in pairwise(means))
+    assert means[-1] < world.log_evidence(x[:1].numpy()).item() + 5 * errors[-1]
 
 
 def test_importance_bound_follows_its_generator():
@@ -247,7 +329,7 @@ def test_active_units_of_an_encoder_set_by_hand(options, expected):
     assert result.dtype == torch.bool and result.tolist() == expected
 
 
-@pytest.mark.parametrize("call", [log_evidence_quadrature, gaps])
+@pytest.mark.parametrize("call", [quadrature, log_evidence_quadrature, gaps])
 def test_three_latents_are_too_many_for_quadrature(call):
     with pytest.raises(ValueError, match="at most 2 latents for quadrature, got 3; use log_evidence_iwae"):
         call(small_vae(latent_dim=3), small_x())
@@ -256,12 +338,14 @@ def test_three_latents_are_too_many_for_quadrature(call):
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda m, x: log_evidence_quadrature(m, x, num_grid=1), ValueError, "num_grid: .*at least 2"),
+        (lambda m, x: log_evidence_quadrature(m, x, num_grid=3), ValueError, "num_grid: .*at least 4"),
         (lambda m, x: log_evidence_quadrature(m, x, num_grid=20.0), TypeError, "num_grid: .*whole number"),
         (lambda m, x: log_evidence_quadrature(m, x, limit=0), ValueError, "limit: .*above 0, got 0"),
         (lambda m, x: log_evidence_quadrature(m, x, limit=math.nan), ValueError, "limit: .*got nan"),
         (lambda m, x: log_evidence_iwae(m, x, 0), ValueError, "num_samples: .*at least 1"),
         (lambda m, x: log_evidence_iwae(m, x, True), TypeError, "num_samples: .*whole number"),
+        (lambda m, x: importance_bounds(m, x, ()), ValueError, "counts: .*got none"),
+        (lambda m, x: importance_bounds(m, x, (10, 0)), ValueError, "num_samples: .*at least 1"),
         (lambda m, x: gaps(m, x, steps=0), ValueError, "steps: .*at least 1"),
         (lambda m, x: gaps(m, x, num_nodes=0), ValueError, "num_nodes: .*at least 1"),
         (lambda m, x: active_units(m, x[:1]), ValueError, r"x: .*at least 2 images .*\(1, 6\)"),
@@ -272,13 +356,19 @@ def test_options_that_are_refused(call, error, message):
         call(small_vae(), small_x())
 
 
-@pytest.mark.parametrize("call", [log_evidence_quadrature, log_evidence_iwae, gaps, active_units])
+@pytest.mark.parametrize(
+    "call", [quadrature, log_evidence_quadrature, importance_bounds, log_evidence_iwae, gaps, active_units]
+)
 @pytest.mark.parametrize(
     "x, message",
     [
-        (torch.zeros(4, 5), r"x: expected shape \(batch, 6\), got \(4, 5\)"),
+        (
+            torch.zeros(4, 5),
+            r"x: expected shape \(batch, 6\), got \(4, 5\); .* train a VAE with another data_dim",
+        ),
         (torch.zeros(6), r"x: expected shape \(batch, 6\), got \(6,\)"),
-        (torch.zeros(0, 6), r"x: expected shape \(batch, 6\), got \(0, 6\)"),
+        (torch.zeros(0, 6), r"x: expected shape \(batch, 6\), got \(0, 6\); give at least one image"),
+        (torch.zeros(4, 2, 3), r"x: expected shape \(batch, 6\), got \(4, 2, 3\); flatten the images"),
         (np.zeros((4, 6)), "x: expected a floating-point tensor, got ndarray"),
         (torch.full((4, 6), 200.0), r"x: expected values in \[0, 1\]"),
         (torch.full((4, 6), math.nan), r"x: expected finite numbers, .*shape \(4, 6\)"),

@@ -20,6 +20,7 @@ LAYERS = {
         "training",
         "evaluation",
         "pretrained",
+        "likelihood",
     ],
     "pictures": ["derivation", "plotting"],
     "widgets": ["controls", "views", "widgets", "live_training", "latent_explorer", "checks"],

@@ -12,7 +12,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.models import VAE, reparameterize
-from vae_helpers.objectives import elbo, iwae, kl_standard_normal, log_weights
+from vae_helpers.objectives import elbo, iwae, iwae_for_training, kl_standard_normal, log_weights
 
 BOTH = pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 
@@ -284,14 +284,58 @@ def test_randomness_comes_from_the_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@BOTH
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_the_bound_for_training_has_the_value_of_the_bound(likelihood, k):
+    model, x = small_vae(likelihood), small_x()
+    expected = iwae(model, x, k, generator(5))
+    torch.testing.assert_close(iwae_for_training(model, x, k, generator(5)), expected, rtol=1e-12, atol=0)
+
+
+def _gradients(objective, k, repetitions, **world):
+    """Gradients of the bound of one image, (repetitions, weights), encoder's and decoder's apart."""
+    _, model, x = linear_world(2, 3, **world)
+    parts = [list(model.encoder.parameters()), list(model.decoder.parameters())]
+    found = [], []
+    g = generator(6)
+    for _ in range(repetitions):
+        bound = objective(model, x[:1].expand(200, -1), k, g).mean()
+        for part, rows in zip(parts, found, strict=True):
+            rows.append(parameters_to_vector(torch.autograd.grad(bound, part, retain_graph=True)))
+    return [torch.stack(rows) for rows in found]
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_gradient_for_training_has_the_expectation_of_the_gradient(k):
+    for plain, better in zip(*(_gradients(f, k, 150) for f in (iwae, iwae_for_training)), strict=True):
+        error = (plain.var(dim=0) / 150 + better.var(dim=0) / 150).sqrt()
+        assert ((plain.mean(dim=0) - better.mean(dim=0)).abs() <= 4.5 * error + 1e-12).all()
+
+
+def test_the_gradient_for_training_vanishes_at_the_true_posterior():
+    world = {"exact_posterior": True, "orthogonal": True}
+    plain, better = (_gradients(f, 3, 2, **world)[0] for f in (iwae, iwae_for_training))
+    assert better.abs().max() < 1e-10 < 1e-3 < plain.abs().max()
+
+
+def test_the_gradient_for_training_does_not_drown_in_noise_with_more_draws():
+    def relative_noise(objective, k):
+        encoder = _gradients(objective, k, 60)[0]
+        return (encoder.std(dim=0) / encoder.mean(dim=0).abs()).median().item()
+
+    assert relative_noise(iwae, 64) > 1.5 * relative_noise(iwae, 1)
+    assert relative_noise(iwae_for_training, 64) < relative_noise(iwae, 64) / 3
+
+
 OBJECTIVES = pytest.mark.parametrize(
     "objective",
     [
         lambda model, x, n=2: elbo(model, x, num_samples=n),
         lambda model, x, n=2: iwae(model, x, n),
         lambda model, x, n=2: log_weights(model, x, n),
+        lambda model, x, n=2: iwae_for_training(model, x, n),
     ],
-    ids=["elbo", "iwae", "log_weights"],
+    ids=["elbo", "iwae", "log_weights", "iwae_for_training"],
 )
 
 

@@ -196,6 +196,67 @@ def test_warmup_raises_the_weight_of_the_kl_in_the_loss(monkeypatch, warmup, exp
     assert weights == pytest.approx(expected, abs=1e-6)
 
 
+def _gradient_of_log_vars(free_bits, log_var):
+    """The first gradient of the loss by the encoder's log-variances, which are the same for all images."""
+    model = small_vae()
+    with torch.no_grad():
+        model.encoder[-1].weight.zero_()
+        model.encoder[-1].bias.copy_(torch.tensor([0.0, 0.0, *log_var]))
+        model.decoder[0].weight.zero_()  # the likelihood does not see z
+    seen = []
+
+    def stop(done, total, loss):
+        seen.append(model.encoder[-1].bias.grad[2:].clone())
+        return True
+
+    quiet_fit(model, small_images(), warmup=0.0, free_bits=free_bits, on_step=stop)
+    return seen[0]
+
+
+def test_free_bits_press_no_latent_below_them():
+    log_var = (-1.0, -3.0)  # KL ½ (exp(v) - 1 - v): 0.18 and 1.02 nats
+    slopes = [0.5 * (math.exp(v) - 1) for v in log_var]
+    for free_bits, expected in [(0.0, slopes), (0.1, slopes), (0.5, [0.0, slopes[1]]), (1.5, [0.0, 0.0])]:
+        gradient = _gradient_of_log_vars(free_bits, log_var)
+        assert gradient.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_curves_speak_of_the_elbo_also_with_free_bits():
+    options = {"learning_rate": 1e-12, "test_images": small_images(9)}
+    plain, free = (quiet_fit(small_vae(), small_images(), **options, free_bits=b) for b in (0.0, 3.0))
+    assert free.train == pytest.approx(plain.train, rel=1e-5)
+    assert free.test == pytest.approx(plain.test, rel=1e-5)
+
+
+def test_training_on_the_importance_weighted_bound(monkeypatch):
+    calls = spy(monkeypatch, "iwae_for_training")
+    images = small_images(2).round().repeat(20, 1)  # two patterns, which can be learnt
+    history = quiet_fit(small_vae(), images, 30, warmup=0.0, num_samples=4, learning_rate=0.02)
+    assert {call["num_samples"] for call in calls} == {4} and len(calls) == 30 * 4
+    assert history.train[-1] < history.train[0] - 0.5
+
+
+@pytest.mark.parametrize("options", [{"beta": 2.0, "warmup": 0.0}, {"warmup": 0.2}, {"free_bits": 0.1}])
+def test_the_importance_weighted_bound_has_no_weight_on_the_kl(options):
+    with pytest.raises(ValueError, match="^num_samples: expected beta = 1, warmup = 0 and free_bits = 0"):
+        quiet_fit(small_vae(), small_images(), **options, num_samples=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"warmup": 0.0, "num_samples": 2}])
+def test_half_precision_is_that_of_the_matrix_products_alone(digits, options):
+    full, half = (VAE(2, hidden_dim=16, generator=generator()) for _ in range(2))
+    precise = quiet_fit(full, digits[0], 3, batch_size=50, **options)
+    rough = quiet_fit(half, digits[0], 3, batch_size=50, **options, precision=torch.bfloat16)
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    assert rough.train == pytest.approx(precise.train, rel=0.01) and rough.train != precise.train
+    assert torch.equal(half.decode(torch.ones(1, 2)), half.decoder(torch.ones(1, 2)))
+
+
+def test_each_epoch_has_its_seconds():
+    history = quiet_fit(small_vae(), small_images(), 3)
+    assert len(history.seconds) == 3 and all(s > 0 for s in history.seconds)
+
+
 def test_curves_speak_of_the_full_beta_also_during_warmup():
     options = {"learning_rate": 1e-12, "beta": 2.0, "test_images": small_images(9)}
     plain, warm = (quiet_fit(small_vae(), small_images(), **options, warmup=w) for w in (0.0, 0.9))
@@ -595,6 +656,9 @@ def test_a_stopped_training_keeps_its_checkpoint(tmp_path):
         ({"learning_rate": 0.01}, "learning_rate"),
         ({"beta": 0.5}, "beta"),
         ({"warmup": 0.0}, "warmup"),
+        ({"free_bits": 0.1}, "free_bits"),
+        ({"warmup": 0.0, "num_samples": 2}, "num_samples, warmup"),
+        ({"precision": torch.bfloat16}, "precision"),
         ({"init_bias": False}, "init_bias"),
         ({"images": small_images(seed=4)}, "images"),
         ({"images": small_images(41)}, "images"),
