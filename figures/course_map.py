@@ -1,4 +1,4 @@
-"""Draws course_map.png: notebooks 00 to 07 and 10 as a path through three worlds whose answers are known."""
+"""Draws course_map.png: the notebooks as a path through three worlds whose answers are known."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from vae_helpers.plotting import ROLES
 
 SIZE = (13.3, 7.6)
 TRUTH = str(ROLES["evidence"]["color"])
-LEFT, MIDDLE, RIGHT = 1.75, 5.55, 11.05  # edges of the worlds; they are GAP apart at MIDDLE
-GAP = 0.2
+LEFT, RIGHT = 1.75, 11.05  # edges of the worlds
 TOP, BOTTOM = 6.35, 2.3  # heights of the two rows of the path
 START, FIRST, STEP, TURN, END = 0.85, 3.6, 1.63, 11.45, 12.25  # across: 00, 01, steps, far turn, 10
 STATIONS = {  # notebook: its title, what is checked there, what it is checked against
@@ -24,11 +23,20 @@ STATIONS = {  # notebook: its title, what is checked there, what it is checked a
 }
 
 
+DIGITS = {  # notebook: where it stands, its title
+    "06": (3.5, "PyTorch VAE"),
+    "07": (5.3, "Latent\ndimension"),
+    "08": (7.62, "How tight is\nthe bound?"),
+    "09": (10.0, "Collapse and β"),
+}
+
+
 def draw(ax: Axes) -> None:
     """Draws the three worlds, the path through them, and what is held against what."""
     _draw_world(ax, LEFT, RIGHT, 4.15, 7.4, "World 1: linear-Gaussian")
-    _draw_world(ax, LEFT, MIDDLE - GAP / 2, 0.2, 3.3, "World 2: digits, 2-D latent")
-    _draw_world(ax, MIDDLE + GAP / 2, RIGHT, 0.2, 3.3, "World 3: digits, any latent dimension")
+    _draw_world(
+        ax, LEFT, RIGHT, 0.2, 3.3, "Worlds 2 and 3: digits, with a 2-D latent or any latent dimension"
+    )
     _draw_path(ax)
     _draw_checks(ax)
     _draw_key(ax)
@@ -41,24 +49,15 @@ def _draw_world(ax: Axes, left: float, right: float, low: float, high: float, ti
 
 
 def _draw_path(ax: Axes) -> None:
-    between, (two, many, last) = (4.15 + 3.3) / 2, _stops_below()
-    there = [(START, TOP), (TURN, TOP), (TURN, between), (START, between), (START, BOTTOM)]
-    arrow(ax, there, linewidth=5, radius=0.3, head=0)
-    arrow(ax, [(START, BOTTOM), (END, BOTTOM)], linewidth=5, head=0)
+    between = (4.15 + 3.3) / 2
+    path = [(START, TOP), (TURN, TOP), (TURN, between), (START, between), (START, BOTTOM), (END, BOTTOM)]
+    arrow(ax, path, linewidth=5, radius=0.3, head=0)
     _draw_station(ax, START, TOP, "00", "Start here")
     for column, (number, (title, _, _)) in enumerate(STATIONS.items()):
         _draw_station(ax, FIRST + column * STEP, TOP, number, title)
-    _draw_station(ax, START, BOTTOM, "06", "PyTorch\nVAE")
-    for x in (two, many):
-        circle(ax, (x, BOTTOM), 0.14)
-    _draw_station(ax, last, BOTTOM, "07", "Latent dimension")
+    for number, (x, title) in DIGITS.items():
+        _draw_station(ax, x, BOTTOM, number, title)
     _draw_station(ax, END, BOTTOM, "10", "Spot the mistake")
-
-
-def _stops_below() -> tuple[float, float, float]:
-    """Where the path stops: notebook 06 in World 2 and in World 3, and notebook 07."""
-    aside = 0.35  # for the names of the rows
-    return (LEFT + MIDDLE) / 2 + aside, MIDDLE + 2.15, RIGHT - 1.2
 
 
 def _draw_station(ax: Axes, x: float, y: float, number: str, title: str) -> None:
@@ -72,14 +71,15 @@ def _draw_checks(ax: Axes) -> None:
     _draw_rows(ax, LEFT, 5.2, 4.6)
     for column, (_, checked, answer) in enumerate(STATIONS.values()):
         _draw_check(ax, FIRST + column * STEP, 5.2, 4.6, 1.42, checked, answer)
-    two, many, last = _stops_below()
-    for left in (LEFT, MIDDLE + GAP / 2):
-        _draw_rows(ax, left, 1.3, 0.65)
-    _draw_check(ax, two, 1.3, 0.65, 2.6, "ELBO", "$\\log\\,p(x)$ by quadrature\nover the latent plane")
-    tighter = "tighter, importance-\nweighted bounds"
-    _draw_check(ax, many, 1.3, 0.65, 1.9, "ELBO", tighter, DASHED)
-    _draw_check(ax, last, 1.3, 0.65, 1.9, "one latent more", "the padded model,\nimage by image")
-    _draw_check(ax, END, 1.3, 0.65, 1.5, "wrong losses", "line checks,\nexact values")
+    _draw_rows(ax, LEFT, 1.22, 0.6)
+    evidence = "$\\log\\,p(x)$ by\nquadrature"
+    _draw_check(ax, DIGITS["06"][0], 1.22, 0.6, 1.55, "ELBO", evidence)
+    _draw_check(ax, DIGITS["07"][0], 1.22, 0.6, 1.75, "one latent more", "the padded\nmodel")
+    x = DIGITS["08"][0]
+    _draw_check(ax, x - 0.69, 1.22, 0.6, 1.28, "2 latents", evidence)
+    _draw_check(ax, x + 0.69, 1.22, 0.6, 1.28, "50 latents", "tighter\nbounds", DASHED)
+    _draw_check(ax, DIGITS["09"][0], 1.22, 0.6, 1.7, "surviving latents", "the data’s\neigenvalues")
+    _draw_check(ax, END, 1.22, 0.6, 1.5, "wrong losses", "line checks,\nexact values")
 
 
 def _draw_rows(ax: Axes, left: float, checked: float, against: float) -> None:
