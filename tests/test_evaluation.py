@@ -131,7 +131,10 @@ def test_quadrature_takes_no_more_memory_for_a_finer_grid(largest):
 def test_quadrature_of_many_images_is_that_of_each(monkeypatch):
     monkeypatch.setattr(evaluation, "_MOST_IMAGES", 3)
     model, x = small_vae(latent_dim=2), small_x(7)
+    passes = []
+    model.decoder.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
     together = quadrature(model, x, 50)
+    assert sum(passes) == 3 * 50**2
     for i, row in enumerate(x):
         alone = quadrature(model, row[None], 50)
         torch.testing.assert_close(together.log_evidence[i], alone.log_evidence[0], rtol=1e-12, atol=0)
