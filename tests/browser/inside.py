@@ -54,8 +54,9 @@ def pictures(name):
     """The pictures that the kernel has sent, and those that belong to the present values."""
     explorer = widgets._open[name]
     views = [view for view in explorer.views if hasattr(view, "png")]
-    sent = [view.png for view in views]
-    drawn = [_drawn(view, explorer.values) for view in views]
+    with explorer._lock:  # a slider that reports meanwhile, from another thread, has to wait
+        sent = [view.png for view in views]
+        drawn = [_drawn(view, explorer.values) for view in views]
     return [[hashlib.sha256(png).hexdigest() for png in pngs] for pngs in (sent, drawn)]
 
 
