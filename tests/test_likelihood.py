@@ -3,6 +3,8 @@
 import gzip
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +70,14 @@ def test_the_figure_of_the_log_is_that_of_the_images(name):
     assert nll.shape == (10_000,)
     assert nll.mean().item() == pytest.approx(told["nll"], abs=1e-4)
     assert nll.std().item() / 100 == pytest.approx(told["standard_error"], abs=1e-4)
+
+
+@NAMES
+def test_the_readme_gives_the_figure_of_the_log(name):
+    told = load_log(name)["test"]
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"| {PUBLISHED[name]:.2f}" in readme
+    assert f"| {told['nll']:.2f} ± {told['standard_error']:.2f}" in readme
 
 
 @NAMES
@@ -227,6 +237,24 @@ def test_settings_are_judged_on_images_that_are_not_trained_on(tiny, capsys):
     log = json.loads((tiny / "out" / "held_out" / "vae.json").read_text())
     assert (log["num_training_images"], log["held_out"]["num_images"]) == (60, 20) and "test" not in log
     assert not (tiny / "out" / "vae.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["vae", "--data", "elsewhere"], "--data: give a --folder, too"),
+        (["vae", "--evaluate", "--data", "elsewhere"], "folder: expected train-images-idx3-ubyte"),
+        (["iwae", "--data", "{tiny}", "--folder", "{tiny}/new"], "expected a .safetensors file, found none"),
+        (["vae", "--evaluate", "--data", "{tiny}"], r"x: expected shape \(batch, 784\), got \(30, 20\)"),
+        (["dvae"], "invalid choice: 'dvae'"),
+    ],
+)
+def test_what_the_command_cannot_do_is_said_in_a_line(tiny, capsys, options, message):
+    before = {path: path.stat().st_mtime_ns for path in likelihood.FOLDER.glob("*.*")}
+    with pytest.raises(SystemExit, match="2"):
+        main([option.format(tiny=tiny) for option in options])
+    assert re.search(message, capsys.readouterr().err)
+    assert {path: path.stat().st_mtime_ns for path in likelihood.FOLDER.glob("*.*")} == before
 
 
 @pytest.mark.parametrize("steps, remaining", [(3, 12), (5, 8), (8, 8), (10, 4)])

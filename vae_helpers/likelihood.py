@@ -186,7 +186,7 @@ def train(
 
 def main(arguments: list[str] | None = None) -> int:
     """Trains and evaluates the model named on the command line, or evaluates a finished one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m vae_helpers.likelihood", description=__doc__.splitlines()[0])
     parser.add_argument(
         "name", choices=list(RECIPES), help="which objective: the ELBO or the importance-weighted bound"
     )
@@ -203,6 +203,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--threads", type=int, help="processor cores to use; all by default")
     told = parser.parse_args(arguments)
+    if told.data and not told.evaluate and told.folder == FOLDER:
+        parser.error(
+            "--data: give a --folder, too; without one the shipped models of MNIST would be replaced"
+        )
     if told.threads:
         torch.set_num_threads(told.threads)
     try:
