@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from vae_helpers._validate_torch import check_images
 from vae_helpers.data import binarize, load_idx, load_mnist
 from vae_helpers.evaluation import importance_bounds
 from vae_helpers.models import VAE
+from vae_helpers.monte_carlo import estimate
 from vae_helpers.storage import fingerprint, read, whole_file, write
 from vae_helpers.training import fit, load, save
 
@@ -67,14 +67,14 @@ class Likelihood(NamedTuple):
     minus_elbo: Tensor
 
     def summary(self) -> dict[str, float]:
-        """Means over images with their standard errors."""
-        num = len(self.nll)
+        """Means over at least two images with their standard errors."""
+        nll, minus_elbo = estimate(self.nll.numpy()), estimate(self.minus_elbo.numpy())
         return {
-            "nll": self.nll.mean().item(),
-            "standard_error": self.nll.std().item() / math.sqrt(num),
-            "minus_elbo": self.minus_elbo.mean().item(),
-            "minus_elbo_standard_error": self.minus_elbo.std().item() / math.sqrt(num),
-            "num_images": num,
+            "nll": float(nll.mean),
+            "standard_error": float(nll.standard_error),
+            "minus_elbo": float(minus_elbo.mean),
+            "minus_elbo_standard_error": float(minus_elbo.standard_error),
+            "num_images": nll.count,
         }
 
 
