@@ -21,18 +21,22 @@ def a_training(path, recipe=RECIPE, seed=0):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1, betas=(0.9, 0.99), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20, cycle_momentum=False)
-    return Checkpoint(path, recipe, model, optimizer, schedule, generator)
+    muon = torch.optim.Muon([model.weight], lr=0.05)
+    adam = torch.optim.Adam([model.bias], lr=0.1, betas=(0.9, 0.99), fused=True)
+    schedules = [
+        torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=20, cycle_momentum=False)
+        for optimizer, peak in ((muon, 0.05), (adam, 0.1))
+    ]
+    return Checkpoint(path, recipe, model, [muon, adam], schedules, generator)
 
 
 def go(training, steps):
     for _ in range(steps):
         x = torch.randn(5, 3, generator=training.generator)
-        training.optimizer.zero_grad()
+        training.model.zero_grad()
         (training.model(x) ** 2).mean().backward()
-        training.optimizer.step()
-        training.schedule.step()
+        for part in (*training.optimizers, *training.schedules):
+            part.step()
 
 
 def flat(value):
@@ -45,7 +49,7 @@ def flat(value):
 
 
 def state(training):
-    parts = [training.model, training.optimizer, training.schedule]
+    parts = [training.model, *training.optimizers, *training.schedules]
     return [flat(part.state_dict()) for part in parts] + [flat(training.generator.get_state())]
 
 
@@ -117,7 +121,8 @@ def test_another_recipe_is_refused_and_nothing_moves(tmp_path, change, names):
         lambda b: b.replace(b'"training"', b'"draining"'),
         lambda b: b.replace(b'\\"epoch\\"', b'\\"apoch\\"'),
         lambda b: b.replace(b'{\\"epoch\\"', b'?\\"epoch\\"'),
-        lambda b: b.replace(b"adam.0.exp_avg_sq", b"adam.9.exp_avg_sq"),
+        lambda b: b.replace(b"optimizer.0.0.momentum", b"optimizer.0.9.momentum"),
+        lambda b: b.replace(b"optimizer.1.0.exp_avg_sq", b"optimizer.1.9.exp_avg_sq"),
         lambda b: b.replace(b"model.bias", b"model.bies"),
         lambda b: b.replace(b'"generator":', b'"genarator":'),
     ],

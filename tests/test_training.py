@@ -16,7 +16,7 @@ from vae_helpers import storage, training
 from vae_helpers.data import load_mnist
 from vae_helpers.models import VAE
 from vae_helpers.objectives import elbo
-from vae_helpers.training import fit, load, mean_elbo, observed, save
+from vae_helpers.training import OPTIMIZERS, fit, load, mean_elbo, observed, save
 
 BOTH = pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 
@@ -252,6 +252,28 @@ def test_half_precision_is_that_of_the_matrix_products_alone(digits, options):
     assert torch.equal(half.decode(torch.ones(1, 2)), half.decoder(torch.ones(1, 2)))
 
 
+def test_muon_moves_each_matrix_by_the_polar_factor_of_its_gradient():
+    models = {name: small_vae("gaussian") for name in ("start", "adam", "muon")}
+    options = {"learning_rate": 0.025, "warmup": 0.0, "on_step": lambda *_: True}
+    for name in ("adam", "muon"):  # the first of many steps, by a 25th of the peak
+        quiet_fit(models[name], small_images(10), 100, optimizer=name, **options)
+    start = models["start"]
+    start.set_output_bias(small_images(10))
+    stream = generator(2)
+    order = torch.randperm(10, generator=stream)
+    (-elbo(start, small_images(10)[order], generator=stream).elbo.mean()).backward()
+    for before, muon, adam in zip(*(models[n].parameters() for n in ("start", "muon", "adam")), strict=True):
+        if before.ndim == 2:
+            left, size, right = torch.linalg.svd(before.grad, full_matrices=False)
+            moved = left.T @ (muon - before) @ right.T / (-0.001 * 0.2 * math.sqrt(max(before.shape)))
+            moved = moved[size > 0.02 * size[0]][:, size > 0.02 * size[0]]
+            # The iteration behind it brings the singular values near one, not to it.
+            assert torch.all((moved.diag() > 0.5) & (moved.diag() < 1.5))
+            assert (moved - moved.diag().diag()).abs().max() < 0.1
+        else:
+            assert torch.equal(muon, adam)
+
+
 def test_each_epoch_has_its_seconds():
     history = quiet_fit(small_vae(), small_images(), 3)
     assert len(history.seconds) == 3 and all(s > 0 for s in history.seconds)
@@ -338,6 +360,7 @@ def test_images_that_are_refused_before_anything_moves(where, images, error, mes
         ({"batch_size": 0}, ValueError),
         ({"batch_size": True}, TypeError),
         ({"learning_rate": math.nan}, ValueError),
+        ({"optimizer": "sgd"}, ValueError),
         ({"learning_rate": 0}, ValueError),
         ({"learning_rate": math.inf}, ValueError),
         ({"beta": -1.0}, ValueError),
@@ -581,9 +604,10 @@ def test_only_true_ends_the_training(answer):
 
 
 @BOTH
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("steps", [(4,), (6,), (8, 9), (2,), (5, 10, 12)])
-def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, likelihood, steps):
-    path, options = tmp_path / "c", {"test_images": small_images(7), "beta": 0.7}
+def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, likelihood, optimizer, steps):
+    path, options = tmp_path / "c", {"test_images": small_images(7), "beta": 0.7, "optimizer": optimizer}
     whole = small_vae(likelihood)
     expected = quiet_fit(whole, small_images(), 3, **options)
     for step in steps:  # four steps an epoch
@@ -658,6 +682,7 @@ def test_a_stopped_training_keeps_its_checkpoint(tmp_path):
         ({"warmup": 0.0}, "warmup"),
         ({"free_bits": 0.1}, "free_bits"),
         ({"warmup": 0.0, "num_samples": 2}, "num_samples, warmup"),
+        ({"optimizer": "muon"}, "optimizer"),
         ({"precision": torch.bfloat16}, "precision"),
         ({"init_bias": False}, "init_bias"),
         ({"images": small_images(seed=4)}, "images"),

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what Adam keeps for each parameter
+# What an optimizer keeps for each parameter.
+_KEPT = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.Muon: ("momentum_buffer",)}
 
 
 def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -81,26 +82,27 @@ class Checkpoint:
         path: the file; written after each epoch, deleted at the end.
         recipe: the settings of the training; going on with others is refused.
         model: its weights are part of the state.
-        optimizer: an Adam; its moments are part of the state.
-        schedule: the learning-rate schedule.
+        optimizers: each an Adam or a Muon; their moments are part of the state.
+        schedules: of the learning rate, one for each optimizer.
         generator: the stream of random numbers.
     """
 
     path: Path
     recipe: dict[str, Any]
     model: nn.Module
-    optimizer: torch.optim.Adam
-    schedule: torch.optim.lr_scheduler.OneCycleLR
+    optimizers: list[torch.optim.Optimizer]
+    schedules: list[torch.optim.lr_scheduler.OneCycleLR]
     generator: torch.Generator
 
     def save(self, epoch: int, history: dict[str, list[float]]) -> None:
         """Writes the state after `epoch` epochs."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{key}": moments[key] for key in _MOMENTS}
+        for number, optimizer in enumerate(self.optimizers):
+            for parameter, moments in optimizer.state_dict()["state"].items():
+                tensors |= {_name(number, parameter, key): moments[key] for key in _KEPT[type(optimizer)]}
         tensors["generator"] = self.generator.get_state()
         told = {"epoch": epoch, "history": history, "recipe": self.recipe}
-        told["schedule"] = self.schedule.state_dict()
+        told["schedules"] = [schedule.state_dict() for schedule in self.schedules]
         write(
             self.path,
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
@@ -121,15 +123,14 @@ class Checkpoint:
         if not self.path.is_file():
             return 0, {}
         wanted = json.loads(json.dumps(self.recipe))  # as it comes back: tuples are lists
-        numbers = range(len(list(self.model.parameters())))
         try:
             tensors, metadata = read(self.path)
             told = json.loads(metadata["training"])
-            found, epoch, history, rates = (told[key] for key in ("recipe", "epoch", "history", "schedule"))
+            found, epoch, history, rates = (told[key] for key in ("recipe", "epoch", "history", "schedules"))
             other = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
             if not other:
                 weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
-                moments = {n: {key: tensors[f"adam.{n}.{key}"] for key in _MOMENTS} for n in numbers}
+                states = [self._moments(number, tensors) for number in range(len(self.optimizers))]
                 stream = tensors["generator"]
         except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -141,14 +142,27 @@ class Checkpoint:
                 "delete it to start anew"
             )
         self.model.load_state_dict(weights)
-        self.schedule.load_state_dict(rates)
-        groups = self.optimizer.state_dict()["param_groups"]
-        for group, rate in zip(groups, self.schedule.get_last_lr(), strict=True):
-            group["lr"] = rate
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for optimizer, schedule, moments, rate in zip(
+            self.optimizers, self.schedules, states, rates, strict=True
+        ):
+            schedule.load_state_dict(rate)
+            groups = optimizer.state_dict()["param_groups"]
+            for group, value in zip(groups, schedule.get_last_lr(), strict=True):
+                group["lr"] = value
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.generator.set_state(stream)
         return epoch, history
 
     def delete(self) -> None:
         """Takes the file away once the training is done."""
         self.path.unlink(missing_ok=True)
+
+    def _moments(self, number: int, tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        optimizer = self.optimizers[number]
+        parameters = range(sum(len(group["params"]) for group in optimizer.param_groups))
+        kept = _KEPT[type(optimizer)]
+        return {n: {key: tensors[_name(number, n, key)] for key in kept} for n in parameters}
+
+
+def _name(optimizer: int, parameter: int, key: str) -> str:
+    return f"optimizer.{optimizer}.{parameter}.{key}"
