@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_expit, logsumexp
+from scipy.special import log_expit, logsumexp, ndtr
 
 from vae_helpers import likelihood
 from vae_helpers.data import binarize, load_idx, load_mnist
@@ -27,9 +27,9 @@ from vae_helpers.likelihood import (
 from vae_helpers.models import VAE
 from vae_helpers.training import load
 
-NAMES = pytest.mark.parametrize("name", ["vae", "iwae"])
+NAMES = pytest.mark.parametrize("name", ["vae", "iwae", "wide"])
 PUBLISHED = {"vae": 86.76, "iwae": 84.78}  # Burda et al. 2016, table 1: one stochastic layer
-REACHED = {"vae": 86.5, "iwae": 85.2}  # below the published figure, and a third of a nat above it
+REACHED = {"vae": 86.4, "iwae": 84.8, "wide": 86.4}
 
 
 def generator(seed=0):
@@ -39,7 +39,7 @@ def generator(seed=0):
 # --- the shipped models ------------------------------------------------------------------------------
 
 
-@NAMES
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_shipped_model_has_the_published_architecture(name):
     model = load_trained(name)
     assert [type(layer).__name__ for layer in model.decoder] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
@@ -76,7 +76,7 @@ def test_the_figure_of_the_log_is_that_of_the_images(name):
 def test_the_readme_gives_the_figure_of_the_log(name):
     told = load_log(name)["test"]
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    assert f"| {PUBLISHED[name]:.2f}" in readme
+    assert name not in PUBLISHED or f"| {PUBLISHED[name]:.2f}" in readme
     assert f"| {told['nll']:.2f} ± {told['standard_error']:.2f}" in readme
 
 
@@ -86,12 +86,13 @@ def test_the_figure_is_as_good_as_the_readme_says(name):
     assert 80 < told["nll"] <= REACHED[name] and told["nll"] < told["minus_elbo"]
 
 
-def by_another_program(weights, x, num_samples, rng):
+def by_another_program(weights, activation, x, num_samples, rng):
     """-log (1/k) Σ p(x, z) / q(z given x) for one image, by NumPy from the arrays in the file."""
+    bend = {"tanh": np.tanh, "gelu": lambda a: a * ndtr(a)}[activation]
 
     def network(part, value):
         for number in (0, 2):
-            value = np.tanh(value @ weights[f"{part}.{number}.weight"].T + weights[f"{part}.{number}.bias"])
+            value = bend(value @ weights[f"{part}.{number}.weight"].T + weights[f"{part}.{number}.bias"])
         return value @ weights[f"{part}.4.weight"].T + weights[f"{part}.4.bias"]
 
     mu, log_var = np.split(network("encoder", x), 2)
@@ -113,9 +114,9 @@ def test_the_published_part_of_the_test_set_again(name):
     """
     part = slice(0, 10_000, 100)
     x = binarize(load_mnist("test")[0], generator(0)).double().numpy()[part]
-    weights = {key: value.double().numpy() for key, value in load_trained(name).state_dict().items()}
-    rng = np.random.default_rng(0)
-    again = np.array([by_another_program(weights, row, 2000, rng) for row in x])
+    model, rng = load_trained(name), np.random.default_rng(0)
+    weights = {key: value.double().numpy() for key, value in model.state_dict().items()}
+    again = np.array([by_another_program(weights, model.config["activation"], row, 2000, rng) for row in x])
     stored = load_test_nll(name).double().numpy()[part]
     difference = again - stored  # 2000 draws instead of 5000 are looser by a little
     error = difference.std() / 10
@@ -133,7 +134,7 @@ def test_the_importance_weighted_bound_keeps_more_latents():
 @pytest.mark.parametrize("call", [load_trained, load_log, load_test_nll])
 @pytest.mark.parametrize("name", ["dvae", "", None])
 def test_an_unknown_name_lists_the_known_ones(call, name):
-    with pytest.raises(ValueError, match=f"name: expected one of vae, iwae, got {name!r}"):
+    with pytest.raises(ValueError, match=f"name: expected one of vae, iwae, wide, got {name!r}"):
         call(name)
 
 
@@ -184,13 +185,13 @@ def test_a_gaussian_likelihood_is_not_one_of_binary_pixels():
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """Small networks, recipes of some steps, and few images of another size in MNIST's file format."""
+    network = {"latent_dim": 2, "hidden_dim": 8, "activation": "tanh"}
     stage = {"epochs": 2, "num_samples": 1, "batch_size": 20, "warmup": 0.0, "progress": False}
     recipes = {
-        "vae": Recipe(None, (stage, stage | {"epochs": 1})),
-        "iwae": Recipe("vae", (stage | {"num_samples": 3},)),
+        "vae": Recipe(network, None, (stage, stage | {"epochs": 1})),
+        "iwae": Recipe(network, "vae", (stage | {"num_samples": 3},)),
     }
     monkeypatch.setattr(likelihood, "RECIPES", recipes)
-    monkeypatch.setattr(likelihood, "MODEL", {"latent_dim": 2, "hidden_dim": 8, "activation": "tanh"})
     monkeypatch.setattr(likelihood, "NUM_HELD_OUT", 20)
     rng = np.random.default_rng(0)
     for prefix, count in (("train", 80), ("t10k", 30)):
@@ -287,8 +288,9 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny, monkeypatch, capsys
 def test_a_stage_of_another_recipe_is_not_taken(tiny, monkeypatch):
     images = load_idx(tiny)[0]
     train("vae", images, tiny / "state")
-    changed = likelihood.RECIPES["vae"].stages[0] | {"learning_rate": 0.1}
-    monkeypatch.setattr(likelihood, "RECIPES", {"vae": Recipe(None, (changed,))})
+    recipe = likelihood.RECIPES["vae"]
+    changed = recipe._replace(stages=(recipe.stages[0] | {"learning_rate": 0.1},))
+    monkeypatch.setattr(likelihood, "RECIPES", {"vae": changed})
     with pytest.raises(
         ValueError, match="folder: .* holds a stage of another recipe; delete it to start anew"
     ):
@@ -299,8 +301,9 @@ def test_the_second_model_starts_from_the_first(tiny):
     images = load_idx(tiny)[0]
     start = VAE(2, 8, activation="tanh", data_dim=20, generator=generator(9))
     before = torch.nn.utils.parameters_to_vector(start.parameters()).clone()
-    stage = likelihood.RECIPES["iwae"].stages[0] | {"learning_rate": 1e-12}
-    likelihood.RECIPES["iwae"] = Recipe("vae", (stage,))
+    recipe = likelihood.RECIPES["iwae"]
+    stage = recipe.stages[0] | {"learning_rate": 1e-12}
+    likelihood.RECIPES["iwae"] = recipe._replace(stages=(stage,))
     model, _ = train("iwae", images, tiny / "state", start)
     after = torch.nn.utils.parameters_to_vector(model.parameters())
     torch.testing.assert_close(after, before, rtol=0, atol=1e-6)

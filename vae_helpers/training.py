@@ -110,31 +110,24 @@ def fit(
 
     Source: Kingma & Welling 2014, algorithm 1; Smith & Topin 2018 for the schedule; Bowman et al.
     2016, section 3.1, for the warm-up; Kingma et al. 2016, eq. 15, for the free bits; Jordan et al.
-    2024 and Liu et al. 2025, eq. 4, for Muon.
+    2024 and Liu et al. 2025, section 2.2, for Muon.
     """
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "beta": beta,
+        "warmup": warmup,
+        "free_bits": free_bits,
+        "num_samples": num_samples,
+        "optimizer": optimizer,
+        "precision": precision,
+    }
     check_images(images, model.data_dim)
     if test_images is not None:
         check_images(test_images, model.data_dim, name="test_images")
-    check_count("epochs", epochs)
-    batch_size = min(check_count("batch_size", batch_size), len(images))
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
-    check_beta(beta)
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
-    if not 0 <= free_bits < math.inf:
-        raise ValueError(f"free_bits: expected a finite number of nats of at least 0, got {free_bits!r}")
-    if num_samples is not None:
-        check_count("num_samples", num_samples)
-        if (beta, warmup, free_bits) != (1, 0, 0):
-            raise ValueError(
-                "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
-                f"{beta!r}, {warmup!r} and {free_bits!r}"
-            )
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {optimizer!r}")
-    if precision not in (torch.float32, torch.bfloat16):
-        raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {precision!r}")
+    _check_settings(**settings)
+    batch_size = min(batch_size, len(images))
     device = next(model.parameters()).device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
     images = images.to(device)
@@ -155,23 +148,16 @@ def fit(
     ]
     history, finished, stopped = History(), 0, False
     if checkpoint is not None:
-        recipe = {
+        told = {
             "model": model.config,
             "images": fingerprint(images),
             "test_images": None if test_images is None else fingerprint(test_images),
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "beta": beta,
-            "warmup": warmup,
-            "free_bits": free_bits,
-            "num_samples": num_samples,
-            "optimizer": optimizer,
-            "precision": str(precision),
             "init_bias": init_bias,
             "generator": seed,
+            "batch_size": batch_size,
+            "precision": str(precision),
         }
-        state = Checkpoint(Path(checkpoint), recipe, model, optimizers, schedules, generator)
+        state = Checkpoint(Path(checkpoint), settings | told, model, optimizers, schedules, generator)
         finished, curves = state.restore()
         history = History(**curves)
     model.train()
@@ -222,6 +208,39 @@ def fit(
         state.delete()
     model.eval()
     return history
+
+
+def _check_settings(
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    beta: float,
+    warmup: float,
+    free_bits: float,
+    num_samples: int | None,
+    optimizer: str,
+    precision: torch.dtype,
+) -> None:
+    check_count("epochs", epochs)
+    check_count("batch_size", batch_size)
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
+    check_beta(beta)
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
+    if not 0 <= free_bits < math.inf:
+        raise ValueError(f"free_bits: expected a finite number of nats of at least 0, got {free_bits!r}")
+    if num_samples is not None:
+        check_count("num_samples", num_samples)
+        if (beta, warmup, free_bits) != (1, 0, 0):
+            raise ValueError(
+                "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
+                f"{beta!r}, {warmup!r} and {free_bits!r}"
+            )
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {optimizer!r}")
+    if precision not in (torch.float32, torch.bfloat16):
+        raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {precision!r}")
 
 
 def _optimizers(model: VAE, name: str, learning_rate: float) -> list[torch.optim.Optimizer]:
