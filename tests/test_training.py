@@ -107,15 +107,21 @@ def test_schedules_of_few_steps(epochs, n):
     assert len(history.train) == epochs and all(map(math.isfinite, history.train))
 
 
-def test_learning_rate_rises_to_its_peak_and_falls_to_zero(monkeypatch):
-    rates, step = [], torch.optim.Adam.step
+@pytest.mark.parametrize("optimizer, kinds", [("adam", ["Adam"]), ("muon", ["Muon", "Adam"])])
+def test_learning_rate_rises_to_its_peak_and_falls_to_zero(monkeypatch, optimizer, kinds):
+    told = {kind: [] for kind in kinds}
+    for kind in kinds:
+        plain = getattr(torch.optim, kind).step
 
-    def recording(self, *args, **kwargs):
-        rates.append(self.param_groups[0]["lr"])
-        return step(self, *args, **kwargs)
+        def recording(self, *args, step=plain, rates=told[kind], **kwargs):
+            assert self.param_groups[0]["weight_decay"] == 0
+            rates.append(self.param_groups[0]["lr"])
+            return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", recording)
-    quiet_fit(small_vae(), small_images(), 25, learning_rate=0.01)
+        monkeypatch.setattr(getattr(torch.optim, kind), "step", recording)
+    quiet_fit(small_vae(), small_images(), 25, learning_rate=0.01, optimizer=optimizer)
+    rates = told["Adam"]
+    assert all(others == rates for others in told.values())
     peak = int(np.argmax(rates))
     assert len(rates) == 100 and 8 <= peak <= 10
     assert max(rates) == pytest.approx(0.01, rel=1e-2)
