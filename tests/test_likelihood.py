@@ -29,7 +29,7 @@ from vae_helpers.training import load
 
 NAMES = pytest.mark.parametrize("name", ["vae", "iwae", "wide"])
 PUBLISHED = {"vae": 86.76, "iwae": 84.78}  # Burda et al. 2016, table 1: one stochastic layer
-REACHED = {"vae": 86.4, "iwae": 84.8, "wide": 86.4}
+BARS = {"vae": 86.4, "iwae": 84.8, "wide": 86.4}
 
 
 def generator(seed=0):
@@ -81,9 +81,9 @@ def test_the_readme_gives_the_figure_of_the_log(name):
 
 
 @NAMES
-def test_the_figure_is_as_good_as_the_readme_says(name):
+def test_the_figure_reaches_the_bar(name):
     told = load_log(name)["test"]
-    assert 80 < told["nll"] <= REACHED[name] and told["nll"] < told["minus_elbo"]
+    assert 80 < told["nll"] <= BARS[name] and told["nll"] < told["minus_elbo"]
 
 
 def by_another_program(weights, activation, x, num_samples, rng):

@@ -1,11 +1,11 @@
-"""A test log-likelihood that stands beside the literature: two VAEs as in Burda et al. 2016, table 1.
+"""A test log-likelihood that stands beside the literature: Burda et al. 2016, table 1, and a wider VAE.
 
 `python -m vae_helpers.likelihood vae` trains the model by the ELBO and evaluates it on all test
 images; `python -m vae_helpers.likelihood iwae` goes on from its weights by the importance-weighted
 bound; `python -m vae_helpers.likelihood wide` trains wider networks by the ELBO in the time of the
 first. A bar shows how far it is. Each may be interrupted at any moment: the same command goes on
 from the last finished epoch. `--hold-out` trains on 55,000 images and evaluates on the other 5,000
-training images: so, and never on the test set, settings are chosen.
+training images: so, and never on the test set, settings are compared.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def fit(
             "test_images": None if test_images is None else fingerprint(test_images),
             "init_bias": init_bias,
             "generator": seed,
-            "batch_size": batch_size,
+            "batch_size": batch_size,  # as it is used: at most all images
             "precision": str(precision),
         }
         state = Checkpoint(Path(checkpoint), settings | told, model, optimizers, schedules, generator)
