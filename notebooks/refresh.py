@@ -1,24 +1,27 @@
 """Executes notebooks top to bottom and stores their outputs: `python notebooks/refresh.py`.
 
 With names, only those: `python notebooks/refresh.py 02 03_gaussian_kl`. A notebook that raises
-is left as it was. What a progress bar leaves behind, widget state and the times of execution
-are not stored, so that the same code gives the same file.
+is left as it was. What a progress bar leaves behind, widget state, which widget took a picture's
+place and the times of execution are not stored, so that the same code gives the same file.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
 import nbformat
+from jupyter_client.kernelspec import get_kernel_spec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
+VIEW = re.compile(r'(data-vae-view=)"\w*"')
 
 
 def refresh(path: Path) -> None:
@@ -38,13 +41,11 @@ def refresh(path: Path) -> None:
         cell.metadata = {name: cell.metadata[name] for name in ("tags",) if name in cell.metadata}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _keep_still(output)]
-    version = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": version,
-        }
-    )
+    # What JupyterLab itself would write: a notebook that is only opened stays unchanged.
+    spec = get_kernel_spec(client.kernel_name)
+    kernel = {"display_name": spec.display_name, "language": spec.language, "name": client.kernel_name}
+    language = notebook.metadata["language_info"]  # as the kernel told it
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": language})
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"  # counted, so that a new draft does not touch every line
     temporary = path.with_suffix(".part")
@@ -54,8 +55,11 @@ def refresh(path: Path) -> None:
 
 def _keep_still(output: nbformat.NotebookNode) -> bool:
     """Takes the live widget out of an output; whether a still picture of it remains."""
-    widget = output.get("data", {}).pop(WIDGET, None)
-    return widget is None or "image/png" in output.data
+    data = output.get("data", {})
+    if "text/html" in data:
+        data["text/html"] = VIEW.sub(r'\1""', data["text/html"])
+    widget = data.pop(WIDGET, None)
+    return widget is None or "image/png" in data
 
 
 def main() -> int:

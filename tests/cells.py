@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 SOLUTION = re.compile(r"<details>\s*<summary>Solution.*?</summary>(.*?)</details>", re.DOTALL)
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+LIBRARIES = {"NumPy": "np", "SciPy": "scipy", "PyTorch": "torch"}  # in words, and as they are imported
 
 
 @cache
@@ -64,6 +65,41 @@ def exercises(path: Path) -> list[Exercise]:
     return found
 
 
+def invited(exercise: Exercise) -> set[str]:
+    """What an exercise invites to use: `np.exp` and `f(x)` in its question, hints and stub, or PyTorch."""
+    text = f"{exercise.question}\n{exercise.stub.source}"
+    spans = " ; ".join(re.findall(r"`+([^`]+)`+", text))
+    name = r"(?<![\w.)\]])[A-Za-z_]\w*"  # not what stands behind a dot
+    found = {*re.findall(rf"{name}(?:\.[A-Za-z_]\w*)+", spans), *re.findall(rf"({name})\(", spans)}
+    return found - set(dir(builtins)) | {name for word, name in LIBRARIES.items() if word in text}
+
+
+def in_reach(path: Path, exercise: Exercise) -> dict[str, str]:
+    """The names that the cell of an exercise can use, each with the import that binds it, or "".
+
+    The cells of other exercises do not count: a reader may leave them out.
+    """
+    sources = [cell.source for cell in code_cells(path)]
+    others = {other.stub.source for other in exercises(path)} - {exercise.stub.source}
+    found = {}
+    for source in sources[: sources.index(exercise.stub.source) + 1]:
+        if source not in others:
+            found |= dict.fromkeys(_bound_and_read(source)[0], "") | imports(source)
+    for scope in symtable.symtable(exercise.stub.source, path.name, "exec").get_children():
+        found |= dict.fromkeys(scope.get_parameters(), "")  # an argument of the answer
+    return found
+
+
+def imports(source: str) -> dict[str, str]:
+    """The names that imports bind, each with its statement."""
+    return {
+        (alias.asname or alias.name).split(".")[0]: ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+
 def code_lines(source: str) -> int:
     return sum(bool(line.strip()) for line in source.splitlines())
 
@@ -87,13 +123,8 @@ def data_that_functions_read(path: Path) -> dict[str, set[str]]:
 
     Imports, functions and CONSTANTS do not count; nor does a default value, bound once and for all.
     """
-    tree = ast.parse("\n\n".join(cell.source for cell in code_cells(path)))
-    imported = {
-        (alias.asname or alias.name).split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
+    source = "\n\n".join(cell.source for cell in code_cells(path))
+    tree, imported = ast.parse(source), set(imports(source))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
     def free_names(table: symtable.SymbolTable) -> set[str]:

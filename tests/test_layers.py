@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "vae_helpers"
 # Lowest first; a module may import from its own layer and from those above it in this table.
 LAYERS = {
-    "numerics": ["_validate", "gaussian", "linear_gaussian", "monte_carlo"],
+    "numerics": ["_folder", "_validate", "gaussian", "linear_gaussian", "monte_carlo"],
     "models": [
         "_validate_torch",
         "data",
@@ -23,13 +23,32 @@ LAYERS = {
         "likelihood",
     ],
     "pictures": ["derivation", "plotting"],
-    "widgets": ["controls", "views", "widgets", "live_training", "latent_explorer", "checks"],
+    "widgets": [
+        "stage",
+        "controls",
+        "views",
+        "widgets",
+        "live_training",
+        "latent_explorer",
+        "doctor",
+        "checks",
+    ],
 }
 OUTSIDE = {
     "numerics": {"numpy", "scipy"},
     "models": {"numpy", "scipy", "torch", "safetensors", "tqdm"},
-    "pictures": {"numpy", "scipy", "torch", "matplotlib", "cycler", "IPython"},
-    "widgets": {"numpy", "scipy", "torch", "matplotlib", "ipywidgets", "anywidget", "traitlets", "PIL"},
+    "pictures": {"numpy", "scipy", "torch", "matplotlib", "cycler", "IPython", "PIL"},
+    "widgets": {
+        "numpy",
+        "scipy",
+        "torch",
+        "matplotlib",
+        "ipywidgets",
+        "anywidget",
+        "traitlets",
+        "PIL",
+        "psutil",
+    },
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}

@@ -1,5 +1,6 @@
 """The button that trains: what it records, shows and stops, with trainings of a few milliseconds."""
 
+import base64
 import io
 import threading
 import time
@@ -18,7 +19,7 @@ from vae_helpers import live_training, widgets
 from vae_helpers.live_training import draw_losses, train_live
 from vae_helpers.models import VAE
 from vae_helpers.training import fit
-from vae_helpers.widgets import numbers, plot, slider, stops
+from vae_helpers.widgets import numbers, pictures, plot, slider, stops
 
 ALT = "The -ELBO of each step falls."
 LIMIT = 30  # seconds that a training of milliseconds may take on a busy machine
@@ -250,13 +251,15 @@ def test_it_trains_a_model_and_stops_it():
     assert len(live.losses) == 1 and len(live.result[1].train) == 1 and live.result[0].latent_dim == 1
 
 
-def test_output_holds_the_widget_and_its_still_twin():
-    live = train_live(train_briefly, alt=ALT, losses=range(200, 100, -1))
+def test_output_holds_a_still_picture_and_no_widget():
+    result = pictures(lambda result: np.zeros((1, 1, 2, 2)), alt="Digits.")
+    live = train_live(train_briefly, result, alt=ALT, losses=range(200, 100, -1))
     data, metadata = live._repr_mimebundle_(include=None)
-    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == live.model_id
+    assert set(data) == {"text/plain", "text/html", "image/png"}
     assert data["text/plain"] == "a button that trains the chosen model"
-    assert metadata == {"image/png": {"alt": ALT}}
-    assert plt.imread(io.BytesIO(data["image/png"])).shape == (320, 880, 3)
+    assert metadata == {"image/png": {"alt": ALT}}  # the digits are still to come
+    assert plt.imread(io.BytesIO(base64.b64decode(data["image/png"]))).shape[:2] == (30 + 320, 880)
+    assert live._stage.view == live.model_id and live._stage.alts == [ALT, "Digits."]
 
 
 @pytest.mark.parametrize("n", [0, 1, 99, 100, 350])

@@ -13,6 +13,9 @@ from cells import (
     data_that_functions_read,
     exercises,
     images,
+    imports,
+    in_reach,
+    invited,
     lesson,
     markdown,
     read,
@@ -181,6 +184,25 @@ def assert_hints_open_one_at_a_time(question):
     assert depth == 0
     nested = [(number, number) for number in range(1, len(open_hints) + 1)]
     assert open_hints and open_hints == nested, "each hint stands inside the one before"
+
+
+def test_an_exercise_finds_what_it_invites_to(path):
+    for exercise in exercises(path):
+        reach = in_reach(path, exercise)
+        for name in invited(exercise):
+            module, *attributes = name.split(".")
+            assert module in reach, f"exercise {exercise.number} speaks of {name}: {module} is not there"
+            if reach[module] and attributes:
+                space = {}
+                exec(reach[module], space)
+                eval(name, space)  # an AttributeError says what is missing
+
+
+def test_the_lesson_uses_all_that_it_imports(path):
+    """In notebooks Ruff does not look: the stub of an exercise imports what an answer may want."""
+    source = "\n".join(cell.source for cell in lesson(path) if cell.cell_type == "code")
+    used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    assert set(imports(source)) <= used
 
 
 def test_solutions_run_and_pass_their_check(path):

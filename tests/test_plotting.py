@@ -2,6 +2,10 @@
 
 import ast
 import base64
+import html
+import io
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.pylabtools import select_figure_formats
 from IPython.utils.capture import capture_output
+from PIL import Image
 
 import vae_helpers
 from vae_helpers import plotting
@@ -144,31 +148,97 @@ def test_use_style_sets_the_look_of_the_course():
         assert cycle == [role["color"] for role in plotting.ROLES.values()]
 
 
+def posterior_on_paper():
+    """The pixels of a figure that names no colour but those of the roles."""
+    fig, ax = plt.subplots()
+    plotting.draw_density(ax, GRID, DENSITY, "posterior", label="posterior")
+    ax.set(title="title", xlabel="x", ylabel="y")
+    ax.grid(True)
+    ax.legend()
+    fig.canvas.draw()
+    return np.asarray(fig.canvas.buffer_rgba()).copy()
+
+
+@pytest.mark.parametrize("style", ["dark_background", "Solarize_Light2", "ggplot", "grayscale"])
+def test_a_style_that_an_editor_has_set_changes_nothing(style):
+    with mpl.rc_context(mpl.rcParamsDefault):
+        plotting.use_style()
+        expected, settings = posterior_on_paper(), dict(mpl.rcParams)
+    with mpl.rc_context(mpl.rcParamsDefault):
+        plt.style.use(style)
+        plotting.use_style()
+        assert {name for name, value in mpl.rcParams.items() if value != settings[name]} <= {"backend"}
+        np.testing.assert_array_equal(posterior_on_paper(), expected)
+    assert (expected[..., :3] == 255).all(axis=-1).mean() > 0.5  # white paper
+
+
 # --- showing ----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    """IPython as a notebook sets it up: figures are shown as PNG."""
+    """IPython that knows no figures: its own formatter for them is there with some backends only."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     shell.history_manager.enabled = False
-    select_figure_formats(shell, {"png"})
     yield shell
     InteractiveShell.clear_instance()
 
 
+def picture_of(output):
+    """The pixels of an output's PNG, and the text that its HTML gives to the same PNG."""
+    (told,) = re.findall(r'^<img alt="([^"]*)".* src="data:image/png;base64,', output.data["text/html"])
+    assert output.data["text/html"].endswith(f'base64,{output.data["image/png"]}">')
+    png = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    return np.asarray(png.convert("RGB")).astype(float), html.unescape(told)
+
+
 def test_show_displays_one_picture_with_its_text_and_closes_the_figure(shell):
-    fig, ax = plt.subplots()
+    fig, ax = plt.subplots(facecolor="#ffeedd")
     other = plt.figure()
     draw_a_density(ax)
     with capture_output() as captured:
-        assert plotting.show(fig, "A bell curve over z.") is None
+        assert plotting.show(fig, 'A "bell" curve <over> z.') is None
     (output,) = captured.outputs
-    assert output.metadata["image/png"]["alt"] == "A bell curve over z."
-    assert "image/png" in output.data
+    assert output.metadata["image/png"]["alt"] == 'A "bell" curve <over> z.'
+    pixels, told = picture_of(output)
+    assert told == 'A "bell" curve <over> z.'
+    assert pixels.std() > 1 and pixels[2, 2].tolist() == [0xFF, 0xEE, 0xDD]
     assert plt.get_fignums() == [other.number]
+
+
+@pytest.mark.parametrize("backend", ["agg", "svg", "pdf"])
+def test_show_stores_the_picture_with_any_backend(backend):
+    code = (
+        "import matplotlib.pyplot as plt; from IPython.utils.capture import capture_output;"
+        "from IPython.core.interactiveshell import InteractiveShell; InteractiveShell.instance();"
+        "from vae_helpers.plotting import show; fig, ax = plt.subplots(); ax.plot([0, 1]);\n"
+        "with capture_output() as captured: show(fig, 'A line.')\n"
+        "print(captured.stdout, *sorted(captured.outputs[0].data), captured.outputs[0].data['image/png'][:8])"
+    )
+    env = os.environ | {"MPLBACKEND": backend}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert run.stdout.split() == ["image/png", "text/html", "text/plain", "iVBORw0K"], run.stderr
+
+
+def test_few_colours_are_enough(shell):
+    fig, ax = plt.subplots()
+    for role in plotting.ROLES:
+        plotting.draw_density(ax, GRID, DENSITY + len(ax.lines) / 9, role)
+    file = io.BytesIO()
+    fig.savefig(file, format="png", dpi=fig.dpi, bbox_inches="tight")
+    with capture_output() as captured:
+        plotting.show(fig, "Seven bell curves.")
+    pixels, _ = picture_of(captured.outputs[0])
+    full = np.asarray(Image.open(file).convert("RGB")).astype(float)
+    assert np.abs(pixels - full).mean() < 1 and np.abs(pixels - full).max() < 64
+    assert len(captured.outputs[0].data["image/png"]) < 0.7 * len(base64.b64encode(file.getvalue()))
+
+
+def test_show_refuses_what_is_no_figure():
+    with pytest.raises(TypeError, match="^fig: expected a matplotlib Figure, got ndarray$"):
+        plotting.show(np.ones(3), "A picture.")
 
 
 def test_a_text_is_given_back():
@@ -202,7 +272,7 @@ def test_only_the_widget_layer_names_ipywidgets():
     found = {path.stem: imported(path) for path in (ROOT / "vae_helpers").glob("*.py")}
     assert "matplotlib" in found["plotting"]
     top = {stem for stem, names in found.items() if "ipywidgets" in names}
-    assert top == {"controls", "views", "widgets", "live_training"}
+    assert top == {"stage", "controls", "views", "widgets", "live_training", "doctor"}
 
 
 def run_python(code):
@@ -225,17 +295,22 @@ def test_importing_changes_no_style():
     assert run_python(before + "import vae_helpers.plotting; print(before == dict(mpl.rcParams))") == "True\n"
 
 
-def test_show_picture_carries_the_picture_and_its_text(shell):
-    path = ROOT / "figures" / "graphical_model.png"
+@pytest.mark.parametrize("path", ["figures/graphical_model.png", ROOT / "figures" / "graphical_model.png"])
+def test_show_picture_finds_the_picture_from_any_folder(shell, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
     with capture_output() as captured:
         plotting.show_picture(path, "A graphical model of z and x.")
     (output,) = captured.outputs
-    assert output.metadata["image/png"]["alt"] == "A graphical model of z and x."
-    assert base64.b64decode(output.data["image/png"]) == path.read_bytes()
+    assert output.metadata["image/png"] == {"alt": "A graphical model of z and x.", "width": 800}
+    assert ' width="800" ' in output.data["text/html"]
+    pixels, told = picture_of(output)
+    assert told == "A graphical model of z and x."
+    stored = Image.open(ROOT / "figures" / "graphical_model.png").convert("RGB")
+    assert np.abs(pixels - np.asarray(stored)).mean() < 1
 
 
 def test_show_picture_refuses_an_empty_text_and_a_missing_file():
     with pytest.raises(ValueError, match="^alt: expected a sentence"):
-        plotting.show_picture(ROOT / "figures" / "graphical_model.png", " ")
-    with pytest.raises(FileNotFoundError):
-        plotting.show_picture(ROOT / "figures" / "no_such.png", "Nothing to be seen.")
+        plotting.show_picture("figures/graphical_model.png", " ")
+    with pytest.raises(FileNotFoundError, match="^path: expected a file of the course in .*, got 'figures'$"):
+        plotting.show_picture("figures", "A folder, and not a picture.")

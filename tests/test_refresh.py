@@ -22,6 +22,10 @@ STILL = {"image/png": "aGk=", "text/plain": "sliders at μ 0.0"}
         (new_output("display_data", VIEW), None),
         (new_output("execute_result", {"text/plain": "3"}), {"text/plain": "3"}),
         (new_output("display_data", {"image/png": "aGk="}), {"image/png": "aGk="}),
+        (
+            new_output("execute_result", {"text/html": '<div data-vae-view="0a1f"><p class="x">p</p></div>'}),
+            {"text/html": '<div data-vae-view=""><p class="x">p</p></div>'},  # another one in every run
+        ),
     ],
 )
 def test_only_a_widget_without_a_picture_goes(output, kept):

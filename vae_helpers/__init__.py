@@ -4,4 +4,4 @@ Import the module that you need (`from vae_helpers import gaussian`): nothing is
 so that the NumPy notebooks start without PyTorch.
 """
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

@@ -1,10 +1,11 @@
 // A decoder in the browser: drag a point over the latent plane and the decoded digit follows.
-// Needs no kernel: everything it knows comes in three traits, `weights`, `points` and `labels`.
+// Needs no kernel: all it knows comes in traits: `weights`, `points`, their `spacing` and `labels`.
 
 const COLORS = ["#1f77b4", "#b35900", "#1a7f1a", "#c41e1e", "#7a4bb0",
-                "#8c564b", "#b5338a", "#555555", "#7d7d00", "#007d8a"];
+                "#8c564b", "#b5338a", "#555555", "#757500", "#007d8a"];
 const LIMIT = 4; // the plane shows [-LIMIT, LIMIT] on both axes
 const SIDE = 28;
+const APART = 14; // pixels between two digits of the plane that can both be read
 
 // ---- mathematics --------------------------------------------------------------------------
 
@@ -73,8 +74,9 @@ function render({ model, el }) {
   const start = model.get("z").slice();
   let z = start.slice(), asked = false;
 
+  const spacing = model.get("spacing");
   const ratio = 2; // canvas pixels for one of the page: sharp on dense screens and when zoomed
-  const planeSize = 440;
+  let planeSize = 440; // as wide as the page lets it be
   const root = document.createElement("div");
   root.className = "latent-explorer";
   const plane = canvas("latent-plane", planeSize * ratio);
@@ -97,38 +99,59 @@ function render({ model, el }) {
   root.append(plane, side);
   el.append(root);
 
-  // The classes are drawn once, on a canvas of their own, and copied under the point.
+  // The classes are drawn once for each size, on a canvas of their own, and copied under the point.
   const toPixel = ([a, b]) => [((a + LIMIT) / (2 * LIMIT)) * planeSize, ((LIMIT - b) / (2 * LIMIT)) * planeSize];
-  const background = canvas("", planeSize * ratio), under = background.getContext("2d");
-  under.scale(ratio, ratio);
-  under.fillStyle = "#fff";
-  under.fillRect(0, 0, planeSize, planeSize);
-  under.strokeStyle = "#ddd";
-  under.fillStyle = "#555";
-  under.font = "13px sans-serif";
-  for (let tick = -3; tick <= 3; tick++) {
-    const [x, y] = toPixel([tick, tick]);
-    under.beginPath();
-    under.moveTo(x, 0), under.lineTo(x, planeSize), under.moveTo(0, y), under.lineTo(planeSize, y);
-    under.stroke();
+  const background = canvas("", planeSize * ratio);
+  function drawBackground() {
+    plane.width = plane.height = background.width = background.height = Math.round(planeSize * ratio);
+    const under = background.getContext("2d");
+    under.scale(ratio, ratio);
+    under.fillStyle = "#fff";
+    under.fillRect(0, 0, planeSize, planeSize);
+    under.strokeStyle = "#ddd";
+    under.fillStyle = "#555";
+    under.font = "13px sans-serif";
+    for (let tick = -3; tick <= 3; tick++) {
+      const [x, y] = toPixel([tick, tick]);
+      under.beginPath();
+      under.moveTo(x, 0), under.lineTo(x, planeSize), under.moveTo(0, y), under.lineTo(planeSize, y);
+      under.stroke();
+      under.textAlign = "center";
+      under.fillText(String(tick).replace("-", "−"), x, planeSize - 5);
+      under.textAlign = "left";
+      if (tick) under.fillText(String(tick).replace("-", "−"), 4, y + 4);
+    }
+    // Where there is room, a point is its own digit, so that nobody needs the colour; elsewhere a dot.
+    const room = (i) => spacing[i] * planeSize / (2 * LIMIT) >= APART, at = (i) => toPixel([points[2 * i], points[2 * i + 1]]);
+    under.globalAlpha = 0.5;
+    labels.forEach((label, i) => {
+      if (room(i)) return;
+      under.fillStyle = COLORS[label];
+      under.beginPath();
+      under.arc(...at(i), 1.5, 0, 2 * Math.PI);
+      under.fill();
+    });
+    under.globalAlpha = 1;
+    under.font = "bold 14px sans-serif";
     under.textAlign = "center";
-    under.fillText(String(tick).replace("-", "−"), x, planeSize - 5);
-    under.textAlign = "left";
-    if (tick) under.fillText(String(tick).replace("-", "−"), 4, y + 4);
+    under.textBaseline = "middle";
+    under.strokeStyle = "#fff";
+    under.lineWidth = 3;
+    labels.forEach((label, i) => {
+      if (!room(i)) return;
+      under.fillStyle = COLORS[label];
+      under.strokeText(label, ...at(i));
+      under.fillText(label, ...at(i));
+    });
+    under.fillStyle = "#111";
+    under.font = "bold 15px sans-serif";
+    under.textBaseline = "alphabetic";
+    for (const [text, align, x, y] of [["z₁ →", "right", planeSize - 8, planeSize - 24], ["z₂ ↑", "left", 8, 20]]) {
+      under.textAlign = align;
+      under.strokeText(text, x, y);
+      under.fillText(text, x, y);
+    }
   }
-  under.font = "bold 14px sans-serif";
-  under.textAlign = "center";
-  under.textBaseline = "middle";
-  labels.forEach((label, i) => { // each point is its own digit, so that nobody needs the colour
-    under.fillStyle = COLORS[label];
-    under.fillText(label, ...toPixel([points[2 * i], points[2 * i + 1]]));
-  });
-  under.fillStyle = "#111";
-  under.font = "bold 15px sans-serif";
-  under.textAlign = "right";
-  under.fillText("z₁ →", planeSize - 8, planeSize - 24);
-  under.textAlign = "left";
-  under.fillText("z₂ ↑", 8, 14);
 
   const over = plane.getContext("2d"), ink = digit.getContext("2d"), pixels = ink.createImageData(SIDE, SIDE);
   function draw() {
@@ -196,9 +219,18 @@ function render({ model, el }) {
   model.on("change:z", follow);
   const leave = (event) => { if (!root.contains(event.target)) plane.blur(); }; // keys go to the page again
   document.addEventListener("pointerdown", leave, true);
+  const sizes = new ResizeObserver(() => {
+    if (!plane.clientWidth || plane.clientWidth === planeSize) return;
+    planeSize = plane.clientWidth;
+    drawBackground();
+    draw();
+  });
+  sizes.observe(plane);
   root.decode = (at) => Array.from(decode(at)); // for whoever checks the numbers
+  drawBackground();
   draw();
   return () => {
+    sizes.disconnect();
     model.off("change:z", follow);
     document.removeEventListener("pointerdown", leave, true);
   };

@@ -13,8 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from vae_helpers.controls import Control, check_controls
+from vae_helpers.stage import Stage
 from vae_helpers.views import View, close, plot
-from vae_helpers.widgets import Explorer, register
+from vae_helpers.widgets import register
 
 _EVERY = 0.5  # seconds between two drawings of the curve, which leaves the time to the training
 _WINDOW = 20  # steps that the smooth curve averages: long enough to be smooth, short enough to follow
@@ -52,9 +53,10 @@ class LiveTraining(ipywidgets.VBox):
         self._status = ipywidgets.HTML("not trained yet").add_class("vae-status")
         self._results = ipywidgets.VBox([view.widget for view in views], layout={"display": "none"})
         buttons = ipywidgets.HBox([self._start, self._halt]).add_class("vae-control")
-        above = [Explorer.style(), *controls.values(), buttons, self._bar, self._status]
+        above = [*controls.values(), buttons, self._bar, self._status]
         super().__init__([*above, self._curve.widget, self._results])
         self.add_class("vae-explorer").add_class("vae-live-training")
+        self._stage = Stage(self, [view.alt for view in (self._curve, *views) if hasattr(view, "alt")])
 
     @property
     def running(self) -> bool:
@@ -85,6 +87,7 @@ class LiveTraining(ipywidgets.VBox):
         """Stops a training and takes everything out of the page."""
         self.stop()
         self.wait()
+        close(self._stage)
         close(self)
 
     def _run(self, values: dict[str, Any]) -> None:
@@ -109,7 +112,7 @@ class LiveTraining(ipywidgets.VBox):
             self._results.layout.display = ""
         except Exception as error:  # there is no cell left that could show it
             text = html.escape(f"{type(error).__name__}: {error}")
-            self._status.value = f'<span style="color:#b00020">⚠ {text}</span>'
+            self._status.value = f'<span class="vae-wrong">⚠ {text}</span>'
         finally:
             self._start.disabled, self._halt.disabled = False, True
 
@@ -125,10 +128,7 @@ class LiveTraining(ipywidgets.VBox):
         self._curve.update({"losses": self.losses})
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        data = dict(ipywidgets.VBox._repr_mimebundle_(self))
-        data["text/plain"] = "a button that trains the chosen model"
-        data["image/png"] = self._curve.png
-        return data, {"image/png": {"alt": self._curve.alt}}
+        return self._stage.bundle(self._curve.png, self._curve.alt, "a button that trains the chosen model")
 
 
 def train_live(

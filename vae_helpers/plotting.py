@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Image, display
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from PIL import Image
 
+from vae_helpers._folder import course_file
 from vae_helpers._validate import as_count
 
 # One look for each role in the whole series: a colour that colour-blind readers can tell
@@ -28,8 +34,13 @@ ROLES: dict[str, dict[str, object]] = {
 
 
 def use_style() -> None:
-    """Sets the course's figure style: large type, no top and right spines, safe colours."""
+    """Sets the course's figure style: white paper, large type, no top and right spines, safe colours.
+
+    All else is Matplotlib's own default, so that a style which an editor or a settings file has
+    chosen (`dark_background` would draw the black posterior on black) changes nothing.
+    """
     colors = [role["color"] for role in ROLES.values()]
+    plt.style.use("default")
     mpl.rcParams.update(
         {
             "figure.figsize": (7, 3.6),
@@ -51,23 +62,30 @@ def use_style() -> None:
 def show(fig: Figure, alt: str) -> None:
     """Displays a figure once, with the text that a screen reader speaks in its place.
 
+    The picture itself is stored, so that it is there with any Matplotlib backend.
+
     Args:
         fig: the figure; it is closed, so that no cell leaks one.
         alt: what the picture shows, in one sentence.
 
     Raises:
         ValueError: the text is empty.
+        TypeError: something that is not a figure.
     """
     check_alt(alt)
-    display(fig, metadata={"image/png": {"alt": alt}})
+    if not isinstance(fig, Figure):
+        raise TypeError(f"fig: expected a matplotlib Figure, got {type(fig).__name__}")
+    file = io.BytesIO()
+    fig.savefig(file, format="png", dpi=fig.dpi, bbox_inches="tight", facecolor=fig.get_facecolor())
     plt.close(fig)
+    _display(file.getvalue(), alt)
 
 
 def show_picture(path: str | Path, alt: str) -> None:
     """Displays a stored PNG inside the notebook, which then needs no file beside it.
 
     Args:
-        path: the picture, relative to the notebook.
+        path: the picture, relative to the course's folder, such as "figures/manifold.png".
         alt: what the picture shows, in one sentence.
 
     Raises:
@@ -75,7 +93,45 @@ def show_picture(path: str | Path, alt: str) -> None:
         FileNotFoundError: there is no such picture.
     """
     check_alt(alt)
-    display(Image(filename=str(path), width=800), metadata={"image/png": {"alt": alt, "width": 800}})
+    _display(course_file(path).read_bytes(), alt, width=800)
+
+
+def _display(png: bytes, alt: str, width: int | None = None) -> None:
+    data, metadata = picture_bundle(png, alt, width)
+    display(data, metadata=metadata, raw=True)
+
+
+def picture_bundle(
+    png: bytes, alt: str, width: int | None = None
+) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """What an output holds of a picture: its PNG, and the same as HTML with its text.
+
+    JupyterLab and nbconvert show an `image/png` without its text, and prefer HTML where there is both.
+
+    Args:
+        png: the picture.
+        alt: what it shows, in one sentence.
+        width: of the picture in the page, in pixels; its own if None.
+
+    Returns:
+        Data and metadata, by their mime types.
+    """
+    coded = base64.b64encode(few_colors(png)).decode()
+    size = {} if width is None else {"width": width}
+    attributes = "".join(f' {name}="{value}"' for name, value in size.items())
+    picture = f'<img alt="{html.escape(alt)}"{attributes} src="data:image/png;base64,{coded}">'
+    data = {"text/html": picture, "image/png": coded, "text/plain": alt}
+    return data, {"image/png": {"alt": alt} | size}
+
+
+def few_colors(png: bytes) -> bytes:
+    """The PNG with a palette of 256 colours, less than half the bytes, since a notebook holds it twice."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        paper = Image.new("RGB", picture.size, "white")
+        paper.paste(picture, mask=picture.getchannel("A") if picture.mode == "RGBA" else None)
+    paper.quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def draw_density(ax: Axes, grid: ArrayLike, density: ArrayLike, role: str, label: str = "") -> None:

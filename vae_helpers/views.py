@@ -73,7 +73,7 @@ class plot:
         width = f"{round(100 * size[0])}px"
         self._image = ipywidgets.Image(format="png", layout={"width": width, "max_width": "100%"})
         self._image.add_class("vae-picture")
-        self.widget = ipywidgets.VBox([self._image, _spoken(alt)])
+        self.widget = ipywidgets.VBox([self._image]).add_class("vae-view")
         self.png = b""
 
     def update(self, values: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ class pictures:
         self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
         self._image.add_class("vae-picture").add_class("vae-pixels")
         heading = ipywidgets.HTML(html.escape(title)).add_class("vae-title")
-        self.widget = ipywidgets.VBox([heading, self._image, _spoken(alt)])
+        self.widget = ipywidgets.VBox([heading, self._image]).add_class("vae-view")
         self.title, self.png = title, b""
 
     def update(self, values: dict[str, Any]) -> None:
@@ -272,11 +272,6 @@ def close(widget: ipywidgets.Widget) -> None:
     for part in (widget.layout, getattr(widget, "style", None)):
         if isinstance(part, ipywidgets.Widget):
             part.close()
-
-
-def _spoken(alt: str) -> ipywidgets.HTML:
-    """The text of a picture for screen readers: the image widget itself has no place for one."""
-    return ipywidgets.HTML(html.escape(alt)).add_class("vae-alt")
 
 
 def _png(pixels: np.ndarray) -> bytes:

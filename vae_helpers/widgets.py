@@ -13,18 +13,17 @@ from __future__ import annotations
 import html
 import re
 import threading
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
 
 from vae_helpers.controls import Control, check_controls, choice, slider, stops
+from vae_helpers.stage import Stage
 from vae_helpers.views import View, arguments, close, numbers, pictures, plot, stack, steps
 
 __all__ = ["Explorer", "choice", "explore", "numbers", "pictures", "plot", "register", "slider"]
 __all__ += ["steps", "stops"]
 
-_CSS = Path(__file__).parent / "widgets.css"
 _open: dict[str, Any] = {}
 
 
@@ -48,14 +47,9 @@ class Explorer(ipywidgets.VBox):
         self._refresh(raising=True)  # a mistake in the cell itself is told in the usual way
         box = ipywidgets.VBox(list(controls.values())).add_class("vae-controls")
         shown = [view.widget for view in views]
-        super().__init__([self.style(), box, self._message, *shown])
+        super().__init__([box, self._message, *shown])
         self.add_class("vae-explorer").add_class(f"vae-explorer-{name}")
-
-    @staticmethod
-    def style() -> ipywidgets.HTML:
-        """The style sheet, as a widget that is not seen."""
-        css = _CSS.read_text(encoding="utf-8")
-        return ipywidgets.HTML(f"<style>{css}</style>", layout={"display": "none"})
+        self._stage = Stage(self, [view.alt for view in views if hasattr(view, "alt")])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -96,21 +90,17 @@ class Explorer(ipywidgets.VBox):
 
     def close_all(self) -> None:
         """Takes the explorer out of the page and out of memory."""
+        close(self._stage)
         close(self)
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        # The widget for a live page, and the same picture for all others: the page takes the
-        # first that it can show.
         seen = [view for view in self.views if getattr(view, "png", b"")]
         inputs = [control.input for control in self.controls.values()]
         words = "; ".join(f"{i.description} {getattr(i, 'label', i.value)}" for i in inputs)
         texts = [view.text for view in self.views if isinstance(view, numbers)]
-        data = dict(ipywidgets.VBox._repr_mimebundle_(self))
-        data["text/plain"] = "; ".join([f"sliders at {words}", *texts])
-        if not seen:
-            return data, {}
-        data["image/png"] = seen[0].png if len(seen) == 1 else stack(seen)
-        return data, {"image/png": {"alt": " ".join(view.alt for view in seen)}}
+        png = stack(seen) if len(seen) > 1 else seen[0].png if seen else b""
+        alt = " ".join(view.alt for view in seen)
+        return self._stage.bundle(png, alt, "; ".join([f"sliders at {words}", *texts]))
 
 
 def explore(*views: View, name: str = "", **controls: Control) -> Explorer:

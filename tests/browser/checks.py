@@ -29,11 +29,15 @@ LOOK = """async element => {
                 readout: readout ? text(readout) : text(list.selectedOptions[0]),
                 list: Boolean(list),
                 disabled: Boolean(row.querySelector("[disabled]")),
+                spoken: ["aria-label", "aria-valuetext"]
+                    .map(name => row.querySelector(".noUi-handle")?.getAttribute(name) ?? "")
+                    .map(words => words.replaceAll("−", "-")),
             };
         }),
         numbers: Object.fromEntries([...element.querySelectorAll(".vae-number")]
             .map(number => [number.dataset.name, text(number.querySelector("b"))])),
         lines: [...element.querySelectorAll(".vae-value")].map(text),
+        alts: [...element.querySelectorAll("img.vae-picture")].map(image => image.alt),
         error: text(element.querySelector(".vae-error") || document.createElement("p")),
         pictures: await Promise.all([...element.querySelectorAll("img.vae-picture")].map(async image => {
             if (image.getClientRects().length === 0) return "not shown";
@@ -136,6 +140,11 @@ class Shown:
         values = self.values(seen)
         if not self.live:
             self.check_numbers(seen, self.oracle(**values), values)
+        assert all(len(alt.split()) > 2 for alt in seen["alts"]), f"{self.name}: a picture without a text"
+        for name, row in seen["controls"].items():
+            if not row["list"]:
+                words = [row["label"], f"{row['readout']} {row['unit']}".strip()]
+                assert row["spoken"] == words, f"{self.name}: {name} is spoken as {row['spoken']}"
         known = self.kernel.ask(f"inside.values({self.name!r})")
         for name, row in seen["controls"].items():
             shown, held = row["readout"], known[name]

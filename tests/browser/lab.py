@@ -57,11 +57,16 @@ def missing() -> str:
 
 def skip_without_browser() -> None:
     """Skips where there is no Chromium; fails where VAE_BROWSER_TESTS=required forbids skipping."""
+    if reason := missing():
+        skip_or_fail(reason)
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skips a test for want of something; fails where VAE_BROWSER_TESTS=required forbids skipping."""
     import pytest
 
-    if reason := missing():
-        required = os.environ.get("VAE_BROWSER_TESTS") == "required"
-        (pytest.fail if required else pytest.skip)(f"browser tests: {reason}")
+    required = os.environ.get("VAE_BROWSER_TESTS") == "required"
+    (pytest.fail if required else pytest.skip)(f"browser tests: {reason}")
 
 
 @contextmanager
@@ -70,7 +75,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     config, token = folder / "config", secrets.token_hex(16)
     for name, value in SETTINGS.items():
         path = config / "lab" / "user-settings" / "@jupyterlab" / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -109,7 +114,10 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        hidden = ["--hide-scrollbars"]  # by default Playwright hides them, and readers have them
+        opened = playwright.chromium.launch(
+            executable_path=chromium(), args=FLAGS, ignore_default_args=hidden
+        )
         try:
             yield opened
         finally:
@@ -130,12 +138,37 @@ def append(path: Path, *sources: str, to: Path | None = None) -> None:
     nbformat.write(notebook, to or path)
 
 
+def set_theme(address: str, name: str) -> None:
+    """Chooses JupyterLab's theme for the pages that are opened from now on."""
+    parts = urllib.parse.urlsplit(address)
+    path = "/lab/api/settings/@jupyterlab/apputils-extension:themes"
+    body = json.dumps({"raw": json.dumps({"theme": name})}).encode()
+    url = f"{parts.scheme}://{parts.netloc}{path}?{parts.query}"
+    urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=30).close()
+
+
+def save(page: Page) -> None:
+    """Saves the notebook, as JupyterLab does by itself every two minutes."""
+    page.locator('[data-command="docmanager:save"]').first.click()
+    eventually(lambda: _check_saved(page))
+
+
+def _check_saved(page: Page) -> None:
+    assert not changed(page), "the notebook is not saved yet"
+
+
+def changed(page: Page) -> bool:
+    """Whether JupyterLab marks the open notebook as changed."""
+    return page.locator(".jp-mod-dirty").count() > 0
+
+
 def open_notebook(page: Page, address: str, name: str) -> None:
     """Opens a notebook and waits until its kernel is there."""
     page.goto(address.format(name=name))
     page.wait_for_selector(".jp-Notebook", timeout=60_000)
     eventually(lambda: _check_connected(page, address, name), patience=120)
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+    idle_sign = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'  # on a small screen it is not seen
+    page.wait_for_selector(idle_sign, state="attached", timeout=60_000)
     page.keyboard.press("Control+b")  # without the list of files, as it is projected
 
 

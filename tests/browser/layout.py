@@ -1,16 +1,18 @@
-"""Whether all of an explorer can be seen: nothing wider than its place, nothing cut off."""
+"""Whether all of an explorer can be seen: nothing cut off, nothing pale, nothing off the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# width, height, device pixels for one of the page: a projector, and the same at 200 % zoom.
-SCREENS = ((1280, 800, 1), (640, 400, 2))
+# width, height, device pixels for one of the page, theme: a projector, and its 150 % and 200 % zoom.
+SCREENS = (
+    (1280, 800, 1, "JupyterLab Light"),
+    (853, 533, 1.5, "JupyterLab Dark"),
+    (640, 400, 2, "JupyterLab Light"),
+)
 
 CUT_OFF = """() => {
     const wrong = [], slack = 1.5; // of a pixel, for rounded widths
@@ -22,7 +24,7 @@ CUT_OFF = """() => {
         const area = explorer.closest(".jp-OutputArea-output").getBoundingClientRect();
         for (const node of [explorer, ...explorer.querySelectorAll("*")].filter(seen)) {
             const box = node.getBoundingClientRect();
-            if (node.closest("mjx-assistive-mml, mjx-container svg")) continue;
+            if (node.closest("mjx-container, .vae-formula *")) continue; // what is too wide can be scrolled
             if (box.right > area.right + slack || box.left < area.left - slack)
                 wrong.push(`${Math.round(box.right - area.right)} pixels over the right edge: ` + name(node));
         }
@@ -30,7 +32,7 @@ CUT_OFF = """() => {
             ".vae-reason, .vae-title, .vae-status, .vae-error, .vae-numbers, .vae-control, button, " +
             ".vae-controls, .vae-steps, .latent-readout, .latent-side";
         for (const node of [...explorer.querySelectorAll(holders)].filter(seen)) {
-            if (node.scrollWidth > node.clientWidth + slack)
+            if (node.scrollWidth > node.clientWidth + slack && !node.matches(".vae-formula[tabindex]"))
                 wrong.push(`${node.scrollWidth - node.clientWidth} pixels cut off: ` + name(node));
             const [line, height] = [parseFloat(getComputedStyle(node).fontSize), node.clientHeight];
             if (node.textContent.trim() && height < 0.9 * line)
@@ -46,21 +48,90 @@ CUT_OFF = """() => {
 }"""
 
 
-@contextmanager
-def screen(page: Page, width: int, height: int, ratio: int) -> Iterator[None]:
-    """The page on a screen of another size and zoom."""
-    session = page.context.new_cdp_session(page)
-    size = {"width": width, "height": height, "deviceScaleFactor": ratio, "mobile": False}
-    session.send("Emulation.setDeviceMetricsOverride", size)
-    page.wait_for_timeout(500)  # Lab lays itself out anew
-    try:
-        yield
-    finally:
-        session.send("Emulation.clearDeviceMetricsOverride")
-        session.detach()
-        page.wait_for_timeout(300)
+CONTRAST = """() => {
+    const parse = text => {
+        const [r, g, b, a] = text.match(/[\\d.]+/g).map(Number);
+        return { rgb: [r, g, b], alpha: a ?? 1 };
+    };
+    const luminance = rgb => {
+        const [r, g, b] = rgb.map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const over = (top, below) => top.rgb.map((c, i) => top.alpha * c + (1 - top.alpha) * below[i]);
+    const ground = node => { // what stands behind it, from the page's own ground upwards
+        const all = [];
+        for (let n = node; n; n = n.parentElement) all.push(parse(getComputedStyle(n).backgroundColor));
+        return all.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+    };
+    const wrong = [];
+    const check = (node, words) => {
+        if (!words.trim() || !node.getClientRects().length) return;
+        if (node.closest("mjx-assistive-mml, :disabled, [disabled]")) return; // asked of neither
+        const below = ground(node), style = getComputedStyle(node);
+        const ink = over(parse(style.color), below);
+        const [low, high] = [luminance(below), luminance(ink)].sort((a, b) => a - b);
+        const ratio = (high + 0.05) / (low + 0.05);
+        const what = `“${words.trim().slice(0, 40)}” in ${style.color} on ${below}`;
+        if (ratio < 4.5) wrong.push(`${ratio.toFixed(2)}: ${what}`);
+    };
+    let count = 0;
+    for (const stage of document.querySelectorAll(".vae-stage, .vae-still")) {
+        const walker = document.createTreeWalker(stage, NodeFilter.SHOW_TEXT);
+        for (let text = walker.nextNode(); text; text = walker.nextNode(), count++)
+            check(text.parentElement, text.textContent);
+        for (const list of stage.querySelectorAll("select")) check(list, list.selectedOptions[0].textContent);
+        for (const glyph of stage.querySelectorAll("mjx-c")) check(glyph, "formula"), count++;
+    }
+    return [count, wrong];
+}"""
+
+# How much of what a reader needs at once cannot be seen at once, in pixels, by explorer and control.
+UNSEEN = """(element, whole) => {
+    let room = document.scrollingElement;
+    for (let node = element; node !== document.body; node = node.parentElement)
+        if (/auto|scroll/.test(getComputedStyle(node).overflowY) && node.clientHeight) room = node;
+    const view = room.getBoundingClientRect(), active = document.activeElement;
+    const images = [...element.querySelectorAll("img.vae-picture, canvas")];
+    const needed = [active.closest(".vae-control") ?? active, ...images]
+        .filter(node => node.getClientRects().length);
+    if (whole) needed.push(element);
+    const boxes = needed.map(node => node.getBoundingClientRect());
+    const bottom = view.top + room.clientHeight;
+    const beyond = box => [view.top - box.top, box.bottom - bottom, box.right - view.right];
+    const small = boxes.some(box => box.height < 14);
+    return small ? 1e3 : Math.round(Math.max(...boxes.flatMap(beyond)));
+}"""
 
 
 def cut_off(page: Page) -> list[str]:
     """What of the page's explorers cannot be seen whole."""
     return page.evaluate(CUT_OFF)
+
+
+def low_contrast(page: Page) -> list[str]:
+    """Each text of the page's explorers and stills whose contrast is below 4.5 : 1."""
+    count, wrong = page.evaluate(CONTRAST)
+    assert count > 1, "no text was looked at"
+    return sorted(set(wrong))
+
+
+def unseen(page: Page, *, whole: bool) -> list[str]:
+    """What is not on the screen while a control is moved by its keys.
+
+    Args:
+        page: a notebook in which all explorers are shown.
+        whole: whether all of an explorer has to be on the screen, or the control and the pictures.
+    """
+    found = []
+    for element in page.locator(".vae-stage").element_handles():
+        for handle in element.query_selector_all(".noUi-handle, select, .latent-plane"):
+            handle.focus()
+            for key in ("ArrowRight", "ArrowLeft") * 2:  # a page that is still growing may need another one
+                page.keyboard.press(key)
+                page.wait_for_timeout(200)
+                if (beyond := element.evaluate(UNSEEN, whole)) <= 2:
+                    break
+            else:
+                label = handle.get_attribute("aria-label") or "a list"
+                found.append(f"{label}: {beyond} pixels beyond the screen")
+    return found

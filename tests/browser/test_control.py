@@ -122,6 +122,34 @@ def test_what_is_too_wide_is_found(broken):
     assert not any("reading x" in line for line in found), found
 
 
+def test_what_is_pale_is_found(broken):
+    assert layout.low_contrast(broken.page) == []
+    pale = broken.page.add_style_tag(content=".vae-number b { color: #777 }")
+    found = layout.low_contrast(broken.page)
+    pale.evaluate("style => style.remove()")
+    assert found and all(line.startswith("4.48: ") for line in found)
+
+
+def test_what_is_off_the_screen_is_found(broken):
+    tall = broken.page.add_style_tag(content=".vae-explorer-draw_line .vae-controls { margin-bottom: 900px }")
+    found = layout.unseen(broken.page, whole=False)
+    tall.evaluate("style => style.remove()")
+    assert any("height: " in line for line in found) and not any("reading x" in line for line in found), found
+    broken.explorer("draw_posterior").reset("x")
+    broken.kernel.ask("inside.reset('draw_line')")
+
+
+def test_a_picture_without_a_text_is_found(broken):
+    explorer = Shown(broken.page, broken.kernel, "draw_line", twice)
+    explorer.settled()
+    change = "(element, words) => { element.querySelector('img').alt = words }"
+    explorer.element.evaluate(change, "")
+    with fails("a picture without a text"):
+        explorer.settled()
+    explorer.element.evaluate(change, "A line at the height of the slider.")
+    explorer.settled()
+
+
 def test_an_explorer_without_oracle_is_found():
     with fails("has no oracle"):
         oracles.find("01_bayes_rule", "draw_line")

@@ -1,0 +1,139 @@
+"""A projector, its zooms and both themes; a notebook that was saved and is opened again; keys."""
+
+import shutil
+
+import lab
+import layout
+import pytest
+
+AXE = lab.HERE / "node_modules" / "axe-core" / "axe.min.js"
+ZOOMS = pytest.mark.parametrize("size", layout.SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+
+
+@pytest.fixture(scope="session")
+def fresh(chromium, address):
+    """Opens a notebook in a new page of a size and theme, as a lecturer does who zooms and reloads."""
+    pages = []
+
+    def opened(name, width, height, ratio, theme):
+        lab.set_theme(address, theme)
+        page = chromium.new_page(viewport={"width": width, "height": height}, device_scale_factor=ratio)
+        pages.append(page)
+        lab.open_notebook(page, address, f"{name}.ipynb")
+        lab.set_theme(address, layout.SCREENS[0][3])
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+
+
+@ZOOMS
+def test_screens(notebook, fresh, size):
+    """Whatever the zoom and the theme: nothing cut off, nothing pale, control and picture together."""
+    shown = notebook.page.locator(".vae-stage").count()
+    lab.save(notebook.page)
+    page = fresh(notebook.name, *size)
+    lab.eventually(lambda: same(page.locator(".vae-stage").count(), shown))  # the kernel's own, again
+    lab.eventually(lambda: all_drawn(page))
+    if size[0] == 1280:
+        page.keyboard.press("Control+b")  # this time with the list of files
+        page.wait_for_timeout(500)
+    assert layout.cut_off(page) == []
+    assert layout.low_contrast(page) == []
+    assert layout.unseen(page, whole=size[0] == 1280) == []
+    assert lab.errors(page) == []
+    page.close()
+    for explorer in notebook.explorers():  # the arrow keys may have moved a slider at its end
+        for name in explorer.controls:
+            explorer.reset(name)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_saved_and_reopened_it_shows_the_pictures(notebook, fresh, folder, theme):
+    lab.save(notebook.page)
+    stages = notebook.page.locator(".vae-stage").count()
+    name = f"{notebook.name}_reopened"
+    shutil.copy(folder / "notebooks" / f"{notebook.name}.ipynb", folder / "notebooks" / f"{name}.ipynb")
+    page = fresh(name, 1280, 800, 1, theme)
+    page.wait_for_timeout(1500)
+    assert not lab.changed(page), "it was only opened"
+    assert page.locator(".vae-stage, .noUi-handle").count() == 0
+    stills = page.locator(".vae-still")
+    assert stills.count() == stages
+    for number in range(stages):
+        still = stills.nth(number)
+        still.scroll_into_view_if_needed()
+        assert still.is_visible() and "Run this cell" in still.inner_text()
+        for image in still.locator("img").all():
+            assert image.evaluate("image => image.naturalWidth") > 100 and image.get_attribute("alt")
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert layout.low_contrast(page) == []
+    page.close()
+
+
+def test_keys_of_a_control_never_reach_the_notebook(notebook):
+    page = notebook.page
+    cells = page.locator(".jp-Cell").count()
+    prompts = page.locator(".jp-InputPrompt").all_inner_texts()
+    controls = page.locator(".vae-stage").locator(".noUi-handle, select, button:enabled, .latent-plane")
+    for control in controls.element_handles():
+        for key in ("b", "a", "x", "d", "d", "z", "ArrowDown", "ArrowUp", "Shift+Enter", "Control+Enter"):
+            control.focus()
+            page.keyboard.press(key)
+        focused = "node => node === document.activeElement"
+        assert control.evaluate(focused), "a key has moved the focus away"
+    page.wait_for_timeout(300)
+    assert page.locator(".jp-Cell").count() == cells
+    assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
+    for explorer in notebook.explorers():
+        for name in explorer.controls:
+            explorer.reset(name)
+        if not explorer.live:
+            explorer.settled()
+
+
+def test_a_list_is_moved_by_the_arrow_keys(notebook):
+    for explorer in notebook.explorers():
+        for name in explorer.lists():
+            before, options = explorer.settled(), explorer.controls[name]["options"]
+            chosen = options.index(before["controls"][name]["readout"])
+            explorer.row(name).locator("select").focus()
+            notebook.page.keyboard.press("ArrowDown" if chosen + 1 < len(options) else "ArrowUp")
+            by = 1 if chosen + 1 < len(options) else -1
+            after = explorer._arrived(name, chosen + by)
+            explorer.check_changed(name, before, after)
+            explorer.check_reset(name)
+
+
+def test_screen_readers_find_no_serious_fault(notebook):
+    if not AXE.is_file():
+        lab.skip_or_fail("axe-core is not installed: npm install --prefix tests/browser")
+    page = notebook.page
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        """async () => {
+            const outputs = { include: [".jp-OutputArea-output"] }; // explorers and figures
+            const answer = await axe.run(outputs, { resultTypes: ["violations"] });
+            return answer.violations.filter(fault => ["critical", "serious"].includes(fault.impact))
+                .flatMap(fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 160)}`));
+        }"""
+    )
+    assert found == []
+
+
+def all_drawn(page):
+    """Raises unless every picture of every explorer is there."""
+    wrong = page.evaluate(
+        """() => [...document.querySelectorAll(".vae-stage img.vae-picture")]
+            .filter(image => image.getClientRects().length && !image.naturalWidth).length"""
+    )
+    assert wrong == 0
+    assert (
+        page.locator(".vae-explorer, .latent-explorer, .vae-doctor").count()
+        == page.locator(".vae-stage").count()
+    )
+
+
+def same(found, expected):
+    assert found == expected

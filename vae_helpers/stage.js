@@ -1,0 +1,209 @@
+// Shows a widget in place of its still picture, and looks after it: names for screen readers, keys
+// that stay with the controls, sizes that fit the screen, a word when the kernel is gone.
+
+const ASK_EVERY = 1000, NO_ANSWER = 5000; // milliseconds: how often a kernel is asked, when its silence is told
+const COMPACT = 600, TINY = 340; // heights of the room below which an explorer draws in
+const SMALLEST = 0.5; // of a picture's size, before what stands below it has to be scrolled to
+
+function initialize({ model }) {
+  const id = model.get("view"), places = new Map(); // where the widget stands: its host and how to leave it
+  const look = () => {
+    for (const still of document.querySelectorAll(`[data-vae-view="${id}"]`))
+      if (!places.has(still)) place(still);
+  };
+  async function place(still) {
+    places.set(still, () => {});
+    try {
+      const manager = model.widget_manager;
+      while (!manager.has_model(id)) await pause(50); // after a reload they come one by one
+      const view = await manager.create_view(await manager.get_model(id));
+      const host = document.createElement("div");
+      host.className = "vae-stage";
+      // JupyterLab takes no key from what carries this mark itself; its ancestors' do not count.
+      host.addEventListener("focusin", (event) => set(event.target, "data-lm-suppress-shortcuts", "true"));
+      still.before(host);
+      view.luminoWidget.constructor.attach(view.luminoWidget, host);
+      still.hidden = true;
+      places.set(still, tend(host, model));
+      for (let tries = 0; tries < 50 && !host.querySelector(".noUi-handle, select, canvas"); tries++) await pause(100);
+      model.set("seen", { handles: host.querySelectorAll(".noUi-handle").length });
+      model.save_changes();
+    } catch (error) {
+      const line = document.createElement("p");
+      line.textContent = `The sliders could not be shown (${error}). Notebook 0 has a doctor.`;
+      still.append(line);
+    }
+  }
+  const watch = new MutationObserver(look);
+  watch.observe(document.body, { childList: true, subtree: true });
+  look();
+  return () => {
+    watch.disconnect();
+    for (const [still, leave] of places) {
+      leave();
+      still.previousElementSibling?.classList.contains("vae-stage") && still.previousElementSibling.remove();
+      still.hidden = false;
+    }
+  };
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Everything that a view needs as long as it is shown; gives what ends it. */
+function tend(host, model) {
+  const fitted = fit(host), named = name(host, model.get("alts")), heard = hear(host, model);
+  return () => [fitted, named, heard].forEach((end) => end());
+}
+
+// ---- names ----------------------------------------------------------------------------------
+
+const text = (node) => (node ? node.textContent.trim() : "");
+
+function set(node, attribute, value) { // only what differs, or the watching would never end
+  if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
+}
+
+function name(host, alts) {
+  const look = () => {
+    for (const row of host.querySelectorAll(".vae-control")) {
+      const label = text(row.querySelector(".widget-label:not(.vae-unit)"));
+      const readout = row.querySelector(".widget-readout"), handle = row.querySelector(".noUi-handle");
+      if (handle) {
+        set(handle, "aria-label", label);
+        set(handle, "aria-valuetext", `${text(readout)} ${text(row.querySelector(".vae-unit"))}`.trim());
+      }
+      if (readout?.isContentEditable) {
+        set(readout, "role", "textbox");
+        set(readout, "aria-label", `${label}, as a number`);
+      }
+    }
+    host.querySelectorAll("img.vae-picture").forEach((image, number) => set(image, "alt", alts[number] ?? ""));
+    for (const bar of host.querySelectorAll("[role=progressbar], .progress")) set(bar, "aria-label", "progress");
+  };
+  const watch = new MutationObserver(look);
+  watch.observe(host, {
+    subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ["aria-valuetext"],
+  });
+  look();
+  return () => watch.disconnect();
+}
+
+// ---- sizes ----------------------------------------------------------------------------------
+
+/** The part of the page that scrolls the host: the outermost, since outputs scroll sideways, too. */
+function scroller(host) {
+  let found = document.scrollingElement;
+  for (let node = host.parentElement; node && node !== document.body; node = node.parentElement)
+    if (/auto|scroll/.test(getComputedStyle(node).overflowY) && node.clientHeight) found = node;
+  return found;
+}
+
+function fit(host) {
+  const room = scroller(host);
+  const pictures = () => [...host.querySelectorAll("img.vae-picture")].filter((image) => image.getClientRects().length);
+  let asked = false;
+  function resize() {
+    asked = false;
+    if (!host.isConnected || !host.clientWidth) return;
+    const height = Math.min(room.clientHeight, window.innerHeight) - 6;
+    host.classList.toggle("vae-compact", height < COMPACT);
+    host.classList.toggle("vae-tiny", height < TINY);
+    host.style.setProperty("--vae-room", `${height}px`);
+    for (const formula of host.querySelectorAll(".vae-formula")) { // keys scroll what is too wide
+      const wide = formula.scrollWidth > formula.clientWidth + 1;
+      for (const [key, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": "formula" }))
+        wide ? set(formula, key, value) : formula.removeAttribute(key);
+    }
+    const images = pictures().filter((image) => image.naturalWidth);
+    if (!images.length) return;
+    const width = Math.min(...images.map((image) => image.parentElement.clientWidth));
+    const wanted = images.map((image) => image.naturalHeight * Math.min(1, width / image.naturalWidth));
+    const total = wanted.reduce((sum, one) => sum + one);
+    const shown = images.reduce((sum, image) => sum + image.offsetHeight, 0);
+    const last = images.at(-1).getBoundingClientRect().bottom - host.getBoundingClientRect().top;
+    let scale = (height - (host.offsetHeight - shown)) / total; // all of the explorer is seen,
+    if (scale < SMALLEST || height < TINY) scale = (height - (last - shown)) / total; // or all down to the last picture
+    scale = Math.min(1, Math.max(0.3, scale));
+    images.forEach((image, number) => {
+      const limit = `${Math.floor(wanted[number] * scale)}px`;
+      if (image.style.maxHeight !== limit) image.style.maxHeight = limit;
+    });
+  }
+  const ask = () => { if (!asked) requestAnimationFrame(resize); asked = true; };
+  // A control that is moved by keys or let go by the mouse brings what it moves onto the screen.
+  function bring() {
+    const row = document.activeElement?.closest?.(".vae-control");
+    if (!row || !host.contains(row)) return;
+    const view = room === document.scrollingElement ? { top: 0, bottom: window.innerHeight } : room.getBoundingClientRect();
+    const whole = host.getBoundingClientRect(), high = view.bottom - view.top;
+    const bottoms = pictures().map((image) => image.getBoundingClientRect().bottom);
+    const lines = [...host.querySelectorAll(".vae-steps, .vae-numbers")].map((node) => node.getBoundingClientRect().bottom);
+    const bottom = whole.height <= high ? whole.bottom : Math.max(...(bottoms.length ? bottoms : lines));
+    const top = bottom - whole.top <= high ? whole.top : row.getBoundingClientRect().top;
+    if (top < view.top - 1) room.scrollBy(0, top - view.top);
+    else if (bottom > view.bottom + 1) room.scrollBy(0, Math.min(bottom - view.bottom + 2, top - view.top));
+  }
+  const sizes = new ResizeObserver(ask);
+  [room, host].forEach((node) => sizes.observe(node));
+  const watch = new MutationObserver(ask);
+  watch.observe(host, { subtree: true, childList: true });
+  host.addEventListener("load", ask, true); // a picture has its size when it is there
+  host.addEventListener("keydown", bring, true);
+  host.addEventListener("pointerup", bring);
+  ask();
+  return () => { sizes.disconnect(); watch.disconnect(); };
+}
+
+// ---- the kernel -----------------------------------------------------------------------------
+
+function hear(host, model) {
+  const note = document.createElement("p");
+  note.className = "vae-note";
+  note.setAttribute("role", "status");
+  note.hidden = true;
+  host.prepend(note);
+  let timer = 0, last = 0, gone = false;
+  const values = () => [...host.querySelectorAll(".vae-control")]
+    .map((row) => [".widget-label:not(.vae-unit)", ".widget-readout, select", ".vae-unit"].map((part) => {
+      const node = row.querySelector(part);
+      return node?.selectedOptions ? text(node.selectedOptions[0]) : text(node);
+    }).join(" ").trim()).filter(Boolean).join("; ");
+  function end() { // what is left is a picture: no handle that moves and does nothing
+    if (gone) return;
+    gone = true;
+    clearTimeout(timer);
+    const where = values();
+    note.textContent = `The kernel is gone. This is a still picture${where ? `, at ${where}` : ""}. Run the cell again.`;
+    note.hidden = false;
+    host.classList.add("vae-gone");
+    for (const part of host.querySelectorAll(".vae-controls, .vae-control, button, select, .latent-plane")) part.inert = true;
+  }
+  function ask() {
+    if (gone || timer || Date.now() - last < ASK_EVERY) return;
+    last = Date.now();
+    try {
+      model.set("asked", model.get("asked") + 1);
+      model.save_changes();
+    } catch { /* a kernel that is gone takes nothing; the clock finds out */ }
+    timer = setTimeout(() => {
+      timer = 0;
+      note.textContent = "The kernel has not answered yet: it is busy, or gone. If it is gone, run the cell again.";
+      note.hidden = false;
+    }, NO_ANSWER);
+  }
+  function answer() {
+    if (model.get("answered") !== model.get("asked")) return;
+    clearTimeout(timer);
+    timer = 0;
+    if (!gone) note.hidden = true;
+  }
+  const watch = new MutationObserver(() => {
+    if (host.querySelector(".jupyter-widgets-disconnected")) end();
+  });
+  watch.observe(host, { subtree: true, attributes: true, attributeFilter: ["class"] });
+  model.on("change:answered", answer);
+  for (const event of ["keydown", "pointerdown", "change"]) host.addEventListener(event, ask, true);
+  return () => { watch.disconnect(); clearTimeout(timer); model.off("change:answered", answer); };
+}
+
+export default { initialize };
