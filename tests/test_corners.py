@@ -39,6 +39,7 @@ class Drawn(NamedTuple):
     figure: Figure
     words: str
     size: float
+    color: tuple[float, float, float]
     box: Bbox
     clip: Bbox | None
 
@@ -54,7 +55,8 @@ class Texts:
             if text.get_visible() and text.get_text().strip():
                 clip = text.axes.bbox.frozen() if text.axes is not None and text.get_clip_on() else None
                 box = text.get_window_extent(renderer).frozen()
-                drawn = Drawn(text.get_figure(root=True), text.get_text(), text.get_fontsize(), box, clip)
+                words, size, color = text.get_text(), text.get_fontsize(), on_white(text)
+                drawn = Drawn(text.get_figure(root=True), words, size, color, box, clip)
                 self.seen.append(drawn)
             return draw(text, renderer, *args, **kwargs)
 
@@ -63,6 +65,18 @@ class Texts:
     def take(self):
         found, self.seen = self.seen, []
         return found
+
+
+def on_white(text):
+    """The colour of a text on white paper, see-through ones mixed with it."""
+    red, green, blue, alpha = mpl.colors.to_rgba(text.get_color(), text.get_alpha())
+    return tuple(1 - alpha * (1 - part) for part in (red, green, blue))
+
+
+def contrast(color):
+    """The contrast of a colour with white, by WCAG 2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
 
 def inside(box, outer):
@@ -87,6 +101,8 @@ def faults_of_texts(texts):
             yield f"{text.words!r} is cut off at the edge of its axes"
         if text.size < 11:
             yield f"{text.words!r} is of size {text.size:g}"
+        if contrast(text.color) < 4.5:
+            yield f"{text.words!r} is pale, {contrast(text.color):.1f} : 1"
     for one, other in itertools.combinations(texts, 2):
         marks = len(one.words) == len(other.words) == 1  # digits that stand for points
         if overlap(one.box, other.box) > 0.2 and not marks:
@@ -240,8 +256,9 @@ def faulty(fault):
         ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[0], yticks=[], title="title")
         ax.plot([0, 1], [0, 1 + (0 if fault == "b" else b)])
         at = {"edge": (1.3, 0.5), "clip": (0.5, -0.03), "over": (0.5, 0.5)}.get(fault, (0.5, 0.9))
-        if a == b == 1 and fault in ("edge", "clip", "over", "small"):
-            ax.text(*at, "some words", clip_on=fault == "clip", fontsize=10 if fault == "small" else 12)
+        if a == b == 1 and fault in ("edge", "clip", "over", "small", "pale"):
+            look = {"fontsize": 10 if fault == "small" else 12, "color": "0.5" if fault == "pale" else "k"}
+            ax.text(*at, "some words", clip_on=fault == "clip", **look)
             ax.text(0.55, 0.5, "more words", fontsize=12)
         if a == b == 1 and fault == "error":
             raise RuntimeError("only here")
@@ -266,6 +283,7 @@ def faulty(fault):
         ("clip", "texts", "'some words' is cut off at the edge of its axes"),
         ("over", "texts", "'some words' and 'more words' lie over each other"),
         ("small", "texts", "'some words' is of size 10"),
+        ("pale", "texts", "'some words' is pale, 4.0 : 1"),
         ("error", "errors", "RuntimeError: only here"),
         ("nan", "numbers", "x is nan"),
         ("step", "steps", "the lines do not hold"),

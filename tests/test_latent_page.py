@@ -17,9 +17,9 @@ import torch
 import traitlets
 from matplotlib.text import Text
 
-from vae_helpers import latent_explorer
-from vae_helpers.latent_explorer import COLORS, HERE, LatentExplorer
+from vae_helpers.latent_explorer import HERE, LatentExplorer
 from vae_helpers.models import VAE
+from vae_helpers.plotting import CLASS_COLORS, spacing
 from vae_helpers.pretrained import load_pretrained
 
 ALT = "Digits on a plane."
@@ -93,7 +93,9 @@ def test_means_and_classes_travel_too():
     explorer = LatentExplorer(small_vae(), mu.double().requires_grad_(), labels, alt=ALT, z=(1, -2))
     np.testing.assert_array_equal(np.frombuffer(explorer.points, "<f4").reshape(-1, 2), mu)
     assert explorer.labels == labels.tolist() and explorer.z == [1.0, -2.0]
-    assert set(explorer.keys) >= {"weights", "sizes", "activation", "points", "spacing", "labels", "z"}
+    assert explorer.spacing == spacing(mu)
+    names = {"weights", "sizes", "activation", "points", "spacing", "labels", "colors", "z"}
+    assert names <= set(explorer.keys)
 
 
 def test_the_point_can_be_set_and_has_two_coordinates():
@@ -139,12 +141,10 @@ def test_an_empty_text_is_refused():
         LatentExplorer(small_vae(), MU, LABELS, alt=" ")
 
 
-def test_script_and_python_have_the_same_ten_colours_and_the_same_plane():
-    (listed,) = re.findall(r"const COLORS = \[(.*?)\]", SCRIPT, flags=re.DOTALL)
-    assert tuple(re.findall(r'"(#\w{6})"', listed)) == COLORS
-    assert len(set(COLORS)) == 10
+def test_script_and_still_picture_show_the_same_plane():
     assert re.findall(r"const LIMIT = (\d+);", SCRIPT) == ["4"]
     explorer, limits = an_explorer(), []
+    assert explorer.colors == list(CLASS_COLORS) and len(set(CLASS_COLORS)) == 10
     real = plt.Axes.set
 
     def spying(ax, **options):
@@ -157,7 +157,7 @@ def test_script_and_python_have_the_same_ten_colours_and_the_same_plane():
     assert limits == [(-4, 4), (-4, 4)]
 
 
-@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("color", CLASS_COLORS)
 def test_colours_are_dark_enough_for_text_on_white(color):
     linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in mpl.colors.to_rgb(color)]
     luminance = np.dot(linear, [0.2126, 0.7152, 0.0722])
@@ -181,7 +181,7 @@ def test_page_holds_everything_and_asks_for_nothing(page):
     told = json.loads(re.search(r"^const traits = (\{.*\});$", text, flags=re.MULTILINE)[1])
     for name in ("weights", "points"):
         assert base64.b64decode(told[name]) == getattr(explorer, name)
-    for name in ("sizes", "activation", "spacing", "labels", "z"):
+    for name in ("sizes", "activation", "spacing", "labels", "colors", "z"):
         assert told[name] == getattr(explorer, name)
 
 
@@ -232,18 +232,6 @@ def test_output_holds_a_still_picture_and_no_widget():
     assert (np.abs(after - before) > 0.1).any()
 
 
-@pytest.mark.parametrize("radius", [0.1, 0.3, 1.0])
-def test_points_of_a_spacing_are_that_far_apart_and_none_is_left_out_without_need(radius):
-    mu = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
-    mu[150:] = mu[:50]  # copies
-    explorer = LatentExplorer(small_vae(), torch.tensor(mu), torch.arange(200) % 10, alt=ALT)
-    shown = np.array(explorer.spacing) >= radius
-    distance = np.linalg.norm(mu[:, None] - mu, axis=-1)
-    apart = distance[np.ix_(shown, shown)]
-    assert apart[~np.eye(len(apart), dtype=bool)].min() >= radius - 0.001
-    assert distance[:, shown].min(axis=1).max() < radius + 0.001  # every other one is near one shown
-
-
 def test_digits_of_the_still_picture_can_be_read_where_it_is_crowded(monkeypatch):
     mu = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) / 4
     explorer = LatentExplorer(small_vae(), mu, torch.arange(500) % 10, alt=ALT)
@@ -265,4 +253,3 @@ def test_still_picture_leaves_out_what_lies_outside_the_plane():
     far = torch.cat([MU, torch.tensor([[9.0, 9.0], [4.5, 0.0]])])
     explorer = LatentExplorer(small_vae(), far, torch.cat([LABELS, torch.tensor([1, 2])]), alt=ALT)
     assert explorer._still() == an_explorer()._still()
-    assert latent_explorer.COLORS is COLORS

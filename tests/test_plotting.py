@@ -133,6 +133,31 @@ def test_unknown_role_is_refused(ax):
     assert not ax.lines
 
 
+@pytest.mark.parametrize("radius", [0.1, 0.3, 1.0])
+def test_points_of_a_spacing_are_that_far_apart_and_none_is_left_out_without_need(radius):
+    points = np.random.default_rng(0).normal(size=(200, 2))
+    points[150:] = points[:50]  # copies
+    shown = np.array(plotting.spacing(points)) >= radius
+    distance = np.linalg.norm(points[:, None] - points, axis=-1)
+    apart = distance[np.ix_(shown, shown)]
+    assert apart[~np.eye(len(apart), dtype=bool)].min() >= radius - 0.001
+    assert distance[:, shown].min(axis=1).max() < radius + 0.001  # every other one is near one shown
+
+
+def test_labelled_points_are_labels_where_there_is_room_and_dots_elsewhere(ax):
+    points, labels = [[0, 0], [1, 0], [0.1, 0], [0, 2]], torch.tensor([3, 0, 9, 7])
+    plotting.draw_labelled_points(ax, torch.tensor(points), labels, apart=0.5)
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        (0, 0): "3",
+        (1, 0): "0",
+        (0, 2): "7",
+    }
+    assert [text.get_color() for text in ax.texts] == [plotting.CLASS_COLORS[i] for i in (3, 0, 7)]
+    (dot,) = ax.lines
+    np.testing.assert_allclose(dot.get_xydata(), [[0.1, 0]])
+    assert dot.get_color() == plotting.CLASS_COLORS[9]
+
+
 # --- style ------------------------------------------------------------------------------
 
 

@@ -1,8 +1,6 @@
 // A decoder in the browser: drag a point over the latent plane and the decoded digit follows.
-// Needs no kernel: all it knows comes in traits: `weights`, `points`, their `spacing` and `labels`.
+// Needs no kernel: all it knows comes in traits: `weights`, `points`, their `spacing`, `labels`, `colors`.
 
-const COLORS = ["#1f77b4", "#b35900", "#1a7f1a", "#c41e1e", "#7a4bb0",
-                "#8c564b", "#b5338a", "#555555", "#757500", "#007d8a"];
 const LIMIT = 4; // the plane shows [-LIMIT, LIMIT] on both axes
 const SIDE = 28;
 const APART = 14; // pixels between two digits of the plane that can both be read
@@ -74,7 +72,7 @@ function render({ model, el }) {
   const start = model.get("z").slice();
   let z = start.slice(), asked = false;
 
-  const spacing = model.get("spacing");
+  const spacing = model.get("spacing"), colors = model.get("colors");
   const ratio = 2; // canvas pixels for one of the page: sharp on dense screens and when zoomed
   let planeSize = 440; // as wide as the page lets it be
   const root = document.createElement("div");
@@ -126,7 +124,7 @@ function render({ model, el }) {
     under.globalAlpha = 0.5;
     labels.forEach((label, i) => {
       if (room(i)) return;
-      under.fillStyle = COLORS[label];
+      under.fillStyle = colors[label];
       under.beginPath();
       under.arc(...at(i), 1.5, 0, 2 * Math.PI);
       under.fill();
@@ -139,7 +137,7 @@ function render({ model, el }) {
     under.lineWidth = 3;
     labels.forEach((label, i) => {
       if (!room(i)) return;
-      under.fillStyle = COLORS[label];
+      under.fillStyle = colors[label];
       under.strokeText(label, ...at(i));
       under.fillText(label, ...at(i));
     });

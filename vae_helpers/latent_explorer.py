@@ -14,22 +14,17 @@ import torch
 import traitlets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
 from vae_helpers._validate_torch import check_batch
 from vae_helpers.models import VAE
-from vae_helpers.plotting import check_alt, draw_images
+from vae_helpers.plotting import CLASS_COLORS, check_alt, draw_images, draw_labelled_points, spacing
 from vae_helpers.stage import Stage
 from vae_helpers.storage import whole_file
 from vae_helpers.views import close
 from vae_helpers.widgets import register
 
 HERE = Path(__file__).parent
-# The colours of the ten classes, those of the script: dark enough for text on white.
-COLORS = ("#1f77b4", "#b35900", "#1a7f1a", "#c41e1e", "#7a4bb0")
-COLORS += ("#8c564b", "#b5338a", "#555555", "#757500", "#007d8a")
-_APART = 0.26  # of the plane's units, between two digits of the still picture that can both be read
 
 
 class LatentExplorer(anywidget.AnyWidget):
@@ -61,6 +56,7 @@ class LatentExplorer(anywidget.AnyWidget):
     points = traitlets.Bytes().tag(sync=True)
     spacing = traitlets.List(traitlets.Float()).tag(sync=True)
     labels = traitlets.List(traitlets.Int()).tag(sync=True)
+    colors = traitlets.List(traitlets.Unicode()).tag(sync=True)
     z = traitlets.List(traitlets.Float(), minlen=2, maxlen=2).tag(sync=True)
 
     def __init__(
@@ -85,8 +81,9 @@ class LatentExplorer(anywidget.AnyWidget):
             sizes=[linear[0].in_features, *(layer.out_features for layer in linear)],
             activation=model.config["activation"],
             points=(points := mu.detach().cpu().float().numpy()).tobytes(),
-            spacing=_spacing(points),
+            spacing=spacing(points),
             labels=[int(label) for label in labels],
+            colors=list(CLASS_COLORS),
             z=list(z),
         )
         self._stage = Stage(self, [alt])
@@ -107,7 +104,8 @@ class LatentExplorer(anywidget.AnyWidget):
         Raises:
             FileNotFoundError: the folder does not exist.
         """
-        traits = {name: getattr(self, name) for name in ("sizes", "activation", "spacing", "labels", "z")}
+        plain = ("sizes", "activation", "spacing", "labels", "colors", "z")
+        traits = {name: getattr(self, name) for name in plain}
         coded = {name: base64.b64encode(getattr(self, name)).decode() for name in ("weights", "points")}
         page = _PAGE.replace("TITLE", title.replace("&", "&amp;").replace("<", "&lt;"))
         page = page.replace("/*STYLE*/", self._css_text()).replace("/*TRAITS*/", json.dumps(traits | coded))
@@ -124,15 +122,8 @@ class LatentExplorer(anywidget.AnyWidget):
         figure = Figure(figsize=(8.8, 5.2), dpi=100, layout="constrained")
         plane, digit = figure.subplots(1, 2, width_ratios=[1.6, 1])
         points = np.frombuffer(self.points, np.float32).reshape(-1, 2)
-        halo = [withStroke(linewidth=3, foreground="white")]
-        for point, label, spacing in zip(points, self.labels, self.spacing, strict=True):
-            if max(abs(point)) >= 4:
-                continue
-            if spacing < _APART:
-                plane.plot(*point, ".", color=COLORS[label], markersize=3, alpha=0.5)
-            else:
-                style = {"color": COLORS[label], "ha": "center", "va": "center", "path_effects": halo}
-                plane.text(*point, str(label), fontsize=11, **style)
+        inside = np.abs(points).max(axis=1) < 4
+        draw_labelled_points(plane, points[inside], np.array(self.labels)[inside])
         plane.plot(*self.z, "k+", markersize=26, markeredgewidth=3, zorder=4)
         plane.set(xlim=(-4, 4), ylim=(-4, 4), xlabel="z₁", ylabel="z₂", aspect="equal")
         with torch.no_grad():
@@ -145,21 +136,6 @@ class LatentExplorer(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         words = f"latent plane with the point at ({self.z[0]:.2f}, {self.z[1]:.2f})"
         return self._stage.bundle(self._still(), self._alt, words)
-
-
-def _spacing(points: np.ndarray) -> list[float]:
-    """How far each point, shape (n, 2), is from all that come before it in an order that spreads them.
-
-    The next point is always the one that is farthest from those taken. So the points of spacing at
-    least r are at least r apart from one another: at any size, as many of them as can be read.
-    """
-    spacing, far = np.zeros(len(points)), np.full(len(points), 1e3)
-    for _ in points:
-        taken = far.argmax()
-        spacing[taken] = far[taken]
-        far = np.minimum(far, np.linalg.norm(points - points[taken], axis=1))
-        far[taken] = -1  # its own copies, at distance 0, are still to come
-    return spacing.round(3).tolist()
 
 
 _PAGE = """<!doctype html>

@@ -14,6 +14,7 @@ import numpy as np
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -31,6 +32,9 @@ ROLES: dict[str, dict[str, object]] = {
     "elbo": {"color": "#CC79A7", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
     "gap": {"color": "#999999", "linestyle": (0, (1, 3))},
 }
+# One colour for each of ten classes, all dark enough for text on white.
+CLASS_COLORS = ("#1f77b4", "#b35900", "#1a7f1a", "#c41e1e", "#7a4bb0")
+CLASS_COLORS += ("#8c564b", "#b5338a", "#555555", "#757500", "#007d8a")
 
 
 def use_style() -> None:
@@ -173,6 +177,46 @@ def draw_images(ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[in
     canvas = canvas.reshape(num_rows, num_cols, height, width).swapaxes(1, 2)
     ax.imshow(canvas.reshape(num_rows * height, num_cols * width), vmin=0, vmax=1, cmap="gray_r")
     ax.set_axis_off()
+
+
+def draw_labelled_points(ax: Axes, points: ArrayLike, labels: ArrayLike, apart: float = 0.26) -> None:
+    """Draws each point as its own label in the colour of its class, so that nobody needs the colour.
+
+    Where labels would lie upon one another, a point is a dot of that colour.
+
+    Args:
+        ax: the axes to draw on, in whose units all else is.
+        points: shape (n, 2).
+        labels: a class of 0 to 9 for each, shape (n,).
+        apart: how far two labels are from each other, at least.
+    """
+    halo = [withStroke(linewidth=3, foreground="white")]
+    points = np.asarray(points, dtype=float)
+    for point, label, room in zip(points, map(int, labels), spacing(points), strict=True):
+        if room < apart:
+            ax.plot(*point, ".", color=CLASS_COLORS[label], markersize=3, alpha=0.5)
+        else:
+            style = {"color": CLASS_COLORS[label], "fontsize": 11, "path_effects": halo, "clip_on": True}
+            ax.text(*point, str(label), ha="center", va="center", **style)
+
+
+def spacing(points: ArrayLike) -> list[float]:
+    """How far each point is from all that come before it in an order that spreads them.
+
+    The next point is always the one that is farthest from those taken. So the points of spacing at
+    least r are at least r apart from one another: as many as can be read, at any size.
+
+    Args:
+        points: shape (n, 2).
+    """
+    points = np.asarray(points, dtype=float)
+    found, far = np.zeros(len(points)), np.full(len(points), 1e3)
+    for _ in points:
+        taken = far.argmax()
+        found[taken] = far[taken]
+        far = np.minimum(far, np.linalg.norm(points - points[taken], axis=1))
+        far[taken] = -1  # its own copies, at distance 0, are still to come
+    return found.round(3).tolist()
 
 
 def check_alt(alt: str) -> str:
