@@ -257,7 +257,7 @@ def test_few_colours_are_enough(shell):
         plotting.show(fig, "Seven bell curves.")
     pixels, _ = picture_of(captured.outputs[0])
     full = np.asarray(Image.open(file).convert("RGB")).astype(float)
-    assert np.abs(pixels - full).mean() < 1 and np.abs(pixels - full).max() < 64
+    assert np.abs(pixels - full).mean() < 1 and np.abs(pixels - full).max() < 32
     assert len(captured.outputs[0].data["image/png"]) < 0.7 * len(base64.b64encode(file.getvalue()))
 
 

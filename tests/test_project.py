@@ -1,5 +1,6 @@
 """What stands around the notebooks: the README's promises, pins, licenses, links."""
 
+import json
 import re
 import tomllib
 
@@ -9,6 +10,7 @@ from cells import PATHS, ROOT, markdown
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 DEV = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+NPM = json.loads((ROOT / "tests" / "browser" / "package.json").read_text(encoding="utf-8"))["dependencies"]
 PROSE = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 
 
@@ -41,14 +43,15 @@ def test_every_requirement_is_pinned():
     assert "torch==2.13.0" in lines
     assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in lines if line not in allowed)
     assert DEV.splitlines()[0] == "-r requirements.txt"
+    assert all(re.fullmatch(r"[\d.]+", version) for version in NPM.values())
 
 
 def test_contributing_says_why_each_dependency_is_here():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
     names = re.findall(r"^([\w-]+)==", REQUIREMENTS + "\n" + DEV, flags=re.MULTILINE)
-    names += [name.split("==")[0] for name in build]
-    rows = re.findall(r"^\| ([\w-]+)(?: \(\w+\))? \| \w", text, flags=re.MULTILINE)
+    names += [name.split("==")[0] for name in build] + list(NPM)
+    rows = re.findall(r"^\| ([\w-]+)(?: \([\w, ]+\))? \| \w", text, flags=re.MULTILINE)
     assert set(names) <= set(rows)
 
 

@@ -81,7 +81,6 @@ function render({ model, el }) {
   plane.tabIndex = 0;
   plane.setAttribute("role", "application");
   plane.setAttribute("aria-label", "latent plane: drag the point, or move it with the arrow keys");
-  plane.setAttribute("data-lm-suppress-shortcuts", "true"); // or JupyterLab keeps the arrow keys
   const digit = canvas("latent-digit", SIDE);
   digit.setAttribute("role", "img");
   digit.setAttribute("aria-label", "the decoded digit");
@@ -215,8 +214,6 @@ function render({ model, el }) {
   reset.addEventListener("click", () => move(start.slice(), true));
   const follow = () => move(model.get("z").slice());
   model.on("change:z", follow);
-  const leave = (event) => { if (!root.contains(event.target)) plane.blur(); }; // keys go to the page again
-  document.addEventListener("pointerdown", leave, true);
   const sizes = new ResizeObserver(() => {
     if (!plane.clientWidth || plane.clientWidth === planeSize) return;
     planeSize = plane.clientWidth;
@@ -230,7 +227,6 @@ function render({ model, el }) {
   return () => {
     sizes.disconnect();
     model.off("change:z", follow);
-    document.removeEventListener("pointerdown", leave, true);
   };
 }
 

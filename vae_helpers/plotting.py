@@ -134,7 +134,8 @@ def few_colors(png: bytes) -> bytes:
     with Image.open(io.BytesIO(png)) as picture:
         paper = Image.new("RGB", picture.size, "white")
         paper.paste(picture, mask=picture.getchannel("A") if picture.mode == "RGBA" else None)
-    paper.quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    few = paper.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(file, "png", optimize=True)
     return file.getvalue()
 
 

@@ -19,8 +19,6 @@ function initialize({ model }) {
       const view = await manager.create_view(await manager.get_model(id));
       const host = document.createElement("div");
       host.className = "vae-stage";
-      // JupyterLab takes no key from what carries this mark itself; its ancestors' do not count.
-      host.addEventListener("focusin", (event) => set(event.target, "data-lm-suppress-shortcuts", "true"));
       still.before(host);
       view.luminoWidget.constructor.attach(view.luminoWidget, host);
       still.hidden = true;
@@ -51,8 +49,21 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 
 /** Everything that a view needs as long as it is shown; gives what ends it. */
 function tend(host, model) {
-  const fitted = fit(host), named = name(host, model.get("alts")), heard = hear(host, model);
-  return () => [fitted, named, heard].forEach((end) => end());
+  const ends = [keep(host), fit(host), name(host, model.get("alts")), hear(host, model)];
+  return () => ends.forEach((end) => end());
+}
+
+// ---- keys -----------------------------------------------------------------------------------
+
+/** Keys pressed on a control stay there; a click elsewhere gives them back to the notebook. */
+function keep(host) {
+  // JupyterLab takes no key from what carries this mark itself; its ancestors' do not count.
+  host.addEventListener("focusin", (event) => set(event.target, "data-lm-suppress-shortcuts", "true"));
+  const leave = (event) => {
+    if (host.contains(document.activeElement) && !host.contains(event.target)) document.activeElement.blur();
+  };
+  document.addEventListener("pointerdown", leave, true);
+  return () => document.removeEventListener("pointerdown", leave, true);
 }
 
 // ---- names ----------------------------------------------------------------------------------

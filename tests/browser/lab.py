@@ -24,7 +24,7 @@ import nbformat
 from jupyter_client import BlockingKernelClient
 
 if TYPE_CHECKING:  # without Playwright this module can still say why the tests are skipped
-    from playwright.sync_api import Browser, ElementHandle, Locator, Page
+    from playwright.sync_api import Browser, ElementHandle, Locator, Page, Response
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -148,13 +148,14 @@ def set_theme(address: str, name: str) -> None:
 
 
 def save(page: Page) -> None:
-    """Saves the notebook, as JupyterLab does by itself every two minutes."""
-    page.locator('[data-command="docmanager:save"]').first.click()
-    eventually(lambda: _check_saved(page))
+    """Saves the notebook, as JupyterLab does by itself every two minutes, and waits for the file."""
 
+    def written(answer: Response) -> bool:
+        return answer.request.method == "PUT" and "/api/contents/" in answer.url
 
-def _check_saved(page: Page) -> None:
-    assert not changed(page), "the notebook is not saved yet"
+    with page.expect_response(written) as answer:
+        page.locator('[data-command="docmanager:save"]').first.click()
+    assert answer.value.ok, f"not saved: {answer.value.status}"
 
 
 def changed(page: Page) -> bool:

@@ -122,6 +122,18 @@ def test_screen_readers_find_no_serious_fault(notebook):
     assert found == []
 
 
+@pytest.mark.only("00")
+def test_the_doctor_sees_its_own_slider_moved(notebook):
+    panel = notebook.page.locator(".vae-doctor")
+    lab.eventually(lambda: holds(panel, "✓ sliders in the page: anywidget and ipywidgets both answer"))
+    panel.locator(".noUi-handle").focus()
+    notebook.page.keyboard.press("Home")
+    notebook.page.keyboard.press("ArrowRight")
+    lab.eventually(lambda: holds(panel, "✓ the slider below: moved, and the kernel reads 1"))
+    assert "✓ All is well: this machine runs the course." in panel.inner_text()
+    assert "✗" not in panel.inner_text()
+
+
 def all_drawn(page):
     """Raises unless every picture of every explorer is there."""
     wrong = page.evaluate(
@@ -133,6 +145,10 @@ def all_drawn(page):
         page.locator(".vae-explorer, .latent-explorer, .vae-doctor").count()
         == page.locator(".vae-stage").count()
     )
+
+
+def holds(panel, words):
+    assert words in panel.inner_text()
 
 
 def same(found, expected):
