@@ -22,7 +22,14 @@ function initialize({ model }) {
       still.before(host);
       view.luminoWidget.constructor.attach(view.luminoWidget, host);
       still.hidden = true;
-      places.set(still, tend(host, model));
+      const ends = [keep(host), fit(host), name(host, model.get("alts")), hear(host, model)];
+      places.set(still, () => {
+        ends.forEach((end) => end());
+        if (!host.isConnected) document.body.append(host); // Lumino only lets go what is in the page
+        view.remove();
+        host.remove();
+        still.hidden = false;
+      });
       for (let tries = 0; tries < 50 && !host.querySelector(".noUi-handle, select, canvas"); tries++) await pause(100);
       model.set("seen", { handles: host.querySelectorAll(".noUi-handle").length });
       model.save_changes();
@@ -37,21 +44,11 @@ function initialize({ model }) {
   look();
   return () => {
     watch.disconnect();
-    for (const [still, leave] of places) {
-      leave();
-      still.previousElementSibling?.classList.contains("vae-stage") && still.previousElementSibling.remove();
-      still.hidden = false;
-    }
+    for (const leave of places.values()) leave();
   };
 }
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** Everything that a view needs as long as it is shown; gives what ends it. */
-function tend(host, model) {
-  const ends = [keep(host), fit(host), name(host, model.get("alts")), hear(host, model)];
-  return () => ends.forEach((end) => end());
-}
 
 // ---- keys -----------------------------------------------------------------------------------
 
@@ -88,8 +85,11 @@ function name(host, alts) {
         set(readout, "aria-label", `${label}, as a number`);
       }
     }
-    host.querySelectorAll("img.vae-picture").forEach((image, number) => set(image, "alt", alts[number] ?? ""));
-    for (const bar of host.querySelectorAll("[role=progressbar], .progress")) set(bar, "aria-label", "progress");
+    host.querySelectorAll("img").forEach((image, number) => set(image, "alt", alts[number] ?? "")); // its class comes later
+    for (const bar of host.querySelectorAll(".progress")) {
+      const now = String(Math.round(parseFloat(bar.firstElementChild?.style.width) || 0));
+      for (const [key, value] of [["role", "progressbar"], ["aria-label", "progress"], ["aria-valuenow", now]]) set(bar, key, value);
+    }
   };
   const watch = new MutationObserver(look);
   watch.observe(host, {
