@@ -158,6 +158,20 @@ def test_labelled_points_are_labels_where_there_is_room_and_dots_elsewhere(ax):
     assert dot.get_color() == plotting.CLASS_COLORS[9]
 
 
+@pytest.mark.parametrize(
+    ("points", "labels", "message"),
+    [
+        (np.ones((2, 3)), [0, 1], r"points: expected shape \(n, 2\), got \(2, 3\)"),
+        (np.ones((2, 2)), [0], "labels: expected a class of 0 to 9 for each of 2 points, got"),
+        (np.ones((2, 2)), [0, 10], "labels: expected a class of 0 to 9 for each of 2 points, got"),
+    ],
+)
+def test_points_that_do_not_fit_are_refused(ax, points, labels, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        plotting.draw_labelled_points(ax, points, labels)
+    assert not ax.texts and not ax.lines
+
+
 # --- style ------------------------------------------------------------------------------
 
 

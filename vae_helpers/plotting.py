@@ -190,9 +190,14 @@ def draw_labelled_points(ax: Axes, points: ArrayLike, labels: ArrayLike, apart: 
         points: shape (n, 2).
         labels: a class of 0 to 9 for each, shape (n,).
         apart: how far two labels are from each other, at least.
+
+    Raises:
+        ValueError: points of another shape, or not one label of 0 to 9 for each.
     """
-    halo = [withStroke(linewidth=3, foreground="white")]
+    halo, labels = [withStroke(linewidth=3, foreground="white")], np.asarray(labels)
     points = np.asarray(points, dtype=float)
+    if labels.shape != points.shape[:1] or not set(labels.tolist()) <= set(range(10)):
+        raise ValueError(f"labels: expected a class of 0 to 9 for each of {len(points)} points, got {labels}")
     for point, label, room in zip(points, map(int, labels), spacing(points), strict=True):
         if room < apart:
             ax.plot(*point, ".", color=CLASS_COLORS[label], markersize=3, alpha=0.5)
@@ -209,8 +214,13 @@ def spacing(points: ArrayLike) -> list[float]:
 
     Args:
         points: shape (n, 2).
+
+    Raises:
+        ValueError: points of another shape.
     """
     points = np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points: expected shape (n, 2), got {points.shape}")
     found, far = np.zeros(len(points)), np.full(len(points), 1e3)
     for _ in points:
         taken = far.argmax()
