@@ -54,7 +54,9 @@ def refresh(path: Path) -> None:
 
 
 def _keep_still(output: nbformat.NotebookNode) -> bool:
-    """Takes the live widget out of an output; whether a still picture of it remains."""
+    """Takes the live widget out of an output; whether a still picture of it, or anything, remains."""
+    if output.output_type == "stream" and not output.text.strip():
+        return False  # what a progress bar leaves behind
     data = output.get("data", {})
     if "text/html" in data:
         data["text/html"] = VIEW.sub(r'\1""', data["text/html"])

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "vae_helpers"
 LAYERS = {
     "numerics": ["_folder", "_validate", "gaussian", "linear_gaussian", "monte_carlo"],
     "models": [
+        "_bar",
         "_validate_torch",
         "data",
         "models",

@@ -34,6 +34,10 @@ def test_only_a_widget_without_a_picture_goes(output, kept):
     assert kept is None or (output.data == kept and output.metadata == metadata)
 
 
+def test_the_blank_line_of_a_progress_bar_goes():
+    assert not refresh._keep_still(new_output("stream", text="\r" + 90 * " " + "\r"))
+
+
 @pytest.mark.parametrize("output", [new_output("stream", text="hello"), new_output("error", ename="E")])
 def test_what_holds_no_data_stays_as_it_is(output):
     before = dict(output)

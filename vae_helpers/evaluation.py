@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from vae_helpers._bar import bar
 from vae_helpers._validate_torch import check_batch, check_count, check_unit_interval, fresh_generator
 from vae_helpers.models import VAE
 from vae_helpers.objectives import kl_standard_normal, log_weights
@@ -166,7 +166,7 @@ def importance_bounds(
     total = max(counts)
     parts: dict[int, list[Tensor]] = {count: [] for count in counts}
     size = max(1, _CACHED // (100 * model.data_dim))
-    for batch in tqdm(x.split(size), leave=False, disable=not progress, unit="batch"):
+    for batch in bar(x.split(size), progress=progress, unit="batch"):
         step = max(1, _CACHED // (len(batch) * model.data_dim))
         draws = [min(step, total - start) for start in range(0, total, step)]
         weights = torch.cat([log_weights(model, batch, n, generator).double() for n in draws])

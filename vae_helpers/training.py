@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from vae_helpers._bar import bar as progress_bar
 from vae_helpers._validate_torch import check_beta, check_count, check_images, fresh_generator
 from vae_helpers.data import binarize
 from vae_helpers.models import VAE
@@ -161,7 +161,8 @@ def fit(
         finished, curves = state.restore()
         history = History(**curves)
     model.train()
-    bar = tqdm(total=epochs * steps, initial=finished * steps, leave=False, disable=not progress, unit="step")
+    done = finished * steps
+    bar = progress_bar(progress=progress, total=epochs * steps, initial=done, unit="step")
     with bar:
         for epoch in range(finished + 1, epochs + 1):
             started = time.perf_counter()
