@@ -16,7 +16,7 @@ SCREENS = (
 
 CUT_OFF = """() => {
     const wrong = [], slack = 1.5; // of a pixel, for rounded widths
-    const seen = node => node.getClientRects().length > 0 && !node.closest(".vae-alt");
+    const seen = node => node.getClientRects().length > 0;
     const name = node =>
         `${node.className.baseVal ?? node.className} “${node.textContent.trim().slice(0, 40)}”`;
     for (const explorer of document.querySelectorAll(".vae-explorer, .latent-explorer")) {
