@@ -7,7 +7,7 @@ from pathlib import Path
 from _draw import DASHED, INK, MUTED, LineStyle, arrow, box, circle, save, write
 from matplotlib.axes import Axes
 
-from vae_helpers.plotting import ROLES
+from vae_helpers.pictures.plotting import ROLES
 
 SIZE = (13.3, 7.6)
 TRUTH = str(ROLES["evidence"]["color"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from _draw import DASHED, INK, MUTED, arrow, box, circle, save, tint, write
 from matplotlib.axes import Axes
 
-from vae_helpers.plotting import ROLES
+from vae_helpers.pictures.plotting import ROLES
 
 SIZE = (9.8, 4.6)
 Q = str(ROLES["q"]["color"])

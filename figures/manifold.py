@@ -9,8 +9,8 @@ from _draw import save
 from matplotlib.axes import Axes
 from scipy import stats
 
-from vae_helpers.plotting import draw_images
-from vae_helpers.pretrained import load_pretrained
+from vae_helpers.pictures.plotting import draw_images
+from vae_helpers.shipped.pretrained import load_pretrained
 
 NUM_ROWS, NUM_COLS = 8, 22
 SIZE = (9.9, 3.6)

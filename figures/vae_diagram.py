@@ -10,7 +10,7 @@ from pathlib import Path
 from _draw import DASHED, MUTED, Point, arrow, box, funnel, save, write
 from matplotlib.axes import Axes
 
-from vae_helpers.plotting import ROLES
+from vae_helpers.pictures.plotting import ROLES
 
 SIZE = (12.9, 6.3)
 LIKELIHOOD, Q, LOSS, BACK = (str(ROLES[role]["color"]) for role in ("likelihood", "q", "elbo", "evidence"))

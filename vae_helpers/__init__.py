@@ -1,7 +1,8 @@
-"""Helpers of the course on variational autoencoders: numerics, models, pictures, widgets and checks.
+"""Helpers of the course on variational autoencoders. Each folder is a layer:
 
-Import the module that you need (`from vae_helpers import gaussian`): nothing is imported here,
-so that the NumPy notebooks start without PyTorch.
+numerics, models, shipped, pictures, widgets, checks. A layer imports from those before it in this
+list. Import the layer that you need (`from vae_helpers.numerics import gaussian`): nothing is
+imported here, so that the NumPy notebooks start without PyTorch.
 """
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"

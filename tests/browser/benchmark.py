@@ -43,8 +43,8 @@ import ipywidgets as _widgets
 import matplotlib.pyplot as _plt
 import numpy as _np
 from IPython.display import display as _display
-from vae_helpers import widgets as _layer
-from vae_helpers.views import arguments as _arguments
+from vae_helpers.widgets import stage as _stage
+from vae_helpers.widgets.views import arguments as _arguments
 
 
 def _picture(view, values):
@@ -80,7 +80,7 @@ def _text(view, values):
 
 def plain(name, key):
     """One control of an explorer, wired in the plain way; the others stay where they are."""
-    explorer = _layer._open[name]
+    explorer = _stage.OPEN[name]
     field, values = explorer.controls[key].input, explorer.values
     views = [v for v in explorer.views if any(key in _arguments(f, values) for f in v.functions)]
     shows = {_layer.plot: _plot, _layer.pictures: _picture}

@@ -11,16 +11,18 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 from ipywidgets.widgets.widget import _instances
 
-from vae_helpers import widgets
+from vae_helpers.widgets import stage
+from vae_helpers.widgets.explorer import Explorer
+from vae_helpers.widgets.views import arguments
 
 
 def describe():
     """Every open explorer: its controls, and what each of its views depends on."""
-    return {name: _describe(item) for name, item in widgets._open.items() if hasattr(item, "controls")}
+    return {name: _describe(item) for name, item in stage.OPEN.items() if hasattr(item, "controls")}
 
 
 def _describe(item):
-    live = not isinstance(item, widgets.Explorer)  # a training shows nothing before it has run
+    live = not isinstance(item, Explorer)  # a training shows nothing before it has run
     return {
         "live": live,
         "controls": {key: _control(control) for key, control in item.controls.items()},
@@ -38,7 +40,7 @@ def _control(control):
 
 
 def _view(view, controls):
-    used = {key for function in view.functions for key in widgets.arguments(function, controls)}
+    used = {key for function in view.functions for key in arguments(function, controls)}
     return {"kind": type(view).__name__, "arguments": sorted(used)}
 
 
@@ -46,13 +48,13 @@ def values(name):
     """Each control's value as the kernel knows it; the text of the chosen option."""
     return {
         key: control.input.label if hasattr(control.input, "options") else control.input.value
-        for key, control in widgets._open[name].controls.items()
+        for key, control in stage.OPEN[name].controls.items()
     }
 
 
 def pictures(name):
     """The pictures that the kernel has sent, and those that belong to the present values."""
-    explorer = widgets._open[name]
+    explorer = stage.OPEN[name]
     views = [view for view in explorer.views if hasattr(view, "png")]
     with explorer._lock:  # a slider that reports meanwhile, from another thread, has to wait
         sent = [view.png for view in views]
@@ -100,7 +102,7 @@ def latent(z=None):
 
 def sweep(name, key, moves):
     """Moves a slider there and back, step by step, with a picture for each."""
-    field = widgets._open[name].controls[key].input
+    field = stage.OPEN[name].controls[key].input
     count = len(field.options) if hasattr(field, "options") else round((field.max - field.min) / field.step)
     for move in range(moves):
         position = count - 1 - abs(move % (2 * count - 2) - (count - 1))
@@ -112,7 +114,7 @@ def sweep(name, key, moves):
 
 def set_to_end(name, key):
     """Moves a slider to its upper end."""
-    field = widgets._open[name].controls[key].input
+    field = stage.OPEN[name].controls[key].input
     if hasattr(field, "options"):
         field.index = len(field.options) - 1
     else:
@@ -121,5 +123,5 @@ def set_to_end(name, key):
 
 def reset(name):
     """Brings back the first value of every control."""
-    for control in widgets._open[name].controls.values():
+    for control in stage.OPEN[name].controls.values():
         control.reset()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lab import eventually
 
-from vae_helpers.pretrained import load_pretrained
+from vae_helpers.shipped.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -17,8 +17,9 @@ import torch
 from scipy import integrate, optimize, special, stats
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from vae_helpers.data import binarize, load_mnist
-from vae_helpers.pretrained import load_pretrained
+from vae_helpers.models.data import binarize
+from vae_helpers.shipped.images import load_mnist
+from vae_helpers.shipped.pretrained import load_pretrained
 
 ORACLES: dict[str, dict[str, Callable[..., dict[str, Any]]]] = {}
 

@@ -12,8 +12,8 @@ from checks import Shown
 # explorer must not pass the check of the same name.
 CELLS = (
     """
-from vae_helpers import widgets
-widgets._open["draw_posterior"].controls["x"].input.unobserve_all()
+from vae_helpers.widgets import stage
+stage.OPEN["draw_posterior"].controls["x"].input.unobserve_all()
 """,
     """
 def draw_line(ax, height):

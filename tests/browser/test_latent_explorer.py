@@ -5,9 +5,10 @@ import pytest
 import torch
 from latent import Plane
 
-from vae_helpers.data import binarize, load_mnist
-from vae_helpers.latent_explorer import LatentExplorer
-from vae_helpers.pretrained import load_pretrained
+from vae_helpers.models.data import binarize
+from vae_helpers.shipped.images import load_mnist
+from vae_helpers.shipped.pretrained import load_pretrained
+from vae_helpers.widgets.latent.explorer import LatentExplorer
 
 
 @pytest.fixture

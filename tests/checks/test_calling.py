@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vae_helpers.checks import check_kl
-from vae_helpers.checks.calling import Failed, Student, as_array, protected
+from vae_helpers.checks.engine.calling import Failed, Student, as_array, protected
 
 MU, LOG_VAR = np.zeros((4, 2)), np.ones((4, 2))
 

@@ -5,9 +5,8 @@ import time
 import numpy as np
 import pytest
 import torch
-from cells import PATHS, ROOT, markdown
+from support.cells import PATHS, ROOT, markdown
 
-from vae_helpers import gaussian
 from vae_helpers.checks import (
     CODES,
     check_bernoulli,
@@ -16,17 +15,18 @@ from vae_helpers.checks import (
     check_log_prob,
     check_reparameterize,
 )
-from vae_helpers.checks.bernoulli import BERNOULLI
-from vae_helpers.checks.codes import ALL, table
-from vae_helpers.checks.elbo import PARTS
-from vae_helpers.checks.fitting import Reading, in_words, read
-from vae_helpers.checks.formula import name_mistakes
-from vae_helpers.checks.kl import KL
-from vae_helpers.checks.log_prob import LOG_PROB
-from vae_helpers.checks.measuring import Measurement, Sample
-from vae_helpers.checks.reparameterize import SAMPLE
-from vae_helpers.checks.report import Finding, Report, report
-from vae_helpers.checks.task import Mistake, Task, check_task
+from vae_helpers.checks.engine.codes import ALL, table
+from vae_helpers.checks.engine.exercise import Mistake, Task, check_task
+from vae_helpers.checks.engine.fitting import Reading, in_words, read
+from vae_helpers.checks.engine.formula import name_mistakes
+from vae_helpers.checks.engine.measuring import Measurement, Sample
+from vae_helpers.checks.engine.report import Finding, Report, report
+from vae_helpers.checks.parts.bernoulli import BERNOULLI
+from vae_helpers.checks.parts.elbo.check import PARTS
+from vae_helpers.checks.parts.kl import KL
+from vae_helpers.checks.parts.log_prob import LOG_PROB
+from vae_helpers.checks.parts.reparameterize import SAMPLE
+from vae_helpers.numerics import gaussian
 
 FORMULAS = [KL, LOG_PROB, BERNOULLI, PARTS, SAMPLE]
 CHECKS = [check_kl, check_log_prob, check_bernoulli, check_reparameterize, check_elbo]
@@ -263,7 +263,7 @@ def test_rows_that_share_their_noise_in_pairs_are_found():
 
 
 def test_values_without_gradients_are_noted():
-    from vae_helpers.objectives import elbo
+    from vae_helpers.models.objectives import elbo
 
     assert repr(check_elbo(lambda model, x: elbo(model, x).elbo)) == "✓ The ELBO: right"
     found = check_elbo(torch.no_grad()(lambda model, x: elbo(model, x).elbo))

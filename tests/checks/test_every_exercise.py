@@ -8,16 +8,16 @@ import re
 
 import numpy as np
 import pytest
-from cells import PATHS, code_cells, exercises
+from support.cells import PATHS, code_cells, exercises
 
 from vae_helpers import checks
 from vae_helpers.checks import CODES
-from vae_helpers.checks.task import Task
+from vae_helpers.checks import exercises as exercises_of
+from vae_helpers.checks.engine.exercise import Task
 
 MODULES = [
-    importlib.import_module(f"vae_helpers.checks.{info.name}")
-    for info in pkgutil.iter_modules(checks.__path__)
-    if info.name.startswith("notebook_")
+    importlib.import_module(f"{exercises_of.__name__}.{info.name}")
+    for info in pkgutil.iter_modules(exercises_of.__path__)
 ]
 OF_EXERCISES = [
     value
@@ -113,4 +113,4 @@ def test_every_check_is_used_in_its_notebook():
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_a_notebook_imports_its_own_exercises(path):
     source = "\n".join(cell.source for cell in code_cells(path))
-    assert set(re.findall(r"vae_helpers\.checks\.notebook_(\d\d)", source)) <= {path.stem[:2]}
+    assert set(re.findall(r"vae_helpers\.checks\.exercises\.notebook_(\d\d)", source)) <= {path.stem[:2]}

@@ -8,14 +8,14 @@ import torch
 from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
-from vae_helpers.checks.notebook_00 import (
+from vae_helpers.checks.exercises.notebook_00 import (
     DRAWS_TO_TELL_APART,
     KL_IN_BITS,
     check_draws_to_tell_apart,
     check_kl_in_bits,
     check_standard_errors_away,
 )
-from vae_helpers.gaussian import kl_standard_normal
+from vae_helpers.numerics.gaussian import kl_standard_normal
 
 # --- The divergence in bits ----------------------------------------------------------------------
 

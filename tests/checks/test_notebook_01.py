@@ -8,7 +8,7 @@ import torch
 from scipy import integrate, special, stats
 from torch.distributions import Normal
 
-from vae_helpers.checks.notebook_01 import (
+from vae_helpers.checks.exercises.notebook_01 import (
     LOG_OF_MEAN,
     MEAN_LOG_LIKELIHOOD,
     SECOND_MOMENT,

@@ -9,7 +9,7 @@ from scipy import integrate, optimize, stats
 from torch.distributions import Normal, kl_divergence
 
 from vae_helpers.checks import check_elbo
-from vae_helpers.checks.notebook_02 import (
+from vae_helpers.checks.exercises.notebook_02 import (
     ELBO_FROM_JOINT,
     EM_STEP,
     SLIPPED_GUESS,

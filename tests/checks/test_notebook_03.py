@@ -8,8 +8,7 @@ import torch
 from scipy import stats
 from scipy.integrate import quad
 
-from vae_helpers import gaussian
-from vae_helpers.checks.notebook_03 import (
+from vae_helpers.checks.exercises.notebook_03 import (
     CORRELATIONS,
     SLIP,
     SPLIT,
@@ -19,6 +18,7 @@ from vae_helpers.checks.notebook_03 import (
     check_prior_of_slip,
     check_split_kl,
 )
+from vae_helpers.numerics import gaussian
 
 # --- Right answers -------------------------------------------------------------------------------
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from vae_helpers import gaussian, monte_carlo
-from vae_helpers.checks.notebook_04 import (
+from vae_helpers.checks.exercises.notebook_04 import (
     DRAWS,
     ONE_TOO_MANY,
     PAIRS,
@@ -21,6 +20,7 @@ from vae_helpers.checks.notebook_04 import (
     check_variance_over_kl,
     check_z_score,
 )
+from vae_helpers.numerics import gaussian, monte_carlo
 
 CHECKS = [
     check_draws_needed,

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from vae_helpers.checks.notebook_05 import (
+from vae_helpers.checks.exercises.notebook_05 import (
     BASELINE,
     FULL,
     SCORE,

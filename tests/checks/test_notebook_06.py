@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal
 
-from vae_helpers.checks.notebook_06 import (
+from vae_helpers.checks.exercises.notebook_06 import (
     BEST_CONSTANT,
     HIDDEN_BETA,
     _bound,
@@ -17,9 +17,9 @@ from vae_helpers.checks.notebook_06 import (
     check_hidden_beta,
     check_tighter_bound,
 )
-from vae_helpers.checks.probe_models import small_vae
-from vae_helpers.models import VAE
-from vae_helpers.objectives import kl_standard_normal
+from vae_helpers.checks.parts.elbo.probe_models import small_vae
+from vae_helpers.models.objectives import kl_standard_normal
+from vae_helpers.models.vae import VAE
 
 # --- The β in a loss ---------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from vae_helpers.checks.notebook_07 import (
+from vae_helpers.checks.exercises.notebook_07 import (
     BLEND,
     COST_OF_PRECISION,
     SPOILT,
@@ -19,7 +19,7 @@ from vae_helpers.checks.notebook_07 import (
     check_spoilt,
     check_switched_on,
 )
-from vae_helpers.models import VAE
+from vae_helpers.models.vae import VAE
 
 # --- The cost of precision ---------------------------------------------------------------------
 

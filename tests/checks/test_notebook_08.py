@@ -8,7 +8,7 @@ import torch
 from scipy import optimize
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
-from vae_helpers.checks.notebook_08 import (
+from vae_helpers.checks.exercises.notebook_08 import (
     APPROXIMATION_GAP,
     EFFECTIVE_DRAWS,
     EVIDENCE_AND_DOUBT,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import optimize
 
-from vae_helpers.checks.notebook_09 import (
+from vae_helpers.checks.exercises.notebook_09 import (
     COUNTED_RATE,
     ELBO_LOST,
     NOISE_TO_LEARN,
@@ -19,7 +19,7 @@ from vae_helpers.checks.notebook_09 import (
     check_num_alive,
     check_price_of_free_bits,
 )
-from vae_helpers.linear_gaussian import LinearGaussian
+from vae_helpers.numerics.linear_gaussian import LinearGaussian
 
 # --- How many are alive ------------------------------------------------------------------------
 

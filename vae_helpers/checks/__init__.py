@@ -1,12 +1,12 @@
 """Checks of exercises that say which mistake was made, not only that one was made."""
 
-from vae_helpers.checks.bernoulli import check_bernoulli
-from vae_helpers.checks.codes import CODES
-from vae_helpers.checks.elbo import check_elbo
-from vae_helpers.checks.kl import check_kl
-from vae_helpers.checks.log_prob import check_log_prob
-from vae_helpers.checks.reparameterize import check_reparameterize
-from vae_helpers.checks.report import Report
+from vae_helpers.checks.engine.codes import CODES
+from vae_helpers.checks.engine.report import Report
+from vae_helpers.checks.parts.bernoulli import check_bernoulli
+from vae_helpers.checks.parts.elbo.check import check_elbo
+from vae_helpers.checks.parts.kl import check_kl
+from vae_helpers.checks.parts.log_prob import check_log_prob
+from vae_helpers.checks.parts.reparameterize import check_reparameterize
 
 __all__ = [
     "CODES",

@@ -1,0 +1,210 @@
+"""Binarization by its statistics, and IDX files that are written here."""
+
+import gzip
+import math
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from vae_helpers.models._validate import check_images, fresh_generator
+from vae_helpers.models.data import binarize, load_idx
+from vae_helpers.shipped.images import load_mnist
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("split", ["valid", "Train", "", None])
+def test_unknown_split(tmp_path, split):
+    for call in (lambda: load_mnist(split), lambda: load_idx(tmp_path, split)):
+        with pytest.raises(ValueError, match=f"split: expected 'train' or 'test', got {split!r}"):
+            call()
+
+
+def test_binarize_has_the_grey_values_as_means():
+    grey = torch.linspace(0, 1, 101)
+    draws = 20_000
+    mean = binarize(grey.expand(draws, 101), generator()).double().mean(dim=0)
+    inner = slice(1, -1)  # the two ends have no variance
+    p = grey.double()[inner]
+    z = (mean[inner] - p) / (p * (1 - p) / draws).sqrt()
+    assert z.abs().max() < 5  # standard errors
+    # The mean of 99 squares of standard normals is 1, with standard error sqrt(2/99).
+    assert (z**2).mean().item() == pytest.approx(1, abs=5 * math.sqrt(2 / 99))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_binarize_draws_each_pixel_and_each_image_anew(axis):
+    x = binarize(torch.full((400, 400), 0.5), generator())
+    # Means over 400 fair coins have the standard deviation 0.5/20; shared noise gives 0.5 or 0.
+    assert x.mean(dim=axis).std().item() == pytest.approx(0.025, rel=5 / math.sqrt(2 * 400))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_binarize_gives_zeros_and_ones_and_keeps_black_and_white(dtype):
+    images = torch.tensor([0.0, 0.5, 1.0], dtype=dtype).expand(10_000, 3)
+    x = binarize(images, generator())
+    assert x.dtype == dtype and x.shape == images.shape
+    assert x.unique().tolist() == [0, 1]
+    assert (x[:, 0] == 0).all() and (x[:, 2] == 1).all()
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
+def test_binarize_keeps_black_and_white_at_the_ends_of_the_uniform_numbers(monkeypatch, uniform):
+    monkeypatch.setattr(torch, "rand", lambda shape, **options: torch.full(shape, uniform))
+    assert binarize(torch.tensor([[0.0, 1.0]])).tolist() == [[0, 1]]
+
+
+def test_binarize_follows_its_generator_and_leaves_the_global_state():
+    images = torch.full((50, 8), 0.5)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first, again = binarize(images, generator(1)), binarize(images, generator(1))
+    fresh, other = binarize(images), binarize(images)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, binarize(images, generator(2)))
+    assert not torch.equal(fresh, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_binarize_leaves_its_argument():
+    images = torch.full((4, 5), 0.5)
+    binarize(images, generator())
+    assert (images == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "images, error, message",
+    [
+        (torch.tensor([[0.0, 255.0]]), ValueError, "0 to 255; divide bytes by 255"),
+        (torch.tensor([[-0.1, 0.5]]), ValueError, r"values in \[0, 1\], got -0.1 to 0.5"),
+        (torch.tensor([[math.nan, 0.5]]), ValueError, "finite numbers, got NaN or infinity"),
+        (torch.tensor([[0.5, math.inf]]), ValueError, "finite numbers, got NaN or infinity"),
+        (torch.zeros(0, 784), ValueError, r"not empty, got \(0, 784\)"),
+        (torch.zeros(2, 3, dtype=torch.uint8), TypeError, "floating-point tensor, got torch.uint8 tensor"),
+        (np.zeros((2, 3), np.float32), TypeError, "floating-point tensor, got ndarray"),
+    ],
+)
+def test_binarize_refuses(images, error, message):
+    with pytest.raises(error, match=f"images: expected .*{message}"):
+        binarize(images)
+
+
+def test_binarize_refuses_a_seed_for_a_generator():
+    with pytest.raises(TypeError, match=r"generator: expected a torch.Generator or None, got int"):
+        binarize(torch.zeros(1, 2), 7)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4,), (1, 2, 4)])
+def test_check_images_gives_both_shapes(shape):
+    with pytest.raises(ValueError) as caught:
+        check_images(torch.zeros(shape), 4)
+    assert str(caught.value) == f"images: expected shape (batch, 4), got {shape}"
+
+
+PREFIX = {"train": "train", "test": "t10k"}
+
+
+def idx(array):
+    """The bytes of an IDX file: 0, 0, type 8, number of axes, big-endian sizes, data."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def write(folder, split="train", gz=False, images=None, labels=None):
+    """Writes a pair of files; bytes stand for a whole file. Returns the arrays and the image path."""
+    rng = np.random.default_rng(0)
+    pixels, numbers = rng.integers(0, 256, (6, 5, 4), np.uint8), np.arange(250, 256, dtype=np.uint8)
+    contents = (idx(pixels) if images is None else images, idx(numbers) if labels is None else labels)
+    for name, content in zip(("images-idx3", "labels-idx1"), contents, strict=True):
+        path = folder / f"{PREFIX[split]}-{name}-ubyte{'.gz' if gz else ''}"
+        path.write_bytes(gzip.compress(content) if gz else content)
+    return pixels, numbers
+
+
+@pytest.mark.parametrize("as_folder", [str, lambda p: p], ids=["str", "Path"])
+@pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_idx_roundtrip_of_images_that_are_not_28_by_28(tmp_path, split, gz, as_folder):
+    pixels, numbers = write(tmp_path, split, gz)
+    images, labels = load_idx(as_folder(tmp_path), split)
+    assert images.dtype == torch.float32 and labels.dtype == torch.int64
+    np.testing.assert_allclose(images, pixels.reshape(6, 20) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(labels, numbers)
+
+
+def test_idx_splits_are_not_mixed_up(tmp_path):
+    write(tmp_path, "test")
+    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte"):
+        load_idx(tmp_path, "train")
+
+
+@pytest.mark.parametrize("missing", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])
+def test_idx_missing_file_lists_both_names(tmp_path, missing):
+    write(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{missing} or {missing}\.gz in .*{tmp_path.name}"):
+        load_idx(tmp_path)
+
+
+def test_idx_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not_here"):
+        load_idx(tmp_path / "not_here")
+
+
+GOOD = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "IDX file of bytes with 3 axes"),
+        (GOOD[:10], "IDX file of bytes with 3 axes"),
+        (b"\x00\x00\x0d\x03" + GOOD[4:], "IDX file of bytes with 3 axes"),  # type float
+        (b"\x01\x00\x08\x03" + GOOD[4:], "IDX file of bytes with 3 axes"),
+        (idx(np.arange(6, dtype=np.uint8)), "IDX file of bytes with 3 axes"),  # labels
+        (GOOD[:-1], r"expected 24 bytes of data for sizes \(2, 3, 4\), got 23"),
+        (GOOD + b"\x00", r"expected 24 bytes of data for sizes \(2, 3, 4\), got 25"),
+        (GOOD[:4] + struct.pack("<III", 2, 3, 4) + GOOD[16:], "bytes of data for sizes"),  # little-endian
+        (GOOD[:4] + struct.pack(">III", 0, 3, 4), r"sizes \(0, 3, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
+def test_idx_file_in_another_format(tmp_path, content, message, gz):
+    write(tmp_path, images=content, gz=gz)
+    with pytest.raises(ValueError, match=rf"train-images-idx3-ubyte.*{message}"):
+        load_idx(tmp_path)
+
+
+def test_idx_more_labels_than_images(tmp_path):
+    write(tmp_path, labels=idx(np.zeros(7, np.uint8)))
+    with pytest.raises(ValueError, match=r"as many labels as images, got \(7,\), \(6, 5, 4\)"):
+        load_idx(tmp_path)
+
+
+PACKED = gzip.compress(bytes(range(256)) * 8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not a gzip file",
+        PACKED[:-10],
+        PACKED[:10] + b"\xff" + PACKED[11:],  # a block of a type that does not exist
+        PACKED[:-8] + bytes([PACKED[-8] ^ 255]) + PACKED[-7:],  # the checksum
+    ],
+    ids=["foreign", "truncated", "block", "checksum"],
+)
+def test_idx_damaged_gzip(tmp_path, content):
+    write(tmp_path, gz=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz: expected a gzip file"):
+        load_idx(tmp_path)
+
+
+def test_a_generator_of_another_device_is_named():
+    with pytest.raises(ValueError, match="generator: expected one on meta, got one on cpu"):
+        fresh_generator(torch.Generator(), "meta")

@@ -1,0 +1,197 @@
+"""What a checkpoint keeps: all of the state, or nothing that could be mistaken for it."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vae_helpers.models import storage
+from vae_helpers.models.storage import Checkpoint, fingerprint, read, write
+
+RECIPE = {"epochs": 3, "size": (2, 3), "rate": 0.1, "none": None}
+
+
+def a_training(path, recipe=RECIPE, seed=0):
+    """A small network with everything that a training needs."""
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Linear(3, 2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    muon = torch.optim.Muon([model.weight], lr=0.05)
+    adam = torch.optim.Adam([model.bias], lr=0.1, betas=(0.9, 0.99), fused=True)
+    schedules = [
+        torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=20, cycle_momentum=False)
+        for optimizer, peak in ((muon, 0.05), (adam, 0.1))
+    ]
+    return Checkpoint(path, recipe, model, [muon, adam], schedules, generator)
+
+
+def go(training, steps):
+    for _ in range(steps):
+        x = torch.randn(5, 3, generator=training.generator)
+        training.model.zero_grad()
+        (training.model(x) ** 2).mean().backward()
+        for part in (*training.optimizers, *training.schedules):
+            part.step()
+
+
+def flat(value):
+    """Everything inside nested dicts and lists, as comparable Python objects."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, tuple(value.shape), value.tolist()
+    if isinstance(value, dict):
+        return {key: flat(inner) for key, inner in value.items()}
+    return [flat(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def state(training):
+    parts = [training.model, *training.optimizers, *training.schedules]
+    return [flat(part.state_dict()) for part in parts] + [flat(training.generator.get_state())]
+
+
+def test_restored_state_is_exactly_the_one_that_was_saved(tmp_path):
+    first, second = a_training(tmp_path / "c"), a_training(tmp_path / "c", seed=1)
+    go(first, 7)
+    first.save(2, {"train": [0.1, 1 / 3]})
+    assert state(second) != state(first)
+    assert second.restore() == (2, {"train": [0.1, 1 / 3]})
+    for restored, saved in zip(state(second), state(first), strict=True):
+        assert restored == saved
+    go(first, 12)
+    go(second, 12)
+    assert state(second) == state(first)
+
+
+def test_restoring_says_nothing(tmp_path, recwarn):
+    training = a_training(tmp_path / "c")
+    go(training, 3)
+    training.save(1, {})
+    fresh = a_training(tmp_path / "c")
+    fresh.restore()
+    go(fresh, 1)
+    assert not recwarn.list
+
+
+def test_without_a_file_training_begins_anew(tmp_path):
+    training = a_training(tmp_path / "c")
+    before = state(training)
+    assert training.restore() == (0, {}) and state(training) == before
+
+
+def test_saving_again_replaces_and_deleting_takes_away(tmp_path):
+    training = a_training(tmp_path / "c")
+    for epoch in (1, 2):
+        go(training, 1)
+        training.save(epoch, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    assert a_training(tmp_path / "c").restore()[0] == 2
+    training.delete()
+    training.delete()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change, names",
+    [({"epochs": 4}, "epochs"), ({"rate": 0.2, "more": 1}, "more, rate"), ({"none": 0}, "none")],
+)
+def test_another_recipe_is_refused_and_nothing_moves(tmp_path, change, names):
+    training = a_training(tmp_path / "c")
+    go(training, 1)
+    training.save(1, {})
+    other = a_training(tmp_path / "c", RECIPE | change, seed=1)
+    before, content = state(other), (tmp_path / "c").read_bytes()
+    with pytest.raises(
+        ValueError, match=f"^checkpoint: .*c belongs to a training with another {names}; delete"
+    ):
+        other.restore()
+    assert state(other) == before and (tmp_path / "c").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b"",
+        lambda b: b[:50],
+        lambda b: b[:-1],
+        lambda b: b"?" + b[1:],
+        lambda b: b.replace(b'"training"', b'"draining"'),
+        lambda b: b.replace(b'\\"epoch\\"', b'\\"apoch\\"'),
+        lambda b: b.replace(b'{\\"epoch\\"', b'?\\"epoch\\"'),
+        lambda b: b.replace(b"optimizer.0.0.momentum", b"optimizer.0.9.momentum"),
+        lambda b: b.replace(b"optimizer.1.0.exp_avg_sq", b"optimizer.1.9.exp_avg_sq"),
+        lambda b: b.replace(b"model.bias", b"model.bies"),
+        lambda b: b.replace(b'"generator":', b'"genarator":'),
+    ],
+)
+def test_a_damaged_file_is_refused_and_nothing_moves(tmp_path, damage):
+    path = tmp_path / "c"
+    training = a_training(path)
+    go(training, 2)
+    training.save(1, {})
+    content = damage(path.read_bytes())
+    assert content != path.read_bytes()
+    path.write_bytes(content)
+    other = a_training(path, seed=1)
+    before = state(other)
+    with pytest.raises(ValueError, match="^checkpoint: expected one written by fit at .*c, got: "):
+        other.restore()
+    assert state(other) == before
+
+
+@pytest.mark.parametrize("told", ["[]", "null", "3", '{"recipe": 1, "epoch": 1, "history": {}}'])
+def test_foreign_metadata_is_refused(tmp_path, told):
+    save_file({"a": torch.zeros(1)}, tmp_path / "c", metadata={"training": told})
+    with pytest.raises(ValueError, match="^checkpoint: expected one written by fit"):
+        a_training(tmp_path / "c").restore()
+
+
+def test_a_missing_folder_is_told_before_training(tmp_path):
+    with pytest.raises(FileNotFoundError, match="^checkpoint: expected an existing folder, got .*nowhere"):
+        a_training(tmp_path / "nowhere" / "c").restore()
+
+
+@pytest.mark.parametrize("fails", ["save_file", "replace"])
+def test_an_interrupted_save_leaves_the_old_state_whole(tmp_path, monkeypatch, fails):
+    training = a_training(tmp_path / "c")
+    go(training, 1)
+    training.save(1, {})
+    content = (tmp_path / "c").read_bytes()
+
+    def half_written(tensors, filename, metadata):
+        filename.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    def no_replace(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        *((storage, "save_file", half_written) if fails == "save_file" else (os, "replace", no_replace))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        training.save(2, {})
+    assert (tmp_path / "c").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_write_and_read_bring_back_tensors_and_metadata(tmp_path):
+    tensors = {"a": torch.arange(3), "b": torch.tensor(1.5, dtype=torch.float16)}
+    write(str(tmp_path / "f"), tensors, {"told": json.dumps([1])})
+    found, metadata = read(str(tmp_path / "f"))
+    assert metadata == {"told": "[1]"} and found.keys() == tensors.keys()
+    assert all(
+        torch.equal(found[name], tensors[name]) and found[name].dtype == tensors[name].dtype for name in found
+    )
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o644  # for everybody to read
+
+
+def test_fingerprints_tell_tensors_apart():
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
+    changed = x.clone()
+    changed[39, 5] = torch.nextafter(changed[39, 5], torch.tensor(2.0))
+    same = x.t().contiguous().t()  # another order in memory
+    assert fingerprint(x) == fingerprint(x.clone()) == fingerprint(same)
+    assert len({fingerprint(t) for t in (x, changed, x[:39], x.flip(0), x.reshape(6, 40))}) == 5

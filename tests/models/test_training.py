@@ -1,0 +1,725 @@
+"""Training by what it does to weights, curves and random state; files by what they survive."""
+
+import copy
+import inspect
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from vae_helpers.models import storage, training
+from vae_helpers.models.objectives import elbo
+from vae_helpers.models.storage import load, save
+from vae_helpers.models.training import OPTIMIZERS, fit, mean_elbo, observed
+from vae_helpers.models.vae import VAE
+from vae_helpers.shipped.images import load_mnist
+
+BOTH = pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def small_vae(likelihood="bernoulli", seed=0, **sizes):
+    sizes = {"latent_dim": 2, "hidden_dim": 8, "data_dim": 6} | sizes
+    return VAE(**sizes, likelihood=likelihood, generator=generator(seed))
+
+
+def small_images(n=40, seed=1):
+    return torch.rand(n, 6, generator=generator(seed))
+
+
+def quiet_fit(model, images, epochs=2, **options):
+    defaults = {"progress": False, "generator": generator(2), "batch_size": 10}
+    return fit(model, images, epochs, **defaults | options)
+
+
+def spy(monkeypatch, name):
+    """Records the arguments of a function that `training` calls, by name."""
+    function, calls = getattr(training, name), []
+    signature = inspect.signature(function)
+
+    def recording(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        calls.append(bound.arguments)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(training, name, recording)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, _ = load_mnist("test")
+    return images[:800], images[800:1000]
+
+
+@BOTH
+def test_fit_lowers_the_loss_on_digits(digits, likelihood):
+    images, test_images = digits
+    model = VAE(5, 32, likelihood, generator=generator())
+    start = copy.deepcopy(model)
+    start.set_output_bias(images)
+    x = observed(start, test_images, 0)
+    before = -mean_elbo(start, x, generator())[0]
+    history = quiet_fit(model, images, 2, test_images=test_images, batch_size=40, learning_rate=1e-2)
+    assert len(history.train) == len(history.test) == 2
+    assert history.train[1] < history.train[0]
+    # Better than the mean image by far more than the noise of the draws, which is below 1 nat.
+    assert history.test[1] < before - 4
+    assert -mean_elbo(model, x, generator())[0] == pytest.approx(history.test[1], abs=3)
+
+
+@BOTH
+@pytest.mark.parametrize("with_test", [False, True])
+def test_history_has_one_finite_number_an_epoch(likelihood, with_test):
+    test_images = small_images(7) if with_test else None
+    history = quiet_fit(small_vae(likelihood), small_images(), 3, test_images=test_images, beta=0.3)
+    assert len(history.train) == 3
+    curves = (history.test, history.test_log_likelihood, history.test_kl)
+    assert [len(curve) for curve in curves] == [3 * with_test] * 3
+    numbers = [number for curve in (history.train, *curves) for number in curve]
+    assert all(type(number) is float and math.isfinite(number) for number in numbers)
+    for total, log_likelihood, kl in zip(*curves, strict=True):
+        assert total == pytest.approx(-(log_likelihood - 0.3 * kl), rel=1e-6)
+
+
+def test_train_curve_is_the_loss_in_nats_per_image():
+    # A learning rate of next to nothing: every epoch is a fresh estimate of one number.
+    model, images = small_vae("gaussian"), small_images(200)
+    history = quiet_fit(model, images, 20, learning_rate=1e-12)
+    with torch.no_grad():
+        expected = -elbo(model, images, num_samples=500, generator=generator()).elbo.mean().item()
+    error = np.std(history.train) / math.sqrt(20)
+    assert np.mean(history.train) == pytest.approx(expected, abs=5 * error)
+    assert error < 0.02 * abs(expected)
+
+
+@pytest.mark.parametrize("epochs, n", [(10, 10), (5, 20), (1, 10), (1, 3), (9, 10), (20, 10)])
+def test_schedules_of_few_steps(epochs, n):
+    # Ten steps in all made OneCycleLR divide by zero.
+    history = quiet_fit(small_vae(), small_images(n), epochs, batch_size=10)
+    assert len(history.train) == epochs and all(map(math.isfinite, history.train))
+
+
+@pytest.mark.parametrize("optimizer, kinds", [("adam", ["Adam"]), ("muon", ["Muon", "Adam"])])
+def test_learning_rate_rises_to_its_peak_and_falls_to_zero(monkeypatch, optimizer, kinds):
+    told = {kind: [] for kind in kinds}
+    for kind in kinds:
+        plain = getattr(torch.optim, kind).step
+
+        def recording(self, *args, step=plain, rates=told[kind], **kwargs):
+            assert self.param_groups[0]["weight_decay"] == 0
+            rates.append(self.param_groups[0]["lr"])
+            return step(self, *args, **kwargs)
+
+        monkeypatch.setattr(getattr(torch.optim, kind), "step", recording)
+    quiet_fit(small_vae(), small_images(), 25, learning_rate=0.01, optimizer=optimizer)
+    rates = told["Adam"]
+    assert all(others == rates for others in told.values())
+    peak = int(np.argmax(rates))
+    assert len(rates) == 100 and 8 <= peak <= 10
+    assert max(rates) == pytest.approx(0.01, rel=1e-2)
+    assert all(a < b for a, b in pairwise(rates[: peak + 1]))
+    assert all(a > b for a, b in pairwise(rates[peak:]))
+    assert rates[-1] < 1e-5
+
+
+def test_every_epoch_takes_every_image_once_in_a_new_order(monkeypatch):
+    calls = spy(monkeypatch, "elbo")
+    images = small_images(40)
+    quiet_fit(small_vae("gaussian"), images, 2)
+    assert [call["x"].shape for call in calls] == [(10, 6)] * 8
+    epochs = [torch.cat([call["x"] for call in half]) for half in (calls[:4], calls[4:])]
+    for seen in epochs:
+        assert sorted(seen.tolist()) == sorted(images.tolist())
+    assert not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[0], images)
+
+
+def test_each_epoch_binarizes_anew_from_the_grey_values(monkeypatch):
+    calls = spy(monkeypatch, "elbo")
+    images = torch.full((400, 6), 0.25)
+    quiet_fit(small_vae(), images, 3, batch_size=400)
+    epochs = [call["x"] for call in calls]
+    # The order is shuffled, so compare how many ones each pixel has.
+    assert len({tuple(x.sum(dim=0).tolist()) for x in epochs}) == 3
+    for x in epochs:
+        assert x.unique().tolist() == [0, 1]
+        # 2400 coins with p = ¼; 5 standard errors.
+        assert x.mean().item() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 2400))
+
+
+def test_test_images_are_the_same_zeros_and_ones_in_every_epoch_and_run(monkeypatch):
+    calls = spy(monkeypatch, "mean_elbo")
+    for seed in (2, 3):
+        quiet_fit(small_vae(), small_images(), 2, test_images=small_images(9), generator=generator(seed))
+    first = calls[0]["x"]
+    assert len(calls) == 4 and first.unique().tolist() == [0, 1]
+    assert all(torch.equal(call["x"], first) for call in calls)
+
+
+def test_test_noise_is_the_same_in_every_epoch():
+    history = quiet_fit(small_vae(), small_images(), 3, test_images=small_images(9), learning_rate=1e-12)
+    assert max(history.test) - min(history.test) < 1e-5 < max(history.train) - min(history.train)
+
+
+def test_evaluating_does_not_change_the_training():
+    weights = []
+    for test_images in (None, small_images(9)):
+        model = small_vae()
+        quiet_fit(model, small_images(), test_images=test_images)
+        weights.append(torch.nn.utils.parameters_to_vector(model.parameters()))
+    assert torch.equal(*weights)
+
+
+def test_beta_reaches_the_loss():
+    kl = {}
+    for beta in (0.0, 20.0):
+        history = quiet_fit(small_vae(), small_images(400), 5, beta=beta, test_images=small_images())
+        kl[beta] = history.test_kl[-1]
+    assert kl[20.0] < 0.1 * kl[0.0]
+
+
+@pytest.mark.parametrize(
+    "warmup, expected",
+    [(0.0, [2.0] * 8), (0.5, [0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0]), (0.25, [0.0, 1.0] + [2.0] * 6)],
+)
+def test_warmup_raises_the_weight_of_the_kl_in_the_loss(monkeypatch, warmup, expected):
+    weights = []
+
+    def with_hook(*args, **kwargs):
+        result = elbo(*args, **kwargs)
+        result.kl.register_hook(lambda gradient: weights.append(gradient.sum().item()))
+        return result
+
+    monkeypatch.setattr(training, "elbo", with_hook)
+    quiet_fit(small_vae(), small_images(40), 2, beta=2.0, warmup=warmup)
+    assert weights == pytest.approx(expected, abs=1e-6)
+
+
+def _gradient_of_log_vars(free_bits, log_var):
+    """The first gradient of the loss by the encoder's log-variances, which are the same for all images."""
+    model = small_vae()
+    with torch.no_grad():
+        model.encoder[-1].weight.zero_()
+        model.encoder[-1].bias.copy_(torch.tensor([0.0, 0.0, *log_var]))
+        model.decoder[0].weight.zero_()  # the likelihood does not see z
+    seen = []
+
+    def stop(done, total, loss):
+        seen.append(model.encoder[-1].bias.grad[2:].clone())
+        return True
+
+    quiet_fit(model, small_images(), warmup=0.0, free_bits=free_bits, on_step=stop)
+    return seen[0]
+
+
+def test_free_bits_press_no_latent_below_them():
+    log_var = (-1.0, -3.0)  # KL ½ (exp(v) - 1 - v): 0.18 and 1.02 nats
+    slopes = [0.5 * (math.exp(v) - 1) for v in log_var]
+    for free_bits, expected in [(0.0, slopes), (0.1, slopes), (0.5, [0.0, slopes[1]]), (1.5, [0.0, 0.0])]:
+        gradient = _gradient_of_log_vars(free_bits, log_var)
+        assert gradient.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_curves_speak_of_the_elbo_also_with_free_bits():
+    options = {"learning_rate": 1e-12, "test_images": small_images(9)}
+    plain, free = (quiet_fit(small_vae(), small_images(), **options, free_bits=b) for b in (0.0, 3.0))
+    assert free.train == pytest.approx(plain.train, rel=1e-5)
+    assert free.test == pytest.approx(plain.test, rel=1e-5)
+
+
+def test_training_on_the_importance_weighted_bound(monkeypatch):
+    calls = spy(monkeypatch, "iwae_for_training")
+    images = small_images(2).round().repeat(20, 1)  # two patterns, which can be learnt
+    history = quiet_fit(small_vae(), images, 30, warmup=0.0, num_samples=4, learning_rate=0.02)
+    assert {call["num_samples"] for call in calls} == {4} and len(calls) == 30 * 4
+    assert history.train[-1] < history.train[0] - 0.5
+
+
+@pytest.mark.parametrize("options", [{"beta": 2.0, "warmup": 0.0}, {"warmup": 0.2}, {"free_bits": 0.1}])
+def test_the_importance_weighted_bound_has_no_weight_on_the_kl(options):
+    with pytest.raises(ValueError, match="^num_samples: expected beta = 1, warmup = 0 and free_bits = 0"):
+        quiet_fit(small_vae(), small_images(), **options, num_samples=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"warmup": 0.0, "num_samples": 2}])
+def test_half_precision_is_that_of_the_matrix_products_alone(digits, options):
+    full, half = (VAE(2, hidden_dim=16, generator=generator()) for _ in range(2))
+    precise = quiet_fit(full, digits[0], 3, batch_size=50, **options)
+    rough = quiet_fit(half, digits[0], 3, batch_size=50, **options, precision=torch.bfloat16)
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    assert rough.train == pytest.approx(precise.train, rel=0.01) and rough.train != precise.train
+    assert torch.equal(half.decode(torch.ones(1, 2)), half.decoder(torch.ones(1, 2)))
+
+
+def test_muon_moves_each_matrix_by_the_polar_factor_of_its_gradient():
+    models = {name: small_vae("gaussian") for name in ("start", "adam", "muon")}
+    options = {"learning_rate": 0.025, "warmup": 0.0, "on_step": lambda *_: True}
+    for name in ("adam", "muon"):  # the first of many steps, by a 25th of the peak
+        quiet_fit(models[name], small_images(10), 100, optimizer=name, **options)
+    start = models["start"]
+    start.set_output_bias(small_images(10))
+    stream = generator(2)
+    order = torch.randperm(10, generator=stream)
+    (-elbo(start, small_images(10)[order], generator=stream).elbo.mean()).backward()
+    for before, muon, adam in zip(*(models[n].parameters() for n in ("start", "muon", "adam")), strict=True):
+        if before.ndim == 2:
+            left, size, right = torch.linalg.svd(before.grad, full_matrices=False)
+            moved = left.T @ (muon - before) @ right.T / (-0.001 * 0.2 * math.sqrt(max(before.shape)))
+            moved = moved[size > 0.02 * size[0]][:, size > 0.02 * size[0]]
+            # The iteration behind it brings the singular values near one, not to it.
+            assert torch.all((moved.diag() > 0.5) & (moved.diag() < 1.5))
+            assert (moved - moved.diag().diag()).abs().max() < 0.1
+        else:
+            assert torch.equal(muon, adam)
+
+
+def test_each_epoch_has_its_seconds():
+    history = quiet_fit(small_vae(), small_images(), 3)
+    assert len(history.seconds) == 3 and all(s > 0 for s in history.seconds)
+
+
+def test_curves_speak_of_the_full_beta_also_during_warmup():
+    options = {"learning_rate": 1e-12, "beta": 2.0, "test_images": small_images(9)}
+    plain, warm = (quiet_fit(small_vae(), small_images(), **options, warmup=w) for w in (0.0, 0.9))
+    assert warm.train == pytest.approx(plain.train, rel=1e-5)
+    assert warm.test == pytest.approx(plain.test, rel=1e-5)
+
+
+@BOTH
+def test_training_follows_its_generator_bit_by_bit(likelihood):
+    torch.manual_seed(8)
+    state = torch.get_rng_state()
+    models = [small_vae(likelihood) for _ in range(4)]
+    for model, seed in zip(models, (2, 2, 3, None), strict=True):
+        quiet_fit(model, small_images(), generator=None if seed is None else generator(seed))
+    assert torch.equal(torch.get_rng_state(), state)
+    first, again, other, fresh = (torch.nn.utils.parameters_to_vector(m.parameters()) for m in models)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other) and not torch.equal(first, fresh)
+
+
+def test_all_parameters_move_and_no_gradient_leaks():
+    model, images, test_images = small_vae("gaussian"), small_images(), small_images(5)
+    before = copy.deepcopy(model.state_dict())
+    kept = images.clone()
+    quiet_fit(model, images, test_images=test_images)
+    assert not any(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(p.requires_grad and p.is_leaf for p in model.parameters())
+    assert torch.is_grad_enabled() and not images.requires_grad and not test_images.requires_grad
+    assert torch.equal(images, kept)
+    assert not model.training and model.train().training
+
+
+def test_the_decoder_starts_at_the_mean_image():
+    model = small_vae("gaussian")
+    quiet_fit(model, small_images(), 1, learning_rate=1e-12)
+    torch.testing.assert_close(model.decoder[-1].bias, small_images().mean(dim=0), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("batch_size, steps", [(40, 1), (41, 1), (1000, 1), (20, 2), (13, 3)])
+def test_batch_sizes(monkeypatch, batch_size, steps):
+    calls = spy(monkeypatch, "elbo")
+    quiet_fit(small_vae(), small_images(40), 1, batch_size=batch_size)
+    assert [len(call["x"]) for call in calls] == [min(batch_size, 40)] * steps
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_progress_bar_only_when_asked(capfd, progress):
+    quiet_fit(small_vae(), small_images(), progress=progress)
+    out, err = capfd.readouterr()
+    assert out == "" and ("epoch 2" in err) == progress and bool(err) == progress
+
+
+@pytest.mark.parametrize("where", ["images", "test_images"])
+@pytest.mark.parametrize(
+    "images, error, message",
+    [
+        (torch.full((20, 6), 255.0), ValueError, "divide bytes by 255"),
+        (torch.full((20, 6), math.nan), ValueError, "finite numbers, got NaN"),
+        (torch.zeros(20, 5), ValueError, r"shape \(batch, 6\), got \(20, 5\)"),
+        (torch.zeros(4, 2, 3), ValueError, r"shape \(batch, 6\), got \(4, 2, 3\)"),
+        (torch.zeros(0, 6), ValueError, r"shape \(batch, 6\), got \(0, 6\)"),
+        (torch.zeros(20, 6, dtype=torch.uint8), TypeError, "got torch.uint8 tensor"),
+        (np.zeros((20, 6)), TypeError, "got ndarray"),
+    ],
+)
+def test_images_that_are_refused_before_anything_moves(where, images, error, message):
+    model = small_vae()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(error, match=f"^{where}: expected .*{message}"):
+        quiet_fit(model, **{"images": small_images()} | {where: images})
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ({"epochs": 0}, ValueError),
+        ({"epochs": 2.0}, TypeError),
+        ({"batch_size": 0}, ValueError),
+        ({"batch_size": True}, TypeError),
+        ({"learning_rate": math.nan}, ValueError),
+        ({"optimizer": "sgd"}, ValueError),
+        ({"learning_rate": 0}, ValueError),
+        ({"learning_rate": math.inf}, ValueError),
+        ({"beta": -1.0}, ValueError),
+        ({"beta": math.nan}, ValueError),
+        ({"warmup": -0.1}, ValueError),
+        ({"warmup": 1.0}, ValueError),
+        ({"warmup": math.nan}, ValueError),
+        ({"generator": 3}, TypeError),
+    ],
+)
+def test_options_that_are_refused(options, error):
+    with pytest.raises(error, match=f"^{next(iter(options))}: expected"):
+        quiet_fit(small_vae(), small_images(), **options)
+
+
+@BOTH
+def test_exploding_loss_is_told_with_its_epoch(likelihood):
+    with pytest.raises(FloatingPointError, match=r"the loss became (NaN|nan|inf|-inf) in epoch 1, step \d"):
+        quiet_fit(small_vae(likelihood), small_images(), 3, learning_rate=1e20)
+
+
+def test_observed_binarizes_only_for_bernoulli():
+    images = small_images(500)
+    assert observed(small_vae("gaussian"), images, 0) is images
+    model = small_vae()
+    x = observed(model, images, 0)
+    assert x.unique().tolist() == [0, 1]
+    for same in (0, generator(0)):
+        assert torch.equal(x, observed(model, images, same))
+    assert not torch.equal(observed(model, images, None), observed(model, images, None))
+
+
+@BOTH
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_mean_elbo_averages_over_images_not_batches(likelihood, batch_size):
+    model, x = small_vae(likelihood), small_images(25).round()
+    model.encoder[-1].weight.data[2:] = 0
+    model.encoder[-1].bias.data[2:] = -60.0  # no noise: every batch size draws the same z
+    total, log_likelihood, kl = mean_elbo(model, x, generator(), 0.5, batch_size)
+    parts = elbo(model, x, 0.5, generator=generator())
+    expected = [part.mean().item() for part in parts]
+    assert [total, log_likelihood, kl] == pytest.approx(expected, rel=1e-5)
+    assert torch.is_grad_enabled()
+
+
+def test_mean_elbo_builds_no_graph(monkeypatch):
+    def without_gradient(*args, **kwargs):
+        assert not torch.is_grad_enabled()
+        return elbo(*args, **kwargs)
+
+    monkeypatch.setattr(training, "elbo", without_gradient)
+    mean_elbo(small_vae(), small_images().round(), generator())
+
+
+@BOTH
+@pytest.mark.parametrize("as_path", [str, lambda p: p], ids=["str", "Path"])
+def test_save_and_load_roundtrip(tmp_path, likelihood, as_path):
+    model = small_vae(likelihood, num_hidden=1, activation="tanh").train()
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    save(model, as_path(tmp_path / "m.safetensors"))
+    loaded = load(as_path(tmp_path / "m.safetensors"))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert loaded.config == model.config and loaded.likelihood == likelihood
+    assert not loaded.training and model.training
+    assert list(loaded.state_dict()) == list(model.state_dict())
+    for name, value in loaded.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, model.state_dict()[name])
+    assert all(p.requires_grad for p in loaded.parameters())
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_half_precision_halves_the_file_and_rounds_once(tmp_path):
+    model = small_vae("gaussian", hidden_dim=200)
+    save(model, tmp_path / "full")
+    save(model, tmp_path / "half", torch.float16)
+    for name, value in load(tmp_path / "half").state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, model.state_dict()[name].half().float())
+    assert (tmp_path / "half").stat().st_size < 0.51 * (tmp_path / "full").stat().st_size
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_file_is_safetensors_with_the_config_as_json(tmp_path):
+    model = small_vae()
+    save(model, tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["config"]) == model.config
+    assert set(header) == {"__metadata__", *model.state_dict()}
+    with safe_open(tmp_path / "m", framework="numpy") as file:
+        np.testing.assert_array_equal(file.get_tensor("encoder.0.bias"), model.encoder[0].bias.detach())
+
+
+@pytest.mark.parametrize("fails", ["save_file", "replace"])
+@pytest.mark.parametrize("old", [False, True], ids=["new", "over_old"])
+def test_interrupted_save_leaves_the_old_file_whole_and_no_rubbish(tmp_path, monkeypatch, old, fails):
+    path = tmp_path / "m.safetensors"
+    if old:
+        save(small_vae(seed=1), path)
+    before = path.read_bytes() if old else None
+
+    def half_written(weights, filename, metadata):
+        filename.write_bytes(b"half")
+        raise OSError("disk full")
+
+    def no_replace(*args):
+        raise OSError("disk full")
+
+    if fails == "save_file":
+        monkeypatch.setattr(storage, "save_file", half_written)
+    else:
+        monkeypatch.setattr(storage.os, "replace", no_replace)
+    with pytest.raises(OSError, match="disk full"):
+        save(small_vae(seed=2), path)
+    assert [p.name for p in tmp_path.iterdir()] == (["m.safetensors"] if old else [])
+    assert not old or path.read_bytes() == before
+
+
+def test_save_overwrites(tmp_path):
+    save(small_vae(seed=1), tmp_path / "m")
+    save(small_vae(seed=2), tmp_path / "m")
+    assert torch.equal(load(tmp_path / "m").encoder[0].weight, small_vae(seed=2).encoder[0].weight)
+
+
+def test_save_into_a_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="path: expected an existing folder, got .*not_here"):
+        save(small_vae(), tmp_path / "not_here" / "m.safetensors")
+
+
+def test_load_of_nothing(tmp_path):
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"path: expected .*{path.name}"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b"",
+        lambda b: b[:4],
+        lambda b: b[:100],
+        lambda b: b[:-1],
+        lambda b: b + b"?",
+        lambda b: b"?" + b[1:],
+        lambda b: b.replace(b"latent_dim", b"latent_dum"),
+        lambda b: b.replace(b"decoder.0.bias", b"decoder.9.bias"),
+        lambda b: b"PK\x03\x04 what torch.save writes",
+    ],
+)
+def test_load_of_a_damaged_or_foreign_file(tmp_path, damage):
+    path = tmp_path / "broken.safetensors"
+    save(small_vae(), path)
+    content = damage(path.read_bytes())
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.safetensors: expected a model written by save"):
+        load(path)
+
+
+CHANGES = [{"hidden_dim": 9}, {"extra": 1}, {"latent_dim": -1}, {"likelihood": "gaussian"}]
+CONFIGS = ["", "[1]", "null", "{}", *(json.dumps(small_vae().config | change) for change in CHANGES)]
+
+
+@pytest.mark.parametrize("metadata", [None, {"other": "x"}, *({"config": config} for config in CONFIGS)])
+def test_load_of_safetensors_with_another_config(tmp_path, metadata):
+    path = tmp_path / "foreign.safetensors"
+    save_file(small_vae().state_dict(), path, metadata=metadata)
+    with pytest.raises(ValueError, match=r"foreign\.safetensors: expected a model written by save"):
+        load(path)
+
+
+def test_training_can_go_on_where_it_stopped():
+    images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
+    model = VAE(2, 8, generator=torch.Generator().manual_seed(1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-12, "progress": False}
+    fit(model, images, **options, init_bias=False)
+    after = model.state_dict()
+    assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in before)
+    fit(model, images, **options)
+    assert not torch.allclose(before["decoder.4.bias"], model.state_dict()["decoder.4.bias"], atol=1e-3)
+
+
+# --- stopping, interrupting, going on -----------------------------------------------------
+
+
+class Interrupt:
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, done, total, loss):
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+def weights(model):
+    return torch.nn.utils.parameters_to_vector(model.parameters())
+
+
+def test_on_step_hears_of_every_step_with_its_loss():
+    heard = []
+    history = quiet_fit(small_vae(), small_images(), 3, on_step=lambda *told: heard.append(told))
+    assert [told[:2] for told in heard] == [(done, 12) for done in range(1, 13)]
+    losses = np.array([loss for *_, loss in heard]).reshape(3, 4)
+    assert history.train == pytest.approx(losses.mean(axis=1).tolist(), rel=1e-12)
+    assert all(type(loss) is float for *_, loss in heard)
+
+
+def test_listening_does_not_change_the_training(tmp_path):
+    models = [small_vae() for _ in range(3)]
+    for model, options in zip(
+        models, ({}, {"on_step": lambda *_: None}, {"checkpoint": tmp_path / "c"}), strict=True
+    ):
+        quiet_fit(model, small_images(), **options)
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    assert torch.equal(weights(models[0]), weights(models[2]))
+
+
+@pytest.mark.parametrize("stop", [1, 4, 6])
+def test_training_ends_when_on_step_says_so(stop):
+    model, losses = small_vae(), []
+
+    def on_step(done, total, loss):
+        losses.append(loss)
+        return done == stop
+
+    history = quiet_fit(model, small_images(), 3, test_images=small_images(7), on_step=on_step)
+    assert len(losses) == stop
+    epochs = [losses[i : i + 4] for i in range(0, stop, 4)]  # the last one may be short
+    assert history.train == pytest.approx([np.mean(epoch) for epoch in epochs])
+    assert len(history.test) == len(history.test_kl) == len(epochs)
+    assert not model.training
+    x = observed(model, small_images(7), 0)
+    assert -mean_elbo(model, x, generator(1))[0] == pytest.approx(history.test[-1])  # these very weights
+
+
+@pytest.mark.parametrize("answer", [None, False, 1, "stop", 0.5])
+def test_only_true_ends_the_training(answer):
+    assert len(quiet_fit(small_vae(), small_images(), 2, on_step=lambda *_: answer).train) == 2
+
+
+@BOTH
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("steps", [(4,), (6,), (8, 9), (2,), (5, 10, 12)])
+def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, likelihood, optimizer, steps):
+    path, options = tmp_path / "c", {"test_images": small_images(7), "beta": 0.7, "optimizer": optimizer}
+    whole = small_vae(likelihood)
+    expected = quiet_fit(whole, small_images(), 3, **options)
+    for step in steps:  # four steps an epoch
+        with pytest.raises(KeyboardInterrupt):
+            quiet_fit(
+                small_vae(likelihood), small_images(), 3, on_step=Interrupt(step), checkpoint=path, **options
+            )
+        assert path.is_file() == (step > 4)  # not before an epoch is done
+    model, steps_done = small_vae(likelihood), []
+    history = quiet_fit(
+        model,
+        small_images(),
+        3,
+        on_step=lambda done, *_: steps_done.append(done),
+        checkpoint=str(path),
+        **options,
+    )
+    assert steps_done[0] == 4 * ((max(steps) - 1) // 4) + 1 and steps_done[-1] == 12
+    assert torch.equal(weights(model), weights(whole)) and history == expected
+    assert not model.training and not list(tmp_path.iterdir())
+
+
+def test_going_on_restores_the_random_stream_for_what_comes_after(tmp_path):
+    first, second, third = generator(5), generator(5), generator(5)
+    quiet_fit(small_vae(), small_images(), 3, generator=first)
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(
+            small_vae(),
+            small_images(),
+            3,
+            generator=second,
+            on_step=Interrupt(6),
+            checkpoint=tmp_path / "c",
+        )
+    quiet_fit(small_vae(), small_images(), 3, generator=third, checkpoint=tmp_path / "c")
+    assert torch.equal(first.get_state(), third.get_state())
+    assert not torch.equal(first.get_state(), second.get_state())
+
+
+def test_an_interruption_after_the_last_epoch_loses_nothing(tmp_path, monkeypatch):
+    whole, path = small_vae(), tmp_path / "c"
+    expected = quiet_fit(whole, small_images())
+    with monkeypatch.context() as patch:
+
+        def interrupted(self):
+            raise KeyboardInterrupt
+
+        patch.setattr(storage.Checkpoint, "delete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quiet_fit(small_vae(), small_images(), checkpoint=path)
+    model = small_vae()
+    history = quiet_fit(model, small_images(), checkpoint=path, on_step=Interrupt(1))  # no step is left
+    assert torch.equal(weights(model), weights(whole)) and history == expected and not path.exists()
+
+
+def test_a_stopped_training_keeps_its_checkpoint(tmp_path):
+    path, whole, model = tmp_path / "c", small_vae(), small_vae()
+    quiet_fit(whole, small_images(), 3)
+    quiet_fit(small_vae(), small_images(), 3, checkpoint=path, on_step=lambda done, *_: done == 6)
+    assert path.is_file()
+    quiet_fit(model, small_images(), 3, checkpoint=path)
+    assert torch.equal(weights(model), weights(whole)) and not path.exists()
+
+
+@pytest.mark.parametrize(
+    "changed, name",
+    [
+        ({"epochs": 4}, "epochs"),
+        ({"batch_size": 20}, "batch_size"),
+        ({"learning_rate": 0.01}, "learning_rate"),
+        ({"beta": 0.5}, "beta"),
+        ({"warmup": 0.0}, "warmup"),
+        ({"free_bits": 0.1}, "free_bits"),
+        ({"warmup": 0.0, "num_samples": 2}, "num_samples, warmup"),
+        ({"optimizer": "muon"}, "optimizer"),
+        ({"precision": torch.bfloat16}, "precision"),
+        ({"init_bias": False}, "init_bias"),
+        ({"images": small_images(seed=4)}, "images"),
+        ({"images": small_images(41)}, "images"),
+        ({"test_images": small_images(7)}, "test_images"),
+        ({"generator": generator(3)}, "generator"),
+        ({"model": small_vae("gaussian")}, "model"),
+        ({"model": small_vae(hidden_dim=9), "beta": 2.0}, "beta, model"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused_by_name(tmp_path, changed, name):
+    path = tmp_path / "c"
+    plain = {"model": small_vae(), "images": small_images(), "epochs": 3, "checkpoint": path}
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(**plain, on_step=Interrupt(6))
+    content = path.read_bytes()
+    with pytest.raises(
+        ValueError, match=f"^checkpoint: .*c belongs to a training with another {name}; delete"
+    ):
+        quiet_fit(**plain | changed)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c"
+    path.write_bytes(b"half")
+    with pytest.raises(ValueError, match="^checkpoint: expected one written by fit at .*c, got: "):
+        quiet_fit(small_vae(), small_images(), checkpoint=path)
+
+
+def test_a_checkpoint_in_a_missing_folder_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(FileNotFoundError, match="^checkpoint: expected an existing folder, got .*nowhere"):
+        quiet_fit(small_vae(), small_images(), checkpoint=tmp_path / "nowhere" / "c", on_step=Interrupt(1))

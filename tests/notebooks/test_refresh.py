@@ -1,0 +1,44 @@
+"""What `notebooks/refresh.py` keeps of an output: the still picture, never the live widget."""
+
+import importlib.util
+
+import pytest
+from nbformat.v4 import new_output
+from support.cells import ROOT
+
+SPEC = importlib.util.spec_from_file_location("refresh", ROOT / "notebooks" / "refresh.py")
+refresh = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(refresh)
+
+VIEW = {"application/vnd.jupyter.widget-view+json": {"model_id": "1", "version_major": 2}}
+STILL = {"image/png": "aGk=", "text/plain": "sliders at μ 0.0"}
+
+
+@pytest.mark.parametrize(
+    "output, kept",
+    [
+        (new_output("execute_result", VIEW | STILL, metadata={"image/png": {"alt": "A."}}), STILL),
+        (new_output("display_data", VIEW | {"text/plain": "HBox(…)"}), None),  # what a bar leaves behind
+        (new_output("display_data", VIEW), None),
+        (new_output("execute_result", {"text/plain": "3"}), {"text/plain": "3"}),
+        (new_output("display_data", {"image/png": "aGk="}), {"image/png": "aGk="}),
+        (
+            new_output("execute_result", {"text/html": '<div data-vae-view="0a1f"><p class="x">p</p></div>'}),
+            {"text/html": '<div data-vae-view=""><p class="x">p</p></div>'},  # another one in every run
+        ),
+    ],
+)
+def test_only_a_widget_without_a_picture_goes(output, kept):
+    metadata = dict(output.metadata)
+    assert refresh._keep_still(output) == (kept is not None)
+    assert kept is None or (output.data == kept and output.metadata == metadata)
+
+
+def test_the_blank_line_of_a_progress_bar_goes():
+    assert not refresh._keep_still(new_output("stream", text="\r" + 90 * " " + "\r"))
+
+
+@pytest.mark.parametrize("output", [new_output("stream", text="hello"), new_output("error", ename="E")])
+def test_what_holds_no_data_stays_as_it_is(output):
+    before = dict(output)
+    assert refresh._keep_still(output) and dict(output) == before

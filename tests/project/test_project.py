@@ -1,0 +1,76 @@
+"""What stands around the notebooks: the README's promises, pins, licenses, links."""
+
+import json
+import re
+import tomllib
+
+import pytest
+from support.cells import PATHS, ROOT, markdown
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+DEV = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+NPM = json.loads((ROOT / "tests" / "browser" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+PROSE = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+
+
+def course_time(path):
+    """(minutes to read, time to run) as the notebook's first cell says."""
+    found = re.search(r"\*\*Time\.\*\* (\d+) minutes to read, (\d+ \w+) to run", markdown(path)[0])
+    return found.groups()
+
+
+def test_readme_has_the_two_lines():
+    assert "\npip install -r requirements.txt && jupyter lab notebooks/00_start_here.ipynb\n" in README
+    assert "\npip install -r requirements-dev.txt && pytest\n" in README
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_maps_name_each_notebook_with_its_own_times(path):
+    minutes, run = course_time(path)
+    row = rf"\| \[[^\]]+\]\((?:notebooks/)?{path.name}\) \| [^|]+\? \| {minutes} min \| {run} \|"
+    assert re.search(row, README)
+    assert re.search(row, "\n".join(markdown(PATHS[0])))
+
+
+def test_notebooks_in_order():
+    assert [p.stem[:2] for p in PATHS] == [f"{n:02d}" for n in range(11)]
+
+
+def test_every_requirement_is_pinned():
+    lines = [line for line in (REQUIREMENTS + DEV).splitlines() if line and not line.startswith("#")]
+    allowed = {"--editable .", "-r requirements.txt"}
+    assert "torch==2.13.0" in lines
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in lines if line not in allowed)
+    assert DEV.splitlines()[0] == "-r requirements.txt"
+    assert all(re.fullmatch(r"[\d.]+", version) for version in NPM.values())
+
+
+def test_contributing_says_why_each_dependency_is_here():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    names = re.findall(r"^([\w-]+)==", REQUIREMENTS + "\n" + DEV, flags=re.MULTILINE)
+    names += [name.split("==")[0] for name in build] + list(NPM)
+    rows = re.findall(r"^\| ([\w-]+)(?: \([\w, ]+\))? \| \w", text, flags=re.MULTILINE)
+    assert set(names) <= set(rows)
+
+
+@pytest.mark.parametrize("name", PROSE)
+def test_links_and_pictures_resolve(name):
+    for label, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert label
+
+
+def test_ci_runs_the_line_of_the_readme():
+    assert "pip install -r requirements-dev.txt && pytest" in (ROOT / ".ci" / "run").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_licenses_are_there():
+    assert "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Attribution 4.0 International" in (ROOT / "LICENSE-CC-BY-4.0").read_text(encoding="utf-8")
+    assert "ShareAlike 3.0" in (ROOT / "vae_helpers" / "shipped" / "mnist" / "LICENSE").read_text(
+        encoding="utf-8"
+    )

@@ -1,0 +1,308 @@
+"""The shipped models: that they are what the recipes name, and how good they are."""
+
+import math
+import sys
+from functools import cache
+from itertools import pairwise
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from vae_helpers.models.evaluation import active_units
+from vae_helpers.models.training import mean_elbo, observed
+from vae_helpers.models.vae import VAE
+from vae_helpers.shipped import pretrained
+from vae_helpers.shipped.images import load_mnist
+from vae_helpers.shipped.pretrained import (
+    BETAS,
+    FOLDER,
+    LATENT_DIMS,
+    RECIPES,
+    REMEDIES,
+    SEEDS,
+    load_pretrained,
+    main,
+    make,
+    make_all,
+)
+
+NAMES = pytest.mark.parametrize("name", list(RECIPES))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@cache
+def parts(name):
+    """-ELBO, distortion and rate on all test images, binarized where the likelihood is Bernoulli."""
+    model = load_pretrained(name)
+    x = observed(model, load_mnist("test")[0], 100)
+    elbo, log_likelihood, kl = mean_elbo(model, x, generator(101))
+    return -elbo, -log_likelihood, kl
+
+
+def loss(name):
+    """-ELBO on all test images."""
+    return parts(name)[0]
+
+
+@cache
+def active(name):
+    """The number of active units on the test images."""
+    model = load_pretrained(name)
+    return int(active_units(model, observed(model, load_mnist("test")[0], 100)).sum())
+
+
+@cache
+def loss_without_latents(likelihood):
+    """-log p(x) on the test images of the best model that is blind to z: the mean image."""
+    mean, test = load_mnist("train")[0].double().mean(dim=0), load_mnist("test")[0].double()
+    if likelihood == "bernoulli":
+        p = mean.clamp(1e-4, 1 - 1e-4)
+        return -(test * p.log() + (1 - test) * torch.log1p(-p)).sum(dim=1).mean().item()
+    var = ((test - mean) ** 2).mean().item()
+    return 0.5 * 784 * (math.log(2 * math.pi * var) + 1)
+
+
+def test_the_models_are_those_that_the_notebooks_name():
+    names = {"digits_20", "digits_2", "grey_20"} | {f"latent_{d}" for d in (1, 2, 3, 5, 10, 20, 50)}
+    names |= {f"beta_{beta}" for beta in (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)}
+    remedies = ("none", "warmup_0.2", "warmup_0.5", "free_bits_0.1", "free_bits_0.25")
+    names |= {f"remedy_{remedy}_{seed}" for remedy in remedies for seed in (1, 3)}
+    assert set(RECIPES) == names
+    assert {path.stem for path in FOLDER.glob("*.safetensors")} == set(RECIPES)
+
+
+@NAMES
+def test_shipped_model_is_the_one_of_its_recipe(name):
+    model = load_pretrained(name)
+    assert model.config == VAE(**RECIPES[name]["model"]).config
+    assert not model.training
+    assert all(torch.isfinite(p).all() and p.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "name, latent_dim, likelihood",
+    [("digits_20", 20, "bernoulli"), ("digits_2", 2, "bernoulli"), ("grey_20", 20, "gaussian")],
+)
+def test_names_say_what_is_inside(name, latent_dim, likelihood):
+    model = load_pretrained(name)
+    assert (model.latent_dim, model.likelihood, model.data_dim) == (latent_dim, likelihood, 784)
+
+
+@NAMES
+def test_weights_are_stored_in_half_precision(name):
+    with safe_open(FOLDER / f"{name}.safetensors", framework="pt") as file:
+        assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}
+
+
+def test_digits_20_reaches_95_nats():
+    assert 80 < loss("digits_20") <= 95  # published bounds for such models lie above 80
+
+
+@pytest.mark.parametrize("name, margin", [("digits_20", 100), ("digits_2", 60), ("grey_20", 700)])
+def test_latents_are_worth_many_nats(name, margin):
+    assert loss(name) < loss_without_latents(load_pretrained(name).likelihood) - margin
+
+
+@pytest.mark.parametrize("name", ["digits", "", None, "../weights/digits_20"])
+def test_unknown_name_lists_the_known_ones(name):
+    for call in (load_pretrained, make):
+        with pytest.raises(ValueError, match=f"name: expected one of .*digits_20.*, got {name!r}"):
+            call(name)
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """Two recipes of a second, few images, and a folder that is not there yet."""
+    model = {"latent_dim": 2, "hidden_dim": 8}
+    recipes = {
+        "a": {"model": model, "fit": {"epochs": 1, "progress": False}},
+        "b": {"model": model | {"likelihood": "gaussian"}, "fit": {"epochs": 2, "progress": False}},
+    }
+    monkeypatch.setattr(pretrained, "RECIPES", recipes)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    images = load_mnist("test")[0][:400]
+    monkeypatch.setattr(pretrained, "load_mnist", lambda split: {"train": (images, None)}[split])
+    return tmp_path / "weights"
+
+
+def test_a_recipe_may_name_its_seeds(tiny, monkeypatch):
+    recipe = pretrained.RECIPES["a"]
+    for name, seeds in {"same": {"model": 1, "training": 2}, "other": {"model": 3, "training": 4}}.items():
+        monkeypatch.setitem(pretrained.RECIPES, name, recipe | {"seeds": seeds})
+    weight = {name: make(name).encoder[0].weight for name in ("a", "same", "other")}
+    assert torch.equal(weight["a"], weight["same"]) and not torch.equal(weight["a"], weight["other"])
+
+
+def test_making_a_model_again_gives_the_same_weights(tiny):
+    first, again = make("a"), make("a")
+    assert all(torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters(), strict=True))
+    assert make("b").likelihood == "gaussian"
+
+
+@pytest.mark.parametrize("names, made", [([], {"a", "b"}), (["b"], {"b"})])
+def test_command_writes_the_named_models_or_all(tiny, monkeypatch, capsys, names, made):
+    monkeypatch.setattr(sys, "argv", ["pretrained", *names])
+    main()
+    assert {path.name for path in tiny.iterdir()} == {f"{name}.safetensors" for name in made}
+    assert f"written: {', '.join(sorted(made))}" in capsys.readouterr().out
+    for name in made:
+        expected = make(name).state_dict()
+        for key, value in load_pretrained(name).state_dict().items():
+            assert torch.equal(value, expected[key].half().float())
+
+
+def test_command_checks_all_names_before_it_trains(tiny, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pretrained", "a", "typo"])
+    with pytest.raises(ValueError, match="got 'typo'"):
+        main()
+    assert not tiny.exists()
+
+
+# --- the family of latent dimensions ------------------------------------------------------
+
+
+def test_the_family_is_one_recipe_in_seven_dimensions():
+    assert LATENT_DIMS == (1, 2, 3, 5, 10, 20, 50)
+    recipes = [RECIPES[f"latent_{d}"] for d in LATENT_DIMS]
+    assert [recipe["model"]["latent_dim"] for recipe in recipes] == list(LATENT_DIMS)
+    rest = [(recipe["model"] | {"latent_dim": None}, recipe["fit"]) for recipe in recipes]
+    assert all(other == rest[0] for other in rest)
+
+
+def test_the_family_is_small():
+    sizes = [(FOLDER / f"latent_{d}.safetensors").stat().st_size for d in LATENT_DIMS]
+    assert sum(sizes) < 12e6 and min(sizes) > 1e6
+
+
+def test_more_latents_are_worth_nats_until_there_are_enough():
+    losses = {d: loss(f"latent_{d}") for d in LATENT_DIMS}
+    assert all(value < loss_without_latents("bernoulli") - 30 for value in losses.values())
+    # About 1 nat between 10 and 20, where the noise of the draws is below 0.1.
+    assert all(losses[a] > losses[b] + 0.3 for a, b in pairwise([d for d in LATENT_DIMS if d <= 20]))
+    assert losses[50] == pytest.approx(losses[20], abs=1.5)
+
+
+# --- the families of notebook 9 -------------------------------------------------------------
+
+
+def test_the_families_of_notebook_9_differ_in_nothing_else():
+    betas = [RECIPES[f"beta_{beta:g}"] for beta in BETAS]
+    assert [recipe["fit"]["beta"] for recipe in betas] == list(BETAS) and len(BETAS) >= 7
+    assert all(
+        recipe["model"] == betas[0]["model"] and recipe["fit"] | {"beta": 1} == {"epochs": 20, "beta": 1}
+        for recipe in betas
+    )
+    for name, settings in REMEDIES.items():
+        recipes = [RECIPES[f"remedy_{name}_{seed}"] for seed in SEEDS]
+        assert recipes[0]["seeds"] != recipes[1]["seeds"]
+        for recipe in recipes:
+            assert recipe["model"] == {"latent_dim": 50, "hidden_dim": 160}
+            assert recipe["fit"] == {"epochs": 20} | settings
+
+
+def test_the_families_of_notebook_9_are_small():
+    sizes = [path.stat().st_size for kind in ("beta", "remedy") for path in FOLDER.glob(f"{kind}_*")]
+    assert len(sizes) == len(BETAS) + len(REMEDIES) * len(SEEDS)
+    assert sum(sizes) < 12e6 and max(sizes) < 0.9e6
+
+
+def test_two_seeds_give_two_models():
+    one, other = (load_pretrained(f"remedy_none_{seed}") for seed in SEEDS)
+    assert not torch.equal(one.encoder[0].weight, other.encoder[0].weight)
+
+
+def test_each_weight_of_the_kl_is_served_best_by_its_own_model():
+    for weight in BETAS:
+        scores = {beta: parts(f"beta_{beta:g}")[1] + weight * parts(f"beta_{beta:g}")[2] for beta in BETAS}
+        assert min(scores, key=scores.get) == weight
+
+
+def test_annealing_wakes_latents_and_pays():
+    for seed in SEEDS:
+        for name in ("warmup_0.2", "warmup_0.5"):
+            assert active(f"remedy_{name}_{seed}") >= active(f"remedy_none_{seed}") + 2
+            assert loss(f"remedy_{name}_{seed}") < loss(f"remedy_none_{seed}") - 0.3
+        for name in ("free_bits_0.1", "free_bits_0.25"):
+            assert active(f"remedy_{name}_{seed}") == 50
+
+
+# --- interrupted and gone on --------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tiny, monkeypatch):
+    """Three recipes of 2 epochs of 2 steps, and a `fit` that can be interrupted at a given step."""
+    model = {"latent_dim": 2, "hidden_dim": 8}
+    recipe = {"model": model, "fit": {"epochs": 2, "progress": False}}
+    monkeypatch.setattr(pretrained, "RECIPES", {"a": recipe, "b": recipe, "c": recipe})
+    fit, steps = pretrained.fit, []
+
+    def counting_fit(*args, **kwargs):
+        def on_step(*_):
+            steps.append(kwargs["checkpoint"].name)
+            if len(steps) == counting_fit.interrupt_at:
+                raise KeyboardInterrupt
+
+        return fit(*args, **kwargs, on_step=on_step)
+
+    counting_fit.steps, counting_fit.interrupt_at = steps, None
+    monkeypatch.setattr(pretrained, "fit", counting_fit)
+    return counting_fit
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("interrupt_at", [1, 3, 4, 7, 12])
+def test_making_goes_on_where_it_was_interrupted(tiny, three, capsys, monkeypatch, interrupt_at):
+    monkeypatch.setattr(sys, "argv", ["pretrained"])
+    assert main() == 0
+    expected = contents(tiny)
+    assert set(expected) == {"a.safetensors", "b.safetensors", "c.safetensors"} and len(three.steps) == 12
+    old = {name: b"what was shipped before" for name in expected}
+    for name, content in old.items():
+        (tiny / name).write_bytes(content)
+    three.steps.clear()
+    three.interrupt_at = interrupt_at
+    capsys.readouterr()
+    assert main() == 130
+    told = capsys.readouterr().err
+    assert "interrupted" in told and "same command goes on" in told and "Traceback" not in told
+    assert contents(tiny) == old  # untouched until all are done
+    three.interrupt_at, before = None, list(three.steps)
+    three.steps.clear()
+    assert main() == 0
+    assert contents(tiny) == expected and not (tiny / "unfinished").exists()
+    # Two steps an epoch: what was finished is not done again.
+    assert len(three.steps) == 12 - 2 * ((interrupt_at - 1) // 2)
+    assert three.steps[0] == before[-1]
+    assert "written: a, b, c" in capsys.readouterr().out
+
+
+def test_an_unfinished_model_of_another_call_is_kept(tiny, three):
+    three.interrupt_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        make_all(["a"])
+    three.interrupt_at = None
+    make_all(["b", "b"])
+    assert set(contents(tiny)) == {"b.safetensors"} and len(three.steps) == 3 + 4
+    assert set(contents(tiny / "unfinished")) == {"a.checkpoint"}
+    make_all(["a"])
+    assert set(contents(tiny)) == {"a.safetensors", "b.safetensors"} and len(three.steps) == 3 + 4 + 2
+    assert not (tiny / "unfinished").exists()
+
+
+def test_a_recipe_that_changed_meanwhile_is_not_continued(tiny, three, monkeypatch):
+    three.interrupt_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        make_all(["a"])
+    three.interrupt_at = None
+    other = {"model": {"latent_dim": 2, "hidden_dim": 9}, "fit": {"epochs": 2, "progress": False}}
+    monkeypatch.setitem(pretrained.RECIPES, "a", other)
+    with pytest.raises(ValueError, match="a.checkpoint belongs to a training with another model; delete"):
+        make_all(["a"])

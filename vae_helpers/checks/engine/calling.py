@@ -1,0 +1,229 @@
+"""Calling a student's function: safely, without harm to the caller, with the arrays that it likes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.engine.report import Finding
+
+Arrays = Sequence[NDArray[np.float64]]
+KINDS = ("numpy", "torch float64", "torch float32")
+
+
+class Failed(Exception):
+    """The function gave nothing that could be compared; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
+
+
+class Student:
+    """A student's function, called with copies of arrays; gives float64 arrays back.
+
+    The first call finds out which arrays the function takes: NumPy's, or else PyTorch's. What the
+    function prints or warns about is dropped, and the global random states are as before.
+
+    Args:
+        fn: the function.
+        kinds: which arrays to try, in this order.
+        result: makes an array of whatever it returns.
+
+    Attributes:
+        kind: the kind of arrays that the function takes; None before the first call.
+        changed: names no argument, but says whether any call changed one.
+        seconds: what the slowest call took.
+        calls: how many there were.
+        random: whether it was seen to give another value at the same arguments.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        kinds: Sequence[str] = KINDS,
+        result: Callable[[Any], NDArray[np.float64]] | None = None,
+    ) -> None:
+        if not callable(fn):
+            raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+        self.fn, self.kinds, self.result = fn, tuple(kinds), result or as_array
+        self.kind: str | None = None
+        self.changed, self.seconds, self.calls, self.random = False, 0.0, 0, False
+
+    def __call__(self, *arrays: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The function's result as a float64 array.
+
+        Raises:
+            Failed: it returned nothing, raised, or returned what is not a number.
+        """
+        if self.kind is not None:
+            return self._call(self.kind, arrays)
+        failures: list[tuple[Failed, BaseException | None]] = []
+        for kind in self.kinds:
+            try:
+                value = self._call(kind, arrays)
+            except Failed as failed:
+                failures.append((failed, failed.__cause__))
+                if failed.__cause__ is None or failed.finding.code == "not-attempted":
+                    self.kind = kind
+                    raise
+            else:
+                self.kind = kind
+                return value
+        # A complaint about the type of the arrays says little: another kind was to be tried.
+        telling = [
+            failed
+            for failed, cause in failures
+            if not isinstance(cause, TypeError | AttributeError) and "torch.Tensor" not in failed.finding.text
+        ]
+        raise (telling or [failed for failed, _ in failures])[-1 if not telling else 0]
+
+    def with_any(self, *arguments: Any) -> NDArray[np.float64]:
+        """The result for arguments of which only some are arrays, in the kind of arrays that it takes."""
+        if not any(isinstance(argument, np.ndarray) for argument in arguments):
+            return self.result(self.raw(*arguments))
+        arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
+        outer, self.fn = self.fn, self._around(arguments)
+        try:
+            return self(*arrays)
+        finally:
+            self.fn = outer
+
+    def _around(self, arguments: Sequence[Any]) -> Callable[..., Any]:
+        """The function of the arrays alone."""
+        fn = self.fn
+
+        def only_arrays(*arrays: Any) -> Any:
+            left = iter(arrays)
+            return fn(*(next(left) if isinstance(a, np.ndarray) else a for a in arguments))
+
+        return only_arrays
+
+    def raw(self, *arguments: Any) -> Any:
+        """The result as it comes, for arguments as they are, under the same protection."""
+        self.calls += 1
+        started = time.perf_counter()
+        try:
+            with protected(self.calls):
+                result = self.fn(*arguments)
+        except KeyboardInterrupt as error:
+            if time.perf_counter() - started > 0.05:
+                raise  # the reader has lost patience; nobody does so soon
+            raise Failed(Finding("error", "Your function stops with KeyboardInterrupt.")) from error
+        except NotImplementedError as error:
+            raise Failed(NOT_ATTEMPTED) from error
+        except BaseException as error:
+            raise Failed(
+                Finding("error", f"Your function stops with {type(error).__name__}: {_first_line(error)}")
+            ) from error
+        finally:
+            self.seconds = max(self.seconds, time.perf_counter() - started)
+        if result is None or isinstance(result, EllipsisType) or result is NotImplemented:
+            raise Failed(NOT_ATTEMPTED)
+        return result
+
+    def _call(self, kind: str, arrays: Arrays) -> NDArray[np.float64]:
+        arguments = [convert(array, kind) for array in arrays]
+        result = self.raw(*arguments)
+        for argument, array in zip(arguments, arrays, strict=True):
+            try:
+                same = np.array_equal(np.asarray(argument, float), np.asarray(array, argument_type(kind)))
+            except (TypeError, ValueError, RuntimeError):
+                same = False
+            self.changed |= not same
+        return self.result(result)
+
+
+NOT_ATTEMPTED = Finding(
+    "not-attempted", "The function returns nothing so far. Write your answer and run the cell again."
+)
+
+
+def convert(array: NDArray[np.float64], kind: str) -> Any:
+    """A copy of the array, as NumPy or PyTorch has it."""
+    if kind == "numpy":
+        return np.array(array)
+    import torch  # only where it is needed: the first notebooks start without it
+
+    return torch.tensor(array, dtype=torch.float32 if kind.endswith("32") else torch.float64)
+
+
+def argument_type(kind: str) -> type:
+    """The precision in which the function sees its arguments."""
+    return np.float32 if kind.endswith("32") else np.float64
+
+
+def as_array(value: Any) -> NDArray[np.float64]:
+    """Whatever the function returned as a float64 array.
+
+    Raises:
+        Failed: it is not made of real numbers.
+    """
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+        if isinstance(value, list | tuple):
+            parts = [as_array(v) for v in value]
+            if isinstance(value, tuple) and any(part.ndim > 1 for part in parts):
+                raise TypeError  # several results, where one is asked for
+            value = parts
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu" and array.dtype != object:
+            raise TypeError
+        return array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError, RecursionError):
+        what = f"tuple of {len(value)} results" if isinstance(value, tuple) else type(value).__name__
+        raise Failed(
+            Finding("error", f"Your function returns a {what} where an array of real numbers was expected.")
+        ) from None
+
+
+@contextlib.contextmanager
+def protected(seed: int) -> Iterator[None]:
+    """Runs a block without output, warnings or a trace in global random states and settings of PyTorch.
+
+    Args:
+        seed: what the global generators start from inside, so that a check says the same each time.
+    """
+    torch = sys.modules.get("torch")
+    # The global generators are what must not change here.
+    states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if torch:
+        dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+        torch.manual_seed(seed)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+            np.errstate(all="ignore"),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        if torch:
+            torch.set_rng_state(states[2])
+            torch.set_default_dtype(dtype)
+            torch.set_grad_enabled(gradients)
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        text = str(error).strip()
+    except Exception:  # an exception that cannot be written
+        text = ""
+    return text.splitlines()[0][:200] if text else "(no message)"

@@ -1,0 +1,230 @@
+"""Reading a sum of terms off its values: which terms, with which coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.engine.measuring import Measurement, Sample
+
+Array = NDArray[np.float64]
+Terms = Mapping[str, Callable[..., Array]]
+TOLERANCES = 1e-10, 3e-6  # of the largest value: for float64 functions, and for float32 ones
+
+
+@dataclass
+class Reading:
+    """A function as a sum of terms, summed over the event.
+
+    Attributes:
+        coefficients: of the terms that are there.
+        averaged: the terms that are divided by the event's size (a mean instead of a sum).
+        grown: the terms that are multiplied by it once more; their coefficients are those of the
+            smaller event.
+        exact: whether it holds to the last digits; else to those of float32, as chance may have it.
+    """
+
+    coefficients: dict[str, float]
+    averaged: frozenset[str]
+    grown: frozenset[str] = frozenset()
+    exact: bool = True
+
+    def at(self, terms: Terms, *arguments: Array) -> float:
+        """The value that the sum of terms has for one row, arguments of shape (1, d)."""
+        total = 0.0
+        for name, coefficient in self.coefficients.items():
+            with np.errstate(all="ignore"):
+                value = float(np.sum(terms[name](*arguments)))
+            total += coefficient * value / (arguments[0].shape[-1] if name in self.averaged else 1)
+        return total
+
+
+def agrees(sample: Sample, truth: Callable[..., Array], tolerance: float = 1e-4) -> bool:
+    """Whether the sample is the truth, up to rounding in float32 and the noise of a random function.
+
+    Noise is judged twice: row by row, and by the mean over all rows, which is less noisy.
+    """
+    expected = sample.column(truth)
+    rounding = tolerance * (1 + np.abs(expected))
+    off = sample.values - expected
+    of_mean = 5 * np.sqrt(np.mean(np.square(sample.errors)) / len(off))
+    close = np.all(np.abs(off) <= rounding + 6 * np.asarray(sample.errors))  # NaN is close to nothing
+    return bool(close and abs(off.mean()) <= rounding.mean() + of_mean)
+
+
+def read(
+    measurement: Measurement,
+    core: Terms,
+    extras: Terms,
+    whole: Terms | None = None,
+    max_extras: int = 2,
+) -> Reading | None:
+    """Fits the values by as few terms as possible, at both event sizes; None if no sum of terms fits.
+
+    Args:
+        measurement: values for two event sizes.
+        core: the terms of the right answer, each elementwise (n, d) -> (n, d).
+        extras: elementwise terms that mistakes bring in; at most `max_extras` of them at once.
+        whole: further terms that are functions of a whole row, (n, d) -> (n,).
+        max_extras: how many terms outside the core to try together.
+    """
+    whole = whole or {}
+    first, second = measurement.samples
+    noise = measurement.noise
+    terms = {**core, **extras, **whole}
+    for tolerance in TOLERANCES[1:] if noise else TOLERANCES:
+        for found in _sparse(first, core, {**extras, **whole}, tolerance, noise, max_extras):
+            other = _solve(second, {name: terms[name] for name in found}, tolerance, noise)
+            reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
+            if reading is not None:
+                reading = _without_traces(reading, terms, core, first)
+                return replace(reading, exact=tolerance == TOLERANCES[0] or bool(noise))
+    return None
+
+
+def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample) -> Reading:
+    """Without what a tiny number added for safety leaves: log(σ² + 1e-8) is nearly log σ² + 1e-8/σ²."""
+    size = 1e-5 * np.abs(sample.values).max()
+    kept = {
+        name: value
+        for name, value in reading.coefficients.items()
+        if name in core or np.abs(value * sample.column(terms[name])).max() > size
+    }
+    return replace(
+        reading, coefficients=kept, averaged=reading.averaged & set(kept), grown=reading.grown & set(kept)
+    )
+
+
+def _compare(
+    found: dict[str, float],
+    other: dict[str, float],
+    first: Sample,
+    second: Sample,
+    whole: set[str],
+    noise: float,
+) -> Reading | None:
+    """The coefficients at two event sizes as one reading; None where they contradict each other."""
+    dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
+    averaged, grown, coefficients = set(), set(), {}
+    for name, value in found.items():
+        if np.isclose(other[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
+            coefficients[name] = value
+        elif np.isclose(other[name] * dims[1], value * dims[0], rtol=2e-3):
+            averaged.add(name)
+            coefficients[name] = value * dims[0]
+        elif np.isclose(other[name] * dims[0], value * dims[1], rtol=2e-3):
+            grown.add(name)  # what belongs to the whole event, added in each coordinate
+            coefficients[name] = value
+        else:
+            return None
+    return Reading(coefficients, frozenset(averaged), frozenset(grown))
+
+
+def _sparse(
+    sample: Sample, core: Terms, extras: Terms, tolerance: float, noise: float, max_extras: int
+) -> Iterator[dict[str, float]]:
+    """Fits with as few extra terms as possible, the closest and shortest first; the rest in order."""
+    columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
+    usable = [name for name in extras if np.isfinite(columns[name]).all()]
+    rounding, slack = _slack(sample, tolerance, noise)
+    for count in range(max_extras + 1):
+        fits = []
+        for chosen in combinations(usable, count):
+            names = [*core, *chosen]
+            fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, slack)
+            if fit is not None:
+                fits.append((max(fit[1], 0.03 * slack), dict(zip(names, fit[0], strict=True))))
+        found = []
+        for error, coefficients in fits:
+            kept = {  # what contributes nothing goes, and the others are fitted again
+                name: value
+                for name, value in coefficients.items()
+                if abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
+            }
+            if kept:
+                matrix = np.stack([columns[name] for name in kept], axis=1)
+                again = _least_squares(matrix, sample.values, slack)
+                kept = dict(zip(kept, map(float, again[0]), strict=True)) if again else kept
+            found.append((error, len(kept), kept))
+        yield from (kept for _, _, kept in sorted(found, key=lambda fit: fit[:2]))
+
+
+def _solve(sample: Sample, terms: Terms, tolerance: float, noise: float) -> dict[str, float] | None:
+    rounding, slack = _slack(sample, tolerance, noise)
+    if not terms:
+        return {} if np.abs(sample.values).max() < 1e-9 else None
+    matrix = np.stack([sample.column(term) for term in terms.values()], axis=1)
+    fit = _least_squares(matrix, sample.values, slack + rounding)
+    return None if fit is None else dict(zip(terms, fit[0], strict=True))
+
+
+def _slack(sample: Sample, tolerance: float, noise: float) -> tuple[float, float]:
+    """(what rounding may do to a value, what rounding and noise may do)."""
+    rounding = tolerance * max(float(np.abs(sample.values).max()), 1e-3)
+    return rounding, rounding + 5 * noise
+
+
+def _least_squares(matrix: Array, values: Array, slack: float) -> tuple[Array, float] | None:
+    """(coefficients, largest error), or None when the columns do not give the values."""
+    if not (np.isfinite(values).all() and np.isfinite(matrix).all()):
+        return None
+    norm = np.linalg.norm(matrix, axis=0)
+    norm[norm == 0] = 1
+    solution = np.linalg.lstsq(matrix / norm, values, rcond=1e-10)[0] / norm
+    error = float(np.abs(matrix @ solution - values).max())
+    return (solution, error) if error <= slack else None
+
+
+def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
+    """The factor common to most terms, or to nearly half of them; 1 where it is as good as another.
+
+    Args:
+        factors: for each term of the right answer, what multiplies it (0: it is missing).
+        weights: how much a term counts; 1 where it is not named.
+    """
+    weights = weights or {}
+
+    def support(scale: float) -> float:
+        return sum(weights.get(n, 1.0) for n, f in factors.items() if same(f, scale))
+
+    others = [f for f in factors.values() if abs(f) > 1e-9]
+    best = max([1.0, -1.0, 2.0, -2.0, *others], key=support)
+    return best if others and support(best) >= len(factors) / 2 - 0.6 else 1.0
+
+
+def simple(value: float) -> bool:
+    """Whether a factor is one that people write: a simple fraction, or one part of a whole."""
+    near = Fraction(value).limit_denominator(12)
+    if abs(float(near) - value) <= 2e-3 * max(abs(value), 0.05) and abs(near.numerator) <= 40:
+        return True
+    return (
+        value != 0 and abs(1 / value - round(1 / value)) <= 2e-3 * abs(1 / value) and abs(1 / value) <= 2000
+    )
+
+
+def same(a: float, b: float) -> bool:
+    """Whether two coefficients are the same, as far as float32 values can say."""
+    return abs(a - b) <= 2e-3 * max(abs(a), abs(b), 1e-6)
+
+
+def in_words(value: float) -> str:
+    """A factor as one would write it: a whole number, a simple fraction, or three digits."""
+    near = Fraction(value).limit_denominator(1000)
+    if (
+        near != 0
+        and abs(float(near) - value) <= 1e-3 * abs(value)
+        and (abs(near.numerator) <= 20 or near.denominator == 1)
+    ):
+        return str(near)
+    return f"{value:.3g}"
+
+
+def names_of(items: Iterable[str]) -> str:
+    """The items as a list in a sentence, the last one after an "and"."""
+    items = list(items)
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

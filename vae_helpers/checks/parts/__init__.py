@@ -1,0 +1,1 @@
+"""One check for each part of a VAE."""

@@ -1,0 +1,1 @@
+"""The check of an ELBO: its formula, its sampling, and its use of a model."""

@@ -1,0 +1,235 @@
+"""`check_log_prob`: which mistake is in a Gaussian log-density?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_helpers.checks.engine.formula import Formula, check_formula
+from vae_helpers.checks.engine.report import Finding, Report
+from vae_helpers.numerics import gaussian
+
+Array = NDArray[np.float64]
+
+
+def check_log_prob(fn: Callable[..., Any]) -> Report:
+    """Checks a function for log N(x; mu, diag(exp(log_var))), and says which mistake is in it.
+
+    Args:
+        fn: takes x, mu and log_var, all (batch, d), as NumPy arrays or PyTorch tensors (whichever it
+            can), and returns (batch,), in nats: the log-density, summed over the last axis.
+
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
+    Raises:
+        TypeError: fn is not a function.
+
+    Source: Bishop 2006, eq. 2.43.
+    """
+    return check_formula(fn, LOG_PROB)
+
+
+def _draw(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array, Array]:
+    mu, log_var = rng.uniform(-2, 2, (batch, dim)), rng.uniform(-2, 2, (batch, dim))
+    return mu + np.exp(log_var / 2) * rng.uniform(-2.5, 2.5, (batch, dim)), mu, log_var
+
+
+def _draw_positive(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array, Array]:
+    x, mu, log_var = _draw(rng, batch, dim)
+    return x, mu, np.abs(log_var) + 0.2
+
+
+def _square(x: Array, mu: Array, v: Array) -> Array:
+    return (x - mu) ** 2 * np.exp(-v)
+
+
+def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
+    """Mistakes that touch several terms at once."""
+    if set(extras) == {"the density"} and not any(factors.values()):
+        return [Finding("not-log", "Densities are added up where their logarithms are asked for.")]
+    log_var, square, one = factors["log σ²"], factors["(x - μ)²/σ²"], factors["1"]
+    if (
+        set(extras) == {"(x - μ)²/σ⁴"}
+        and _near(extras["(x - μ)²/σ⁴"], -0.5)
+        and _near(log_var, 2)
+        and not square
+    ):
+        others = [] if _near(one, 1) else [_two_pi_missing] if not one else [_other_constant]
+        return [
+            Finding(
+                "var-for-std",
+                "σ² stands where σ belongs: your density is as wide as the variance says. What does a "
+                "distribution object want, a variance or a standard deviation?",
+            ),
+            *others,
+        ]
+    if not log_var and not square and set(extras) == {"log(log σ²)", "(x - μ)²/log σ²"}:
+        return [
+            Finding(
+                "term-wrong", "log_var is used as if it were σ²: it is its logarithm, and may be negative."
+            )
+        ]
+    logarithm = extras.get("log |x - μ|", 0.0)
+    if set(extras) == {"log |x - μ|"} and not square and (_near(logarithm, -1) or _near(logarithm, -2)):
+        # log((x - μ)²/σ²) brings log σ² along; without it, is the density's own log σ² there?
+        findings = [
+            Finding(
+                "log-of-square",
+                "A logarithm is taken of the squared distance; the exponential has cancelled it.",
+            )
+        ]
+        own = -0.5 * log_var - logarithm / -2
+        if _near(own, 0) and not _near(-0.5 * log_var, -0.5):
+            findings.append(_sigma_missing)
+        constant = -0.5 * gaussian.LOG_2PI * one
+        if any(_near(constant, other) for other in (0.0, logarithm / -2 * np.log(2))):
+            findings.append(_two_pi_missing)
+        return findings
+    return []
+
+
+def _near(a: float, b: float) -> bool:
+    return bool(abs(a - b) < 4e-3 * max(1.0, abs(b)))
+
+
+_two_pi_missing = Finding(
+    "log-two-pi-missing",
+    "A constant for each dimension is not there. Without it the density does not integrate to 1, and nats "
+    "cannot be compared between models.",
+)
+_other_constant = Finding(
+    "constant", "The constant of each dimension is another one. What does a density integrate to?"
+)
+_sigma_missing = Finding(
+    "log-sigma-missing",
+    "The term with log σ² is not there: without it a wide density costs nothing, and σ grows without limit "
+    "when it is learned.",
+)
+
+LOG_PROB = Formula(
+    exercise="The Gaussian log-density",
+    where="notebook 1, section 1",
+    noun="the log-density",
+    arguments=("x", "mu", "log_var"),
+    truth=gaussian.log_prob,
+    draw=_draw,
+    true={"1": -0.5 * gaussian.LOG_2PI, "log σ²": -0.5, "(x - μ)²/σ²": -0.5},
+    core={
+        "1": lambda x, mu, v: np.ones_like(x),
+        "log σ²": lambda x, mu, v: v,
+        "(x - μ)²/σ²": _square,
+    },
+    extras={
+        "(x - μ)²/σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 2),
+        "(x - μ)²/σ⁴": lambda x, mu, v: (x - mu) ** 2 * np.exp(-2 * v),
+        "(x - μ)²": lambda x, mu, v: (x - mu) ** 2,
+        "log |x - μ|": lambda x, mu, v: np.log(np.abs(x - mu)),
+        "|x - μ|/σ": lambda x, mu, v: np.abs(x - mu) * np.exp(-v / 2),
+        "|x - μ|/σ²": lambda x, mu, v: np.abs(x - mu) * np.exp(-v),
+        "|x - μ|": lambda x, mu, v: np.abs(x - mu),
+        "(x - μ)/σ": lambda x, mu, v: (x - mu) * np.exp(-v / 2),
+        "(x - μ)/σ²": lambda x, mu, v: (x - mu) * np.exp(-v),
+        "x - μ": lambda x, mu, v: x - mu,
+        "(x - μ)²σ²": lambda x, mu, v: (x - mu) ** 2 * np.exp(v),
+        "(x - μ)²σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(v / 2),
+        "(x - μ)²/√σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 4),
+        "(x - μ)²/log σ²": lambda x, mu, v: (x - mu) ** 2 / v,
+        "(x - μ)²/(log σ²)²": lambda x, mu, v: ((x - mu) / v) ** 2,
+        "(x - μ)⁴/σ⁴": lambda x, mu, v: _square(x, mu, v) ** 2,
+        "(x - μ)⁴/σ²": lambda x, mu, v: (x - mu) ** 4 * np.exp(-v),
+        "(x - μ)⁴": lambda x, mu, v: (x - mu) ** 4,
+        "(x - μ)³/σ³": lambda x, mu, v: (x - mu) ** 3 * np.exp(-1.5 * v),
+        "(x + μ)²/σ²": lambda x, mu, v: (x + mu) ** 2 * np.exp(-v),
+        "x²/σ²": lambda x, mu, v: x**2 * np.exp(-v),
+        "μ²/σ²": lambda x, mu, v: mu**2 * np.exp(-v),
+        "x²": lambda x, mu, v: x**2,
+        "μ²": lambda x, mu, v: mu**2,
+        "xμ/σ²": lambda x, mu, v: x * mu * np.exp(-v),
+        "σ": lambda x, mu, v: np.exp(v / 2),
+        "σ²": lambda x, mu, v: np.exp(v),
+        "1/σ": lambda x, mu, v: np.exp(-v / 2),
+        "1/σ²": lambda x, mu, v: np.exp(-v),
+        "(log σ²)²": lambda x, mu, v: v**2,
+        "log(log σ²)": lambda x, mu, v: np.log(v),
+        "log|log σ²|": lambda x, mu, v: np.log(np.abs(v)),
+        "the density": lambda x, mu, v: np.exp(-0.5 * (gaussian.LOG_2PI + v + _square(x, mu, v))),
+    },
+    whole={
+        "log Σ(x - μ)²": lambda x, mu, v: np.log(((x - mu) ** 2).sum(-1)),
+        "log Σ(x - μ)²/σ²": lambda x, mu, v: np.log(_square(x, mu, v).sum(-1)),
+        "‖x - μ‖": lambda x, mu, v: np.sqrt(((x - mu) ** 2).sum(-1)),
+        "log Σσ²": lambda x, mu, v: np.log(np.exp(v).sum(-1)),
+    },
+    stands_for={
+        "(x - μ)²/σ²": (
+            "(x - μ)²/σ",
+            "(x - μ)²/σ⁴",
+            "log Σ(x - μ)²/σ²",
+            "log Σ(x - μ)²",
+            "log |x - μ|",
+            "(x - μ)²",
+            "|x - μ|/σ",
+            "|x - μ|/σ²",
+            "|x - μ|",
+            "(x - μ)/σ",
+            "(x - μ)/σ²",
+            "x - μ",
+            "(x - μ)²σ²",
+            "(x - μ)²σ",
+            "(x - μ)²/√σ",
+            "(x - μ)²/log σ²",
+            "(x - μ)²/(log σ²)²",
+            "(x - μ)⁴/σ⁴",
+            "(x - μ)⁴/σ²",
+            "(x - μ)⁴",
+            "(x - μ)³/σ³",
+            "(x + μ)²/σ²",
+            "x²/σ²",
+            "μ²/σ²",
+            "‖x - μ‖",
+            "x²",
+            "xμ/σ²",
+        ),
+        "log σ²": ("log Σσ²", "σ", "σ²", "1/σ", "1/σ²", "(log σ²)²", "log(log σ²)", "log|log σ²|"),
+    },
+    special={
+        ("1", 0.0): (_two_pi_missing,),
+        ("log σ²", 0.0): (_sigma_missing,),
+        ("log σ²", 0.5): (
+            Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
+        ),
+        ("(x - μ)²/σ²", "(x - μ)²/σ⁴"): (
+            Finding("var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."),
+        ),
+        ("(x - μ)²/σ²", "(x - μ)²/σ"): (
+            Finding("std-for-var", "The squared distance is divided by σ instead of σ²."),
+        ),
+        ("(x - μ)²/σ²", "log Σ(x - μ)²/σ²"): (
+            Finding("log-of-square", "A logarithm is taken of the squared distance."),
+        ),
+        ("(x - μ)²/σ²", "log Σ(x - μ)²"): (
+            Finding("log-of-square", "A logarithm is taken of the squared distance."),
+        ),
+    },
+    pattern=_pattern,
+    averaged=(
+        "mean-pixels",
+        "With more dimensions your values do not grow as they should: a mean over the last axis stands "
+        "where a sum belongs. The log-densities of independent coordinates add up.",
+    ),
+    constant="The constant of each dimension is another one. What must a density integrate to?",
+    axis="dimensions",
+    simple=[(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (2.0, 1.0, -1.0)],
+    extreme=[
+        ((0.5, -1.0, 2.0), (0.0, 0.5, 1.0), (12.0, 12.0, 12.0)),
+        ((0.5, -1.0, 2.0), (0.0, 0.5, 1.0), (-12.0, -12.0, -12.0)),
+        ((0.5, -1.0, 2.0), (0.5, -1.0, 2.0), (-12.0, -12.0, -12.0)),
+    ],
+    harmless=[_draw_positive],
+    shown={"1": "the constant", "(x - μ)²/σ²": "the squared distance"},
+    is_log=True,
+)

@@ -1,0 +1,159 @@
+"""What a VAE maximises: the ELBO, its β-weighted form and the importance-weighted bound (PyTorch).
+
+All values are nats per image: summed over pixels and latents, one number for each image. Average
+over the batch only when you need a loss: `loss = -elbo(model, x).elbo.mean()`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_helpers.models._validate import check_beta, check_count, check_same_shape
+from vae_helpers.models.vae import VAE, reparameterize
+
+
+class Elbo(NamedTuple):
+    """The ELBO of each image and its two parts, in nats, each of shape (batch,).
+
+    Attributes:
+        elbo: log_likelihood - beta * kl.
+        log_likelihood: estimate of E_q[log p(x given z)]; its negative is called distortion.
+        kl: KL(q(z given x), p(z)) in closed form; also called rate.
+    """
+
+    elbo: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+
+
+def elbo(
+    model: VAE,
+    x: Tensor,
+    beta: float = 1.0,
+    num_samples: int = 1,
+    generator: torch.Generator | None = None,
+) -> Elbo:
+    """Evidence lower bound of each image: E_q[log p(x given z)] - beta KL(q(z given x), p(z)).
+
+    Args:
+        model: the VAE.
+        x: images, shape (batch, D); zeros and ones for a Bernoulli likelihood (grey values give
+            a number, but not a log-likelihood).
+        beta: weight of the KL; only beta = 1 is a bound on log p(x) that is tight for the best q.
+        num_samples: draws of z for each image in the first term; the KL is exact.
+        generator: where the draws come from; None takes fresh entropy.
+
+    Returns:
+        `Elbo`, each entry of shape (batch,); differentiable by reparameterization.
+
+    Raises:
+        ValueError: a wrong shape, NaN, a negative beta, or num_samples below 1.
+
+    Source: Kingma & Welling 2014, eq. 7; Higgins et al. 2017, eq. 4 for beta.
+    """
+    check_beta(beta)
+    mu, log_var = model.encode(x)
+    z = reparameterize(mu, log_var, num_samples, generator)  # (num_samples, batch, d)
+    log_likelihood = model.log_likelihood(x, z).mean(dim=0)
+    kl = kl_standard_normal(mu, log_var)
+    return Elbo(log_likelihood - beta * kl, log_likelihood, kl)
+
+
+def iwae(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+    """Importance-weighted bound of each image: log (1/k) Σ_k p(x, z_k) / q(z_k given x).
+
+    Args:
+        model: the VAE.
+        x: images, shape (batch, D).
+        num_samples: number k of draws from q(z given x); k = 1 is a one-sample ELBO.
+        generator: where the draws come from; None takes fresh entropy.
+
+    Returns:
+        Tensor of shape (batch,), in nats; its mean grows with k towards log p(x).
+
+    Raises:
+        ValueError: a wrong shape, NaN, or num_samples below 1.
+
+    Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
+    """
+    check_count("num_samples", num_samples)
+    return torch.logsumexp(log_weights(model, x, num_samples, generator), dim=0) - math.log(num_samples)
+
+
+def iwae_for_training(
+    model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """The importance-weighted bound of each image, with a gradient of less variance.
+
+    The value is that of `iwae`, and so is the expectation of the gradient. But the encoder's part
+    comes through the draws alone (q's density is held fixed where it is evaluated), and each draw
+    counts with the square of its normalised weight: the doubly reparameterized estimator. It goes to
+    zero where q is the posterior, and does not drown in noise as num_samples grows. For one draw it
+    is the path derivative of the ELBO ("sticking the landing").
+
+    Args:
+        model: the VAE.
+        x: images, shape (batch, D).
+        num_samples: number k of draws from q(z given x).
+        generator: where the draws come from; None takes fresh entropy.
+
+    Returns:
+        Tensor of shape (batch,), in nats.
+
+    Raises:
+        ValueError: a wrong shape, NaN, or num_samples below 1.
+
+    Source: Tucker, Lawson, Gu & Maddison 2019, eq. 8; Roeder, Wu & Duvenaud 2017 for k = 1.
+    """
+    check_count("num_samples", num_samples)
+    mu, log_var = model.encode(x)
+    z = reparameterize(mu, log_var, num_samples, generator)
+    log_weight = _log_weights(model, x, z, mu.detach(), log_var.detach())
+    share = torch.softmax(log_weight.detach(), dim=0)  # (num_samples, batch)
+    if z.requires_grad:
+        z.register_hook(lambda gradient: gradient * share[..., None])
+    surrogate = (share * log_weight).sum(dim=0)
+    value = torch.logsumexp(log_weight.detach(), dim=0) - math.log(num_samples)
+    return value + (surrogate - surrogate.detach())
+
+
+def log_weights(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
+    """log p(x, z) - log q(z given x) for draws z ~ q(z given x), shape (num_samples, batch)."""
+    mu, log_var = model.encode(x)
+    return _log_weights(model, x, reparameterize(mu, log_var, num_samples, generator), mu, log_var)
+
+
+def _log_weights(model: VAE, x: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    # The factors 2π of prior and q cancel in the ratio.
+    log_ratio = 0.5 * ((z - mu) ** 2 * torch.exp(-log_var) + log_var - z**2).sum(dim=-1)
+    return model.log_likelihood(x, z) + log_ratio
+
+
+def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mu, diag(exp(log_var))), N(0, I)) of each row, without cancellation near 0.
+
+    Args:
+        mu: means, shape (..., d).
+        log_var: log-variances, shape (..., d).
+
+    Returns:
+        Tensor of shape (...), in nats, never negative.
+
+    Raises:
+        ValueError: shapes that differ, an empty tensor, NaN.
+
+    Source: Kingma & Welling 2014, appendix B.
+    """
+    check_same_shape(mu, log_var)
+    # exp(v) - 1 - v loses its digits where v is small; there, its Taylor series by Horner's rule.
+    near = log_var.abs() < 0.1
+    v = torch.where(near, log_var, 0.0)
+    series = torch.ones_like(v)
+    for k in range(12, 2, -1):
+        series = 1 + v * series / k
+    excess = torch.where(near, 0.5 * v**2 * series, torch.expm1(log_var) - log_var)
+    return 0.5 * (mu**2 + excess).sum(dim=-1)

@@ -1,0 +1,203 @@
+"""Files that are whole or not there: models, and the state of a training that may be interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vae_helpers.models.vae import VAE
+
+# What an optimizer keeps for each parameter.
+_KEPT = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.Muon: ("momentum_buffer",)}
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file beside its place and renames it.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A path beside `path` to write to, renamed to it at the end and deleted after an error.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    path = Path(path)
+    check_folder(path)
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_folder(path: Path, name: str = "path") -> None:
+    """Raises FileNotFoundError if there is no folder to write the file to."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{name}: expected an existing folder, got {path.parent}")
+
+
+def fingerprint(tensor: Tensor) -> str:
+    """Tells two tensors apart, by shape and content, in a few characters."""
+    return f"{tuple(tensor.shape)} {zlib.crc32(tensor.detach().cpu().contiguous().numpy()):08x}"
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads all tensors and the metadata of a safetensors file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SafetensorError: the file is damaged or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path: expected a .safetensors file, found none at {path}")
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+
+
+def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes the model's weights and its configuration to one safetensors file.
+
+    The file is complete or not there: it is written beside its place and then renamed.
+
+    Args:
+        model: the VAE.
+        path: where to, by convention ending in `.safetensors`.
+        dtype: how each weight is stored; `torch.float16` halves the file.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    weights = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
+    write(path, weights, {"config": json.dumps(model.config, sort_keys=True)})
+
+
+def load(path: str | Path) -> VAE:
+    """Reads a model that `save` wrote, in evaluation mode on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a model of this course, or is damaged.
+    """
+    try:
+        weights, metadata = read(path)
+        model = VAE(**json.loads(metadata["config"]))
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: expected a model written by save, got: {error}") from error
+    return model.eval()
+
+
+@dataclass
+class Checkpoint:
+    """All that a training needs in order to go on as if it had not stopped.
+
+    Attributes:
+        path: the file; written after each epoch, deleted at the end.
+        recipe: the settings of the training; going on with others is refused.
+        model: its weights are part of the state.
+        optimizers: each an Adam or a Muon; their moments are part of the state.
+        schedules: of the learning rate, one for each optimizer.
+        generator: the stream of random numbers.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    model: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    schedules: list[torch.optim.lr_scheduler.OneCycleLR]
+    generator: torch.Generator
+
+    def save(self, epoch: int, history: dict[str, list[float]]) -> None:
+        """Writes the state after `epoch` epochs."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for parameter, moments in optimizer.state_dict()["state"].items():
+                tensors |= {_name(number, parameter, key): moments[key] for key in _KEPT[type(optimizer)]}
+        tensors["generator"] = self.generator.get_state()
+        told = {"epoch": epoch, "history": history, "recipe": self.recipe}
+        told["schedules"] = [schedule.state_dict() for schedule in self.schedules]
+        write(
+            self.path,
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            {"training": json.dumps(told)},
+        )
+
+    def restore(self) -> tuple[int, dict[str, list[float]]]:
+        """Brings the state back, if there is a file.
+
+        Returns:
+            The number of finished epochs and the history so far; 0 and an empty one without a file.
+
+        Raises:
+            FileNotFoundError: the folder does not exist, so that nothing could be written later.
+            ValueError: the file is damaged, or belongs to a training with other settings.
+        """
+        check_folder(self.path, "checkpoint")
+        if not self.path.is_file():
+            return 0, {}
+        wanted = json.loads(json.dumps(self.recipe))  # as it comes back: tuples are lists
+        try:
+            tensors, metadata = read(self.path)
+            told = json.loads(metadata["training"])
+            found, epoch, history, rates = (told[key] for key in ("recipe", "epoch", "history", "schedules"))
+            other = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
+            if not other:
+                weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
+                states = [self._moments(number, tensors) for number in range(len(self.optimizers))]
+                stream = tensors["generator"]
+        except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint: expected one written by fit at {self.path}, got: {error}"
+            ) from error
+        if other:
+            raise ValueError(
+                f"checkpoint: {self.path} belongs to a training with another {', '.join(sorted(other))}; "
+                "delete it to start anew"
+            )
+        self.model.load_state_dict(weights)
+        for optimizer, schedule, moments, rate in zip(
+            self.optimizers, self.schedules, states, rates, strict=True
+        ):
+            schedule.load_state_dict(rate)
+            groups = optimizer.state_dict()["param_groups"]
+            for group, value in zip(groups, schedule.get_last_lr(), strict=True):
+                group["lr"] = value
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.generator.set_state(stream)
+        return epoch, history
+
+    def delete(self) -> None:
+        """Takes the file away once the training is done."""
+        self.path.unlink(missing_ok=True)
+
+    def _moments(self, number: int, tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        optimizer = self.optimizers[number]
+        parameters = range(sum(len(group["params"]) for group in optimizer.param_groups))
+        kept = _KEPT[type(optimizer)]
+        return {n: {key: tensors[_name(number, n, key)] for key in kept} for n in parameters}
+
+
+def _name(optimizer: int, parameter: int, key: str) -> str:
+    return f"optimizer.{optimizer}.{parameter}.{key}"

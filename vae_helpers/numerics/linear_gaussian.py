@@ -1,0 +1,150 @@
+"""The linear-Gaussian world, in which every quantity of a VAE has a closed form (NumPy).
+
+z ~ N(0, I) with d latents, x given z ~ N(W z + b, s² I) with D observed numbers. This is
+probabilistic PCA; evidence and posterior are Gaussian (Bishop 2006, eqs. 12.35 and 12.42).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vae_helpers.numerics import gaussian
+from vae_helpers.numerics._validate import Array, as_array, as_count, as_number, as_rng, as_vectors
+
+
+class LinearGaussian:
+    """The model z ~ N(0, I), x given z ~ N(weight z + bias, noise_std² I).
+
+    Args:
+        weight: the matrix W, shape (D, d); a scalar stands for D = d = 1.
+        bias: the vector b, shape (D,); a scalar is the same in every coordinate.
+        noise_std: the standard deviation s of the observation noise, above zero.
+
+    Raises:
+        ValueError: shapes that do not go together, noise_std not above zero, NaN.
+
+    Attributes:
+        weight, bias, noise_std: as given, as arrays of shape (D, d), (D,) and a float.
+        latent_dim: d.
+        data_dim: D.
+    """
+
+    def __init__(self, weight: ArrayLike, bias: ArrayLike, noise_std: float) -> None:
+        weight, bias = as_array("weight", weight), as_array("bias", bias)
+        self.weight = weight.reshape(1, 1) if weight.ndim == 0 else weight
+        if self.weight.ndim != 2:
+            raise ValueError(f"weight: expected shape (D, d) or a scalar, got {weight.shape}")
+        self.data_dim, self.latent_dim = self.weight.shape
+        if bias.shape not in [(), (self.data_dim,)]:
+            raise ValueError(
+                f"bias: expected shape ({self.data_dim},) for a weight of shape {self.weight.shape}, "
+                f"got {bias.shape}"
+            )
+        self.bias = np.broadcast_to(bias, (self.data_dim,))
+        self.noise_std = as_number("noise_std", noise_std, positive=True)
+
+    def sample(self, num: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Draws `num` pairs from p(z) p(x given z): z of shape (num, d), x of shape (num, D)."""
+        num, rng = as_count("num", num), as_rng("rng", rng)
+        z = rng.standard_normal((num, self.latent_dim))
+        x = z @ self.weight.T + self.bias + self.noise_std * rng.standard_normal((num, self.data_dim))
+        return z, x
+
+    def log_likelihood(self, x: ArrayLike, z: ArrayLike) -> Array:
+        """log p(x given z) in nats, for x of shape (..., D) and z of shape (..., d): shape (...)."""
+        x, z = self._data(x), _with_event("z", z, self.latent_dim)
+        _same_batch(x=x, z=z)
+        return gaussian.log_prob(x, z @ self.weight.T + self.bias, 2 * np.log(self.noise_std))
+
+    def log_evidence(self, x: ArrayLike) -> Array:
+        """log p(x) = log N(x; b, W Wᵀ + s² I) in nats, for x of shape (..., D): shape (...)."""
+        residual = self._data(x) - self.bias
+        # Along the singular directions of W the variance is s² + λ²; across them it is s².
+        directions, scales, _ = np.linalg.svd(self.weight, full_matrices=False)
+        along = residual @ directions
+        across = residual - along @ directions.T
+        variances = self.noise_std**2 + scales**2
+        log_det = np.log(variances).sum() + (self.data_dim - len(scales)) * 2 * np.log(self.noise_std)
+        white = (along**2 / variances).sum(axis=-1) + ((across / self.noise_std) ** 2).sum(axis=-1)
+        return -0.5 * (white + log_det + self.data_dim * gaussian.LOG_2PI)
+
+    def posterior(self, x: ArrayLike) -> tuple[Array, Array]:
+        """The exact posterior p(z given x) = N(mean, cov).
+
+        Args:
+            x: data, shape (..., D).
+
+        Returns:
+            The mean, shape (..., d), and the covariance, shape (d, d), which is the same for
+            every x (Bishop 2006, eq. 12.42).
+        """
+        residual = self._data(x) - self.bias
+        precision = np.eye(self.latent_dim) + self.weight.T @ self.weight / self.noise_std**2
+        cov = np.linalg.inv(precision)
+        return residual @ self.weight @ cov / self.noise_std**2, (cov + cov.T) / 2
+
+    def elbo(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> Array:
+        """The exact ELBO for q(z) = N(mu, diag(exp(log_var))), in nats.
+
+        𝓛 = E_q[log p(x given z)] - KL(q, p(z)); the expected squared error is that at the
+        mean plus Σ_i σ_i² ‖w_i‖², w_i being the columns of W.
+
+        Args:
+            x: data, shape (..., D).
+            mu: means of q, shape (..., d).
+            log_var: log-variances of q, shape (..., d) or scalar.
+
+        Returns:
+            Array of shape (...); never above `log_evidence(x)`.
+
+        Raises:
+            ValueError: shapes that do not go together, an empty array, NaN.
+
+        Source: Kingma & Welling 2014, eq. 3.
+        """
+        x, mu, log_var = self._data_and_q(x, mu, log_var)
+        at_mean = gaussian.log_prob(x, mu @ self.weight.T + self.bias, 2 * np.log(self.noise_std))
+        spread = (np.exp(log_var) * (self.weight**2).sum(axis=0)).sum(axis=-1)
+        return at_mean - 0.5 * spread / self.noise_std**2 - gaussian.kl_standard_normal(mu, log_var)
+
+    def gap(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> Array:
+        """KL(q, p(z given x)) in nats: how far the ELBO lies below log p(x).
+
+        Computed from the posterior alone, not as a difference of `log_evidence` and `elbo`.
+        Arguments, shapes and errors as in `elbo`.
+
+        Source: Kingma & Welling 2014, eq. 1.
+        """
+        x, mu, log_var = self._data_and_q(x, mu, log_var)
+        mean, cov = self.posterior(x)
+        return gaussian.kl_full(mu, np.exp(log_var)[..., None] * np.eye(self.latent_dim), mean, cov)
+
+    def _data(self, x: ArrayLike) -> Array:
+        return _with_event("x", x, self.data_dim)
+
+    def _data_and_q(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> tuple[Array, ...]:
+        x = self._data(x)
+        mu, log_var = as_vectors(mu=_with_event("mu", mu, self.latent_dim), log_var=log_var)
+        _same_batch(x=x, mu=mu)
+        _same_batch(x=x, log_var=log_var)
+        return x, mu, log_var
+
+
+def _with_event(name: str, value: ArrayLike, size: int) -> Array:
+    """Returns `value` with its last axis of `size`; a scalar fills it only where size is 1."""
+    array = as_array(name, value)
+    array = array.reshape(1) if array.ndim == 0 else array
+    if array.shape[-1] != size:
+        raise ValueError(f"{name}: expected shape (..., {size}), got {array.shape}")
+    return array
+
+
+def _same_batch(**pair: Array) -> None:
+    (first, one), (name, other) = pair.items()
+    try:
+        np.broadcast_shapes(one.shape[:-1], other.shape[:-1])
+    except ValueError:
+        raise ValueError(
+            f"{name}: expected a batch like that of {first}, {one.shape}, got {other.shape}"
+        ) from None

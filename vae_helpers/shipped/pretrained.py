@@ -1,0 +1,143 @@
+"""The trained models that the notebooks show, and the one command that makes them again.
+
+`python -m vae_helpers pretrained` trains all of them (about 22 minutes on two CPU cores) and
+replaces the files in `vae_helpers/shipped/weights/`; with names, only those. It may be interrupted at any
+moment: the same command goes on from the last finished epoch, to the same weights bit by bit, and
+the files are replaced only when all are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from vae_helpers.models.storage import load, save
+from vae_helpers.models.training import fit
+from vae_helpers.models.vae import VAE
+from vae_helpers.shipped.images import load_mnist
+
+FOLDER = Path(__file__).parent / "weights"
+# The family of notebook 7: one recipe for every dimension, and networks a little narrower than the
+# others, so that all seven together stay below 12 MB.
+LATENT_DIMS = (1, 2, 3, 5, 10, 20, 50)
+# The two families of notebook 9, narrower and shorter again: one recipe for every weight of the KL, and
+# one for every remedy against collapse, each twice, from two seeds.
+BETAS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)
+REMEDIES: dict[str, dict[str, float]] = {
+    "none": {"warmup": 0.0},
+    "warmup_0.2": {"warmup": 0.2},
+    "warmup_0.5": {"warmup": 0.5},
+    "free_bits_0.1": {"warmup": 0.0, "free_bits": 0.1},
+    "free_bits_0.25": {"warmup": 0.0, "free_bits": 0.25},
+}
+SEEDS = (1, 3)
+RECIPES: dict[str, dict[str, dict[str, object]]] = {
+    "digits_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18}},
+    "digits_2": {"model": {"latent_dim": 2}, "fit": {"epochs": 40}},
+    "grey_20": {"model": {"latent_dim": 20, "likelihood": "gaussian"}, "fit": {"epochs": 18}},
+    **{
+        f"latent_{d}": {"model": {"latent_dim": d, "hidden_dim": 360}, "fit": {"epochs": 30}}
+        for d in LATENT_DIMS
+    },
+    **{
+        f"beta_{beta:g}": {
+            "model": {"latent_dim": 20, "hidden_dim": 160},
+            "fit": {"epochs": 20, "beta": beta},
+        }
+        for beta in BETAS
+    },
+    **{
+        f"remedy_{name}_{seed}": {
+            "model": {"latent_dim": 50, "hidden_dim": 160},
+            "fit": {"epochs": 20, **settings},
+            "seeds": {"model": seed, "training": seed + 1},
+        }
+        for name, settings in REMEDIES.items()
+        for seed in SEEDS
+    },
+}
+
+
+def load_pretrained(name: str) -> VAE:
+    """Loads one of the shipped models, on the CPU and in evaluation mode.
+
+    Args:
+        name: a key of `RECIPES`: "digits_20" and "digits_2" have a Bernoulli likelihood on
+            binarized pixels and 20 or 2 latents; "grey_20" a Gaussian one on grey values;
+            "latent_1" to "latent_50" are the family of notebook 7, d in `LATENT_DIMS`; "beta_0.1" to
+            "beta_16" and "remedy_none_1" to "remedy_free_bits_0.25_3" are those of notebook 9, for
+            each weight in `BETAS`, and for each of `REMEDIES` and `SEEDS`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    _check_name(name)
+    return load(FOLDER / f"{name}.safetensors")
+
+
+def make(name: str, checkpoint: Path | None = None) -> VAE:
+    """Trains the model `name` by its recipe on all 60,000 images; the same again every time.
+
+    Args:
+        name: a key of `RECIPES`.
+        checkpoint: where `fit` keeps the state, so that an interrupted training can go on.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    recipe = RECIPES[_check_name(name)]
+    seeds = recipe.get("seeds", {"model": 1, "training": 2})
+    model = VAE(**recipe["model"], generator=torch.Generator().manual_seed(seeds["model"]))
+    images, _ = load_mnist("train")
+    generator = torch.Generator().manual_seed(seeds["training"])
+    fit(model, images, **recipe["fit"], generator=generator, checkpoint=checkpoint)
+    return model
+
+
+def make_all(names: list[str]) -> None:
+    """Makes models and puts them into `FOLDER`; goes on where an earlier call was interrupted.
+
+    What is finished or under way waits in `FOLDER/unfinished`; the shipped files change only at
+    the end, each by a rename.
+
+    Raises:
+        ValueError: an unknown name; nothing has been trained then.
+    """
+    names = [_check_name(name) for name in names]
+    unfinished = FOLDER / "unfinished"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    files = {name: unfinished / f"{name}.safetensors" for name in names}
+    bar = tqdm(names, unit="model")
+    for name in bar:
+        bar.set_description(name)
+        if not files[name].is_file():
+            model = make(name, unfinished / f"{name}.checkpoint")
+            save(model, files[name], dtype=torch.float16)
+    for file in files.values():
+        file.replace(FOLDER / file.name)
+    if not any(unfinished.iterdir()):  # models of another call may still wait there
+        unfinished.rmdir()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Makes the models named on the command line, or all."""
+    parser = argparse.ArgumentParser("python -m vae_helpers pretrained", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(RECIPES), help=", ".join(RECIPES))
+    names = parser.parse_args(arguments).names
+    try:
+        make_all(names)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on from the last finished epoch", file=sys.stderr)
+        return 130
+    print(f"written: {', '.join(names)}")
+    return 0
+
+
+def _check_name(name: str) -> str:
+    if name not in RECIPES:
+        raise ValueError(f"name: expected one of {', '.join(RECIPES)}, got {name!r}")
+    return name

@@ -1,0 +1,136 @@
+"""Sliders wired to pure functions: `explore(plot(draw), numbers(report), mu=slider(…))`.
+
+Each control is handed to the functions that name it among their arguments. A picture is drawn on
+one figure that lives as long as the explorer; it is made anew only when an argument of its own
+function has changed. While a picture is being drawn, the browser keeps just the newest position of
+a slider, so that a fast drag skips steps and never lags behind. Nothing here knows any mathematics.
+
+The controls are in `controls`, the views in `views`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import threading
+from typing import Any
+
+import ipywidgets
+
+from vae_helpers.widgets.controls import Control, check_controls
+from vae_helpers.widgets.stage import Stage, register
+from vae_helpers.widgets.views import View, arguments, close, numbers, stack
+
+
+class Explorer(ipywidgets.VBox):
+    """Controls above, views below, and a place for what a function complains about.
+
+    Attributes:
+        controls: the controls by name.
+        views: what is shown.
+        error: the complaint that is being shown, or "".
+    """
+
+    def __init__(self, views: tuple[View, ...], controls: dict[str, Control], name: str) -> None:
+        self.controls, self.views, self.error = controls, views, ""
+        self._message = ipywidgets.HTML().add_class("vae-error")
+        self._used: dict[int, dict[str, Any]] = {}
+        self._limiting, self._lock = False, threading.RLock()
+        self._limit()
+        for control in controls.values():
+            control.input.observe(self._changed, "value")
+        self._refresh(raising=True)  # a mistake in the cell itself is told in the usual way
+        box = ipywidgets.VBox(list(controls.values())).add_class("vae-controls")
+        shown = [view.widget for view in views]
+        super().__init__([box, self._message, *shown])
+        self.add_class("vae-explorer").add_class(f"vae-explorer-{name}")
+        self._stage = Stage(self, [view.alt for view in views if hasattr(view, "alt")])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each control, by name."""
+        return {name: control.input.value for name, control in self.controls.items()}
+
+    def _changed(self, _change: object) -> None:
+        with self._lock:  # two sliders may report from two threads
+            if not self._limiting:
+                self._limit()
+                self._refresh()
+
+    def _limit(self) -> None:
+        self._limiting = True  # what a limit moves is drawn together with what moved the limit
+        try:
+            for control in self.controls.values():
+                if control.at_most:
+                    control.limit(self.values[control.at_most])
+        finally:
+            self._limiting = False
+
+    def _refresh(self, *, raising: bool = False) -> None:
+        values, errors = self.values, []
+        for number, view in enumerate(self.views):
+            wanted = {key: value for f in view.functions for key, value in arguments(f, values).items()}
+            if self._used.get(number) == wanted:
+                continue
+            try:
+                view.update(values)
+                self._used[number] = wanted
+            except Exception as error:
+                if raising:
+                    raise
+                self._used.pop(number, None)
+                errors.append(f"{type(error).__name__}: {error}")
+        self.error = "; ".join(errors)
+        self._message.value = f"⚠ Not drawn. {html.escape(self.error)}" if errors else ""
+
+    def close_all(self) -> None:
+        """Takes the explorer out of the page and out of memory."""
+        close(self._stage)
+        close(self)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        seen = [view for view in self.views if getattr(view, "png", b"")]
+        inputs = [control.input for control in self.controls.values()]
+        words = "; ".join(f"{i.description} {getattr(i, 'label', i.value)}" for i in inputs)
+        texts = [view.text for view in self.views if isinstance(view, numbers)]
+        png = stack(seen) if len(seen) > 1 else seen[0].png if seen else b""
+        alt = " ".join(view.alt for view in seen)
+        return self._stage.bundle(png, alt, "; ".join([f"sliders at {words}", *texts]))
+
+
+def explore(*views: View, name: str = "", **controls: Control) -> Explorer:
+    """Shows views that follow controls; as the last expression of a cell it displays itself.
+
+    Args:
+        views: `plot`, `pictures`, `numbers` or `steps`, shown in this order.
+        name: a name for the explorer; that of its first function if empty. A second explorer of
+            the same name takes the place of the first, so that a cell run twice leaks nothing.
+        controls: `slider`, `stops` or `choice`; the name is the argument of the functions.
+
+    Returns:
+        The `Explorer`, which shows live controls in JupyterLab, and a picture of their first
+        position on pages without a kernel.
+
+    Raises:
+        TypeError: no view, something that is not a view or a control, a control that no function
+            takes, or an argument without default that no control gives.
+        ValueError: a name that is not made of letters, digits, "-" and "_", or `at_most` that names
+            no other control.
+    """
+    if not views or not controls:
+        raise TypeError("explore: expected at least one view and one control")
+    for view in views:
+        if not isinstance(view, View):
+            got = type(view).__name__
+            raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {got}")
+    check_controls(controls)
+    functions = [function for view in views for function in view.functions]
+    taken = {key for function in functions for key in arguments(function, dict.fromkeys(controls))}
+    if unused := set(controls) - taken:
+        raise TypeError(f"{', '.join(sorted(unused))}: no function has an argument of this name")
+    name = name or getattr(functions[0], "__name__", "explorer")
+    if not re.fullmatch(r"[\w-]+", name):  # it becomes a class of the page
+        raise ValueError(f"name: expected letters, digits, - and _, got {name!r}")
+    explorer = Explorer(views, controls, name)
+    register(name, explorer)
+    return explorer

@@ -1,0 +1,104 @@
+"""The place of a widget in a page: a still picture that the page's script replaces by the live widget.
+
+A notebook that was saved with its sliders is reopened without them. So a cell stores no widget at
+all, only its picture and a line that says to run the cell. While a kernel runs, the script `stage.js`
+finds that picture in the page and shows the widget in its place. The script also does there what
+ipywidgets cannot: it names what a screen reader meets, keeps the keys of a control from JupyterLab,
+fits the pictures to the screen, and says when the kernel is gone.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+from PIL import Image, ImageDraw, ImageFont
+
+from vae_helpers.pictures.plotting import picture_bundle
+
+HERE = Path(__file__).parent
+OPEN: dict[str, Any] = {}  # what is shown, by name
+_BADGE = "still picture · run this cell to move it"
+_BADGE_HEIGHT = 30  # pixels
+_LINE = "border-left:5px solid #b35900;padding:2px 0 2px 10px;margin:4px 0"
+
+
+class Stage(anywidget.AnyWidget):
+    """Shows a widget in the page wherever the picture of its cell stands.
+
+    Args:
+        shown: the widget.
+        alts: what its pictures show, in their order, one sentence each.
+
+    Attributes:
+        view: which widget it is.
+        seen: what the page reports once the widget is there: the number of its sliders' handles.
+        asked, answered: the page counts up the first, the kernel copies it to the second; a page
+            whose kernel does not follow says so.
+    """
+
+    _esm = HERE / "stage.js"
+    _css = HERE / "stage.css"
+    view = traitlets.Unicode().tag(sync=True)
+    alts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    seen = traitlets.Dict().tag(sync=True)
+    asked = traitlets.Int(0).tag(sync=True)
+    answered = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, shown: ipywidgets.DOMWidget, alts: Sequence[str]) -> None:
+        super().__init__(view=shown.model_id, alts=list(alts))
+
+    @traitlets.observe("asked")
+    def _answer(self, change: dict[str, Any]) -> None:
+        self.answered = change["new"]
+
+    def bundle(self, png: bytes, alt: str, words: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the cell's output holds.
+
+        Args:
+            png: the picture of the first position; b"" if there is none.
+            alt: what it shows.
+            words: what stands there, such as "mean μ 1.0; KL 0.818 nats".
+
+        Returns:
+            Data and metadata, by their mime types.
+        """
+        data, metadata = {"text/plain": words}, {}
+        line, picture = f"<b>Run this cell</b>: {html.escape(words)}.", ""
+        if png:
+            still, metadata = picture_bundle(with_badge(png), alt)
+            picture = still["text/html"]
+            data["image/png"] = still["image/png"]
+            line = f"<b>Still picture.</b> Run this cell to move it. It shows: {html.escape(words)}."
+        data["text/html"] = (
+            f'<div class="vae-still" data-vae-view="{self.view}"><p style="{_LINE}">{line}</p>{picture}</div>'
+        )
+        return data, metadata
+
+
+def register(name: str, shown: Any) -> None:
+    """Closes what was shown under this name before, so that a cell run twice leaks nothing."""
+    if name in OPEN:
+        OPEN.pop(name).close_all()
+    OPEN[name] = shown
+
+
+def with_badge(png: bytes) -> bytes:
+    """The picture under a strip that says that it is a still, wherever it is seen."""
+    with Image.open(io.BytesIO(png)) as picture:
+        width, height = picture.size
+        sheet = Image.new("RGB", (width, height + _BADGE_HEIGHT), "white")
+        sheet.paste(picture, (0, _BADGE_HEIGHT))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    right = draw.textlength(_BADGE, font=font) + 20
+    draw.rectangle((0, 0, right, _BADGE_HEIGHT - 5), fill="#8a4600")
+    draw.text((10, 3), _BADGE, fill="white", font=font)
+    file = io.BytesIO()
+    sheet.save(file, "png")
+    return file.getvalue()
