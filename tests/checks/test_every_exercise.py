@@ -12,37 +12,25 @@ from support.cells import PATHS, code_cells, exercises
 
 from vae_helpers import checks
 from vae_helpers.checks import CODES
-from vae_helpers.checks import exercises as exercises_of
-from vae_helpers.checks.engine.exercise import Task
+from vae_helpers.checks import exercises as folder
+from vae_helpers.checks.engine.exercise import Exercise, Mistake
 
 MODULES = [
-    importlib.import_module(f"{exercises_of.__name__}.{info.name}")
-    for info in pkgutil.iter_modules(exercises_of.__path__)
+    importlib.import_module(f"{folder.__name__}.{info.name}")
+    for info in pkgutil.iter_modules(folder.__path__)
 ]
-OF_EXERCISES = [
-    value
-    for module in MODULES
-    for name, value in vars(module).items()
-    if name.startswith("check_")
-    and value.__module__ == module.__name__
-    and len(inspect.signature(value).parameters) == 1
-]
-GENERAL = [getattr(checks, name) for name in checks.__all__ if name.startswith("check_")]
+# By name: the checks that a notebook may import.
+OF_EXERCISES = {
+    name: value for module in MODULES for name, value in vars(module).items() if name.startswith("check_")
+}
+GENERAL = {name: getattr(checks, name) for name in checks.__all__ if name.startswith("check_")}
+EXERCISES = {name: check for name, check in OF_EXERCISES.items() if isinstance(check, Exercise)}
+EXERCISES |= {f"{name}, further": each.further for name, each in EXERCISES.items() if each.further}
 
-
-def tasks():
-    """The tasks of each exercise; some have a second one for extreme or exact cases."""
-    found = {}
-    for module in MODULES:
-        for name, value in vars(module).items():
-            made = value() if re.fullmatch(r"_\w+_tasks?", name) else value
-            for task in made if isinstance(made, tuple | list) else [made]:
-                if isinstance(task, Task):
-                    found.setdefault(f"{module.__name__[-2:]} {task.exercise}", []).append(task)
-    return [pytest.param(value, id=name) for name, value in found.items()]
-
-
-each_check = pytest.mark.parametrize("check", [*GENERAL, *OF_EXERCISES], ids=lambda check: check.__name__)
+each_check = pytest.mark.parametrize(
+    "check", [*GENERAL.values(), *OF_EXERCISES.values()], ids=[*GENERAL, *OF_EXERCISES]
+)
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 
 
 @each_check
@@ -84,30 +72,70 @@ def test_docstrings_are_complete(check):
     assert all(f"\n{part}:" in text for part in ("Args", "Returns", "Raises", "Source"))
 
 
-@pytest.mark.parametrize("stages", tasks())
-def test_an_exercise_knows_mistakes_that_are_wrong(stages):
-    assert sum(len(task.mistakes) for task in stages) >= 3 and sum(len(task.cases) for task in stages) >= 3
-    assert re.match(r"notebook \d+, section", stages[0].where)
-    for task in stages:
-        wanted = [_flat(task.answer(*case)) for case in task.cases]
-        for mistake in task.mistakes:
-            assert mistake.code in CODES and mistake.cause.endswith((".", "?"))
-            with np.errstate(all="ignore"):
-                given = [_flat(mistake.answer(*case)) for case in task.cases]
-            slack = {"rtol": 10 * task.tolerance, "atol": 10 * task.tolerance}
-            pairs = list(zip(given, wanted, strict=True))
-            assert any(g.shape != w.shape or not np.allclose(g, w, **slack) for g, w in pairs), mistake.cause
+@each_exercise
+def test_a_program_without_a_slip_gives_the_truth_by_another_road(exercise):
+    assert exercise.program is not exercise.truth
+    for case in [*exercise.trials, *(exercise.extremes.cases if exercise.extremes else [])]:
+        close = {"rtol": exercise.tolerance / 10, "atol": exercise.tolerance / 10}
+        np.testing.assert_allclose(_flat(exercise.program(*case)), _flat(exercise.truth(*case)), **close)
 
 
-def _flat(value):
-    return np.concatenate(
-        [np.ravel(part) for part in (value if isinstance(value, tuple | list) else [value])]
-    )
+@each_exercise
+def test_an_exercise_tries_several_cases_and_knows_mistakes(exercise):
+    assert len(exercise.trials) + (exercise.extremes is not None) >= 2 and exercise.slips()
+    assert re.match(r"notebook \d+, section", exercise.where)
+    for _, said, _ in exercise.slips():
+        assert said.endswith((".", "?"))
+
+
+@each_exercise
+def test_a_slip_is_wrong(exercise):
+    wanted = [_flat(exercise.truth(*case)) for case in exercise.trials]
+    slack = {"rtol": 10 * exercise.tolerance, "atol": 10 * exercise.tolerance}
+    for mistake, said, answer in exercise.slips():
+        with np.errstate(all="ignore"):
+            given = [_flat(answer(*case)) for case in exercise.trials]
+        pairs = list(zip(given, wanted, strict=True))
+        assert any(g.shape != w.shape or not np.allclose(g, w, **slack) for g, w in pairs), (
+            mistake.code,
+            said,
+        )
+
+
+@each_exercise
+def test_a_slip_is_told_by_its_own_code(exercise):
+    if "numpy" not in exercise.kinds:
+        pytest.skip("the programs speak NumPy, and this exercise hands over tensors alone")
+    for mistake, said, answer in exercise.slips():
+        assert exercise(answer).codes == {mistake.code}, said
+
+
+def test_a_step_that_the_program_does_not_have_is_refused():
+    def program(x, *, half=0.5):
+        return half * x
+
+    known = {"title": "A half", "takes": "x", "returns": "x / 2", "source": "nobody", "where": "notebook 0"}
+    with pytest.raises(ValueError, match="expected steps of the program, half, got whole in 'A half'"):
+        Exercise(
+            **known,
+            truth=lambda x: x / 2,
+            program=program,
+            cases=[(1.0,), (2.0,)],
+            mistakes={Mistake("half", whole=1): "It is twice the half."},
+        )
+    with pytest.raises(ValueError, match="expected a key of CODES, got 'twice' in 'A half'"):
+        Exercise(
+            **known,
+            truth=lambda x: x / 2,
+            program=program,
+            cases=[(1.0,), (2.0,)],
+            mistakes={Mistake("twice", half=1): "It is twice the half."},
+        )
 
 
 def test_every_check_is_used_in_its_notebook():
     used = {exercise.call[0] for path in PATHS for exercise in exercises(path)}
-    assert used == {check.__name__ for check in [*GENERAL, *OF_EXERCISES]}
+    assert used == {*GENERAL, *OF_EXERCISES}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)

@@ -9,8 +9,6 @@ from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
 from vae_helpers.checks.exercises.notebook_00 import (
-    DRAWS_TO_TELL_APART,
-    KL_IN_BITS,
     check_draws_to_tell_apart,
     check_kl_in_bits,
     check_standard_errors_away,
@@ -28,7 +26,7 @@ def test_bits_by_integration(mu, std):
         return q.pdf(z) * (q.logpdf(z) - p.logpdf(z)) / math.log(2)
 
     expected = integrate.quad(integrand, mu - 12 * std, mu + 12 * std, epsabs=1e-10)[0]
-    assert KL_IN_BITS.answer(mu, std) == pytest.approx(expected, abs=1e-8)
+    assert check_kl_in_bits.truth(mu, std) == pytest.approx(expected, abs=1e-8)
 
 
 def in_plain_python(mu, std):
@@ -180,7 +178,7 @@ def test_draws_in_any_style(answer):
 
 def test_so_many_draws_resolve_the_difference():
     mu, std, wrong_by = 1.0, 0.5, 0.02
-    n = round(DRAWS_TO_TELL_APART.answer(mu, std, wrong_by))
+    n = round(check_draws_to_tell_apart.truth(mu, std, wrong_by))
     z = mu + std * np.random.default_rng(0).standard_normal(n)
     ratio = stats.norm.logpdf(z, mu, std) - stats.norm.logpdf(z)
     kl = (std**2 + mu**2 - 1) / 2 - math.log(std)
