@@ -15,10 +15,9 @@ from vae_helpers.models.data import binarize, load_idx
 from vae_helpers.models.evaluation import active_units
 from vae_helpers.models.storage import load
 from vae_helpers.models.vae import VAE
-from vae_helpers.shipped import burda
+from vae_helpers.shipped import burda, recipes
 from vae_helpers.shipped.burda import (
     RECIPES,
-    Recipe,
     evaluate,
     load_log,
     load_test_nll,
@@ -54,14 +53,13 @@ def test_the_log_says_what_was_done(name):
     log = load_log(name)
     assert log["model"] == load_trained(name).config
     assert log["num_training_images"] == 60_000 and "stochastic" in log["binarization"]
-    assert len(log["stages"]) == len(RECIPES[name].stages)
-    for found, recipe in zip(log["stages"], RECIPES[name].stages, strict=True):
-        assert {key: found[key] for key in recipe} == {
-            key: str(value) if isinstance(value, torch.dtype) else value for key, value in recipe.items()
-        }
-        assert len(found["minus_bound"]) == recipe["epochs"]
-        assert found["minus_bound"][-1] < found["minus_bound"][0]
-    assert log["seconds"] == sum(stage["seconds"] for stage in log["stages"])
+    (training,), settings = log["stages"], RECIPES[name]["fit"]
+    assert {key: training[key] for key in settings} == {
+        key: str(value) if isinstance(value, torch.dtype) else value for key, value in settings.items()
+    }
+    assert len(training["minus_bound"]) == settings["epochs"]
+    assert training["minus_bound"][-1] < training["minus_bound"][0]
+    assert log["seconds"] == training["seconds"]
     assert (log["test"]["num_images"], log["test"]["num_samples"]) == (10_000, 5000)
 
 
@@ -187,12 +185,12 @@ def test_a_gaussian_likelihood_is_not_one_of_binary_pixels():
 def tiny(monkeypatch, tmp_path):
     """Small networks, recipes of some steps, and few images of another size in MNIST's file format."""
     network = {"latent_dim": 2, "hidden_dim": 8, "activation": "tanh"}
-    stage = {"epochs": 2, "num_samples": 1, "batch_size": 20, "warmup": 0.0, "progress": False}
-    recipes = {
-        "vae": Recipe(network, None, (stage, stage | {"epochs": 1})),
-        "iwae": Recipe(network, "vae", (stage | {"num_samples": 3},)),
+    settings = {"epochs": 3, "num_samples": 1, "batch_size": 20, "warmup": 0.0, "progress": False}
+    tiny_recipes = {
+        "vae": {"model": network, "fit": settings},
+        "iwae": {"model": network, "fit": settings | {"epochs": 2, "num_samples": 3}, "start": "vae"},
     }
-    monkeypatch.setattr(burda, "RECIPES", recipes)
+    monkeypatch.setattr(burda, "RECIPES", tiny_recipes)
     monkeypatch.setattr(burda, "NUM_HELD_OUT", 20)
     rng = np.random.default_rng(0)
     for prefix, count in (("train", 80), ("t10k", 30)):
@@ -265,17 +263,17 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny, monkeypatch, capsys
     expected, wanted = weights(tiny / "out" / "vae.safetensors"), (tiny / "out" / "vae.json").read_text()
     for path in (tiny / "out").iterdir():
         path.unlink()
-    fit, left = burda.fit, [steps]
+    fit, left = recipes.fit, [steps]
 
     def interrupted(*arguments, **options):
-        def step(*told):
+        def step(*_):
             left[0] -= 1
             if left[0] == 0:
                 raise KeyboardInterrupt
 
         return fit(*arguments, **options, on_step=step)
 
-    monkeypatch.setattr(burda, "fit", interrupted)
+    monkeypatch.setattr(recipes, "fit", interrupted)
     assert run(tiny, "vae") == 130 and "the same command goes on" in capsys.readouterr().err
     assert {path.name for path in (tiny / "out").iterdir()} == {"unfinished"}
     left[0] = 0  # from now on it counts
@@ -286,25 +284,24 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny, monkeypatch, capsys
     assert curves[0] == curves[1]
 
 
-def test_a_stage_of_another_recipe_is_not_taken(tiny, monkeypatch):
+def _change(monkeypatch, name, **settings):
+    recipe = burda.RECIPES[name]
+    monkeypatch.setitem(burda.RECIPES, name, recipe | {"fit": recipe["fit"] | settings})
+
+
+def test_a_training_by_another_recipe_is_not_taken(tiny, monkeypatch):
     images = load_idx(tiny)[0]
     train("vae", images, tiny / "state")
-    recipe = burda.RECIPES["vae"]
-    changed = recipe._replace(stages=(recipe.stages[0] | {"learning_rate": 0.1},))
-    monkeypatch.setattr(burda, "RECIPES", {"vae": changed})
-    with pytest.raises(
-        ValueError, match="folder: .* holds a stage of another recipe; delete it to start anew"
-    ):
+    _change(monkeypatch, "vae", learning_rate=0.1)
+    with pytest.raises(ValueError, match="folder: .* holds a training by another recipe; delete it"):
         train("vae", images, tiny / "state")
 
 
-def test_the_second_model_starts_from_the_first(tiny):
+def test_the_second_model_starts_from_the_first(tiny, monkeypatch):
     images = load_idx(tiny)[0]
     start = VAE(2, 8, activation="tanh", data_dim=20, generator=generator(9))
     before = torch.nn.utils.parameters_to_vector(start.parameters()).clone()
-    recipe = burda.RECIPES["iwae"]
-    stage = recipe.stages[0] | {"learning_rate": 1e-12}
-    burda.RECIPES["iwae"] = recipe._replace(stages=(stage,))
+    _change(monkeypatch, "iwae", learning_rate=1e-12)
     model, _ = train("iwae", images, tiny / "state", start)
     after = torch.nn.utils.parameters_to_vector(model.parameters())
     torch.testing.assert_close(after, before, rtol=0, atol=1e-6)

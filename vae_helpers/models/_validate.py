@@ -1,12 +1,15 @@
-"""Checks of arguments, shared by the PyTorch layer: every message names the argument."""
+"""Checks of tensors and generators: every message names the argument, what was expected and what came."""
 
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import torch
 from torch import Tensor
+
+
+class NotFiniteError(ValueError):
+    """A tensor holds NaN or infinity; while a model is trained, this says that its weights do."""
 
 
 def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
@@ -19,7 +22,7 @@ def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
         raise ValueError(f"{name}: expected shape {wanted}, got {tuple(value.shape)}")
     # A finite sum has finite terms; only where it is not, each has to be looked at.
     if not math.isfinite(value.detach().sum()) and not torch.isfinite(value).all():
-        raise ValueError(
+        raise NotFiniteError(
             f"{name}: expected finite numbers, got NaN or infinity in shape {tuple(value.shape)}"
         )
     return value
@@ -53,28 +56,12 @@ def check_images(images: Tensor, data_dim: int | None = None, name: str = "image
     return check_unit_interval(name, images)
 
 
-def check_beta(beta: float) -> float:
-    """Returns `beta`, the weight of the KL, when it is finite and not negative."""
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta: expected a finite number of at least 0, got {beta!r}")
-    return beta
-
-
 def check_same_shape(mu: Tensor, log_var: Tensor) -> None:
     """Checks that both are finite tensors of one shape."""
     check_tensor("mu", mu)
     check_tensor("log_var", log_var)
     if mu.shape != log_var.shape:
         raise ValueError(f"log_var: expected shape {tuple(mu.shape)} like mu, got {tuple(log_var.shape)}")
-
-
-def check_count(name: str, value: int) -> int:
-    """Returns `value` as an int when it is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
-    return int(value)
 
 
 def fresh_generator(generator: torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models._validate import check_batch, check_count, check_unit_interval, fresh_generator
+from vae_helpers.models._validate import check_batch, fresh_generator
 from vae_helpers.models.objectives import kl_standard_normal, log_weights
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count, as_number
 
 _CHUNK = 2**23  # numbers in the largest array held at a time: 32 MB, or 64 in double precision
 _CACHED = 2**20  # numbers in an array that is gone over several times: 4 MB, which a cache may hold
@@ -78,10 +78,8 @@ def quadrature(model: VAE, x: Tensor, num_grid: int = 600, limit: float = 5.0) -
     Source: Trefethen & Weideman 2014, theorem 5.1, for the rate of convergence.
     """
     _check(model, x, max_latents=2)
-    if check_count("num_grid", num_grid) < 4:
-        raise ValueError(f"num_grid: expected at least 4 points on each axis, got {num_grid}")
-    if not 0 < limit < math.inf:
-        raise ValueError(f"limit: expected a number above 0, got {limit!r}")
+    num_grid = as_count("num_grid", num_grid, minimum=4)
+    limit = as_number("limit", limit, positive=True)
     parts = [_quadrature(model, batch, num_grid, limit) for batch in x.split(_MOST_IMAGES)]
     return Quadrature(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -124,7 +122,7 @@ def log_evidence_iwae(
 
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
     """
-    check_count("num_samples", num_samples)
+    num_samples = as_count("num_samples", num_samples)
     return importance_bounds(model, x, (num_samples,), generator)[num_samples]
 
 
@@ -158,10 +156,9 @@ def importance_bounds(
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1.
     """
     _check(model, x)
+    counts = [as_count("counts", count) for count in counts]
     if not counts:
         raise ValueError("counts: expected at least one number of draws, got none")
-    for count in counts:
-        check_count("num_samples", count)
     generator = fresh_generator(generator, x.device)
     total = max(counts)
     parts: dict[int, list[Tensor]] = {count: [] for count in counts}
@@ -195,8 +192,7 @@ def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
     Source: Burda, Grosse & Salakhutdinov 2016, who count the active units of trained models so.
     """
     _check(model, x)
-    if not threshold >= 0:
-        raise ValueError(f"threshold: expected a number of at least 0, got {threshold!r}")
+    threshold = as_number("threshold", threshold, minimum=0)
     if len(x) < 2:
         raise ValueError(f"x: expected at least 2 images for a variance, got shape {tuple(x.shape)}")
     return model.encode(x)[0].double().var(dim=0) > threshold
@@ -224,8 +220,8 @@ def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10) -> Gaps:
     Source: Cremer, Li & Duvenaud 2018, table 1.
     """
     _check(model, x, max_latents=2)
-    check_count("steps", steps)
-    num_points = check_count("num_nodes", num_nodes) ** model.latent_dim
+    steps, num_nodes = as_count("steps", steps), as_count("num_nodes", num_nodes)
+    num_points = num_nodes**model.latent_dim
     size = max(1, _CHUNK // (2 * num_points * model.data_dim))
     parts = [_gaps(model, batch, steps, num_nodes) for batch in x.split(size)]
     return Gaps(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -249,8 +245,8 @@ def _gaps(model: VAE, x: Tensor, steps: int, num_nodes: int) -> Gaps:
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        found = _exact_elbo(model, twice, q, eps, weight).reshape(2, -1)
-    best_elbo, elbo = torch.maximum(elbo, found.amax(dim=0)).double(), elbo.double()
+        reached = _exact_elbo(model, twice, q, eps, weight).reshape(2, -1)
+    best_elbo, elbo = torch.maximum(elbo, reached.amax(dim=0)).double(), elbo.double()
     log_evidence = log_evidence_quadrature(model, x)
     return Gaps(log_evidence, best_elbo, elbo, log_evidence - best_elbo, best_elbo - elbo)
 
@@ -262,14 +258,14 @@ def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadratur
     sums = torch.full((2**d + 1, len(x)), -math.inf, dtype=torch.float64, device=x.device)
     for z, index in _latent_grid(d, num_grid, limit, x, max(1, _CHUNK // max(model.data_dim, len(x)))):
         log_prior = -0.5 * (z.double() ** 2 + math.log(2 * math.pi)).sum(dim=-1)
-        log_joint = _pairwise_log_likelihood(model, x, z) + log_prior[:, None].to(x.dtype)
+        log_joint = model.pairwise_log_likelihood(x, z) + log_prior[:, None].to(x.dtype)
         parity = (index % 2 * torch.tensor([2, 1], device=x.device)[-d:]).sum(dim=-1)
         edge = ((index == 0) | (index == num_grid - 1)).any(dim=-1)
         groups = [*(parity == p for p in range(2**d)), edge]
         highest = log_joint.amax(dim=0)
         joint = torch.exp(log_joint - highest)  # in the model's own precision; the sums in double
-        found = torch.stack([joint[group].sum(dim=0, dtype=torch.float64) for group in groups])
-        sums = torch.logaddexp(sums, found.log() + highest)
+        in_groups = torch.stack([joint[group].sum(dim=0, dtype=torch.float64) for group in groups])
+        sums = torch.logaddexp(sums, in_groups.log() + highest)
     log_evidence = torch.logsumexp(sums[:-1], dim=0) + d * math.log(step)
     # The points of one parity are a grid with twice the step. A narrow mode with a share w of the mass
     # that is off by a factor 1 + δ there shifts the sum by w δ, and on the finer grid by w δ² or less.
@@ -285,7 +281,7 @@ def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadratur
 def _posterior_mode(model: VAE, x: Tensor, num_grid: int = 101, limit: float = 5.0) -> Tensor:
     """The point of a grid with the highest p(x, z) for each image, shape (batch, d)."""
     ((z, _),) = _latent_grid(model.latent_dim, num_grid, limit, x, num_grid**model.latent_dim)
-    log_joint = _pairwise_log_likelihood(model, x, z) - 0.5 * (z**2).sum(dim=-1, keepdim=True)
+    log_joint = model.pairwise_log_likelihood(x, z) - 0.5 * (z**2).sum(dim=-1, keepdim=True)
     return z[log_joint.argmax(dim=0)]
 
 
@@ -317,16 +313,6 @@ def _hermite_nodes(latent_dim: int, num_nodes: int, like: Tensor) -> tuple[Tenso
     return torch.from_numpy(eps).to(like), torch.from_numpy(product.reshape(-1)).to(like)
 
 
-def _pairwise_log_likelihood(model: VAE, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x_j given z_i) for every pair, shape (num_z, batch), by one matrix product."""
-    output = model.decode(z)
-    if model.likelihood == "bernoulli":
-        return output @ x.T - F.softplus(output, threshold=40).sum(dim=-1, keepdim=True)
-    squared = torch.cdist(output.double(), x.double()) ** 2
-    log_var = model.x_log_var.double()
-    return -0.5 * (squared * torch.exp(-log_var) + model.data_dim * (log_var + math.log(2 * math.pi)))
-
-
 def _check(model: VAE, x: Tensor, max_latents: int | None = None) -> None:
     if max_latents is not None and model.latent_dim > max_latents:
         raise ValueError(
@@ -344,5 +330,4 @@ def _check(model: VAE, x: Tensor, max_latents: int | None = None) -> None:
     if isinstance(x, Tensor) and x.ndim == 2 and len(x) == 0:
         raise ValueError(f"{wanted}, got {tuple(x.shape)}; give at least one image")
     check_batch("x", x, model.data_dim)
-    if model.likelihood == "bernoulli":
-        check_unit_interval("x", x)
+    model.observation.check("x", x)

@@ -12,22 +12,36 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_helpers.models._validate import check_beta, check_count, check_same_shape
+from vae_helpers.models._validate import check_same_shape
 from vae_helpers.models.vae import VAE, reparameterize
+from vae_helpers.numerics._validate import as_count, as_number
 
 
-class Elbo(NamedTuple):
-    """The ELBO of each image and its two parts, in nats, each of shape (batch,).
+class _Parts(NamedTuple):
+    elbo: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+
+
+class Elbo(_Parts):
+    """The ELBO of each image and its two parts, in nats, each of shape (batch,): a tuple of three.
 
     Attributes:
         elbo: log_likelihood - beta * kl.
         log_likelihood: estimate of E_q[log p(x given z)]; its negative is called distortion.
         kl: KL(q(z given x), p(z)) in closed form; also called rate.
+        kl_per_latent: its part of each latent, shape (batch, d); no member of the tuple.
     """
 
-    elbo: Tensor
-    log_likelihood: Tensor
-    kl: Tensor
+    kl_per_latent: Tensor
+
+    def __new__(
+        cls, elbo: Tensor, log_likelihood: Tensor, kl: Tensor, kl_per_latent: Tensor | None = None
+    ) -> Elbo:
+        """Puts the parts together."""
+        parts = super().__new__(cls, elbo, log_likelihood, kl)
+        parts.kl_per_latent = kl_per_latent
+        return parts
 
 
 def elbo(
@@ -48,19 +62,20 @@ def elbo(
         generator: where the draws come from; None takes fresh entropy.
 
     Returns:
-        `Elbo`, each entry of shape (batch,); differentiable by reparameterization.
+        `Elbo`; differentiable by reparameterization.
 
     Raises:
         ValueError: a wrong shape, NaN, a negative beta, or num_samples below 1.
 
     Source: Kingma & Welling 2014, eq. 7; Higgins et al. 2017, eq. 4 for beta.
     """
-    check_beta(beta)
+    beta = as_number("beta", beta, minimum=0)
     mu, log_var = model.encode(x)
     z = reparameterize(mu, log_var, num_samples, generator)  # (num_samples, batch, d)
     log_likelihood = model.log_likelihood(x, z).mean(dim=0)
-    kl = kl_standard_normal(mu, log_var)
-    return Elbo(log_likelihood - beta * kl, log_likelihood, kl)
+    kl_per_latent = _kl_per_latent(mu, log_var)
+    kl = kl_per_latent.sum(dim=-1)
+    return Elbo(log_likelihood - beta * kl, log_likelihood, kl, kl_per_latent)
 
 
 def iwae(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
@@ -80,7 +95,7 @@ def iwae(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | N
 
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
     """
-    check_count("num_samples", num_samples)
+    as_count("num_samples", num_samples)
     return torch.logsumexp(log_weights(model, x, num_samples, generator), dim=0) - math.log(num_samples)
 
 
@@ -109,7 +124,7 @@ def iwae_for_training(
 
     Source: Tucker, Lawson, Gu & Maddison 2019, eq. 8; Roeder, Wu & Duvenaud 2017 for k = 1.
     """
-    check_count("num_samples", num_samples)
+    as_count("num_samples", num_samples)
     mu, log_var = model.encode(x)
     z = reparameterize(mu, log_var, num_samples, generator)
     log_weight = _log_weights(model, x, z, mu.detach(), log_var.detach())
@@ -148,6 +163,10 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
 
     Source: Kingma & Welling 2014, appendix B.
     """
+    return _kl_per_latent(mu, log_var).sum(dim=-1)
+
+
+def _kl_per_latent(mu: Tensor, log_var: Tensor) -> Tensor:
     check_same_shape(mu, log_var)
     # exp(v) - 1 - v loses its digits where v is small; there, its Taylor series by Horner's rule.
     near = log_var.abs() < 0.1
@@ -156,4 +175,4 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
     for k in range(12, 2, -1):
         series = 1 + v * series / k
     excess = torch.where(near, 0.5 * v**2 * series, torch.expm1(log_var) - log_var)
-    return 0.5 * (mu**2 + excess).sum(dim=-1)
+    return 0.5 * (mu**2 + excess)

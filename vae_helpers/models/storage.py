@@ -57,6 +57,16 @@ def check_folder(path: Path, name: str = "path") -> None:
         raise FileNotFoundError(f"{name}: expected an existing folder, got {path.parent}")
 
 
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file beside its place and renames it.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def fingerprint(tensor: Tensor) -> str:
     """Tells two tensors apart, by shape and content, in a few characters."""
     return f"{tuple(tensor.shape)} {zlib.crc32(tensor.detach().cpu().contiguous().numpy()):08x}"
@@ -136,12 +146,12 @@ class Checkpoint:
             for parameter, moments in optimizer.state_dict()["state"].items():
                 tensors |= {_name(number, parameter, key): moments[key] for key in _KEPT[type(optimizer)]}
         tensors["generator"] = self.generator.get_state()
-        told = {"epoch": epoch, "history": history, "recipe": self.recipe}
-        told["schedules"] = [schedule.state_dict() for schedule in self.schedules]
+        training = {"epoch": epoch, "history": history, "recipe": self.recipe}
+        training["schedules"] = [schedule.state_dict() for schedule in self.schedules]
         write(
             self.path,
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            {"training": json.dumps(told)},
+            {"training": json.dumps(training)},
         )
 
     def restore(self) -> tuple[int, dict[str, list[float]]]:
@@ -160,9 +170,11 @@ class Checkpoint:
         wanted = json.loads(json.dumps(self.recipe))  # as it comes back: tuples are lists
         try:
             tensors, metadata = read(self.path)
-            told = json.loads(metadata["training"])
-            found, epoch, history, rates = (told[key] for key in ("recipe", "epoch", "history", "schedules"))
-            other = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
+            training = json.loads(metadata["training"])
+            recipe, epoch, history, rates = (
+                training[key] for key in ("recipe", "epoch", "history", "schedules")
+            )
+            other = {key for key in wanted.keys() | recipe.keys() if wanted.get(key) != recipe.get(key)}
             if not other:
                 weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
                 states = [self._moments(number, tensors) for number in range(len(self.optimizers))]

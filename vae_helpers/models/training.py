@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar as progress_bar
-from vae_helpers.models._validate import check_beta, check_count, check_images, fresh_generator
-from vae_helpers.models.data import binarize
-from vae_helpers.models.objectives import elbo, iwae_for_training, kl_standard_normal
+from vae_helpers.models._validate import NotFiniteError, check_images, fresh_generator
+from vae_helpers.models.objectives import elbo, iwae_for_training
 from vae_helpers.models.storage import Checkpoint, fingerprint
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count, as_number
 
 OPTIMIZERS = ("adam", "muon")
+PRECISIONS = (torch.float32, torch.bfloat16)
+_NUMBERS = ("learning_rate", "beta", "warmup", "free_bits")
 
 
 @dataclass
@@ -38,6 +42,50 @@ class History:
     test_log_likelihood: list[float] = field(default_factory=list)
     test_kl: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list, compare=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `fit` that decide which weights a training ends with, checked; as documented there.
+
+    Raises:
+        TypeError: a count that is not a whole number, or another option that is not a number.
+        ValueError: an option outside its range, or options that do not go together.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    beta: float
+    warmup: float
+    free_bits: float
+    num_samples: int | None
+    optimizer: str
+    precision: torch.dtype
+
+    def __post_init__(self) -> None:
+        """Checks each, and makes Python's own numbers of NumPy's."""
+        counts = {name: as_count(name, getattr(self, name)) for name in ("epochs", "batch_size")}
+        if self.num_samples is not None:
+            counts["num_samples"] = as_count("num_samples", self.num_samples)
+        numbers = {name: as_number(name, getattr(self, name), minimum=0) for name in _NUMBERS}
+        as_number("learning_rate", self.learning_rate, positive=True)
+        self.__dict__.update(counts | numbers)  # frozen for everybody else
+        if self.warmup >= 1:
+            raise ValueError(f"warmup: expected a part of the training in [0, 1), got {self.warmup!r}")
+        if self.num_samples is not None and (self.beta, self.warmup, self.free_bits) != (1, 0, 0):
+            raise ValueError(
+                "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
+                f"{self.beta!r}, {self.warmup!r} and {self.free_bits!r}"
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {self.optimizer!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {self.precision!r}")
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Where matrix products have the precision that was asked for."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
 
 def fit(
@@ -103,6 +151,7 @@ def fit(
         ValueError: images of the wrong shape or outside [0, 1], a count below 1, settings that do
             not go together, or a checkpoint of a training with other settings, images or another
             generator.
+        TypeError: a count that is not a whole number, or what is no tensor or no generator.
         FileNotFoundError: the checkpoint's folder does not exist.
         FloatingPointError: the loss became NaN or infinite; the message gives the epoch.
 
@@ -110,160 +159,191 @@ def fit(
     2016, section 3.1, for the warm-up; Kingma et al. 2016, eq. 15, for the free bits; Jordan et al.
     2024 and Liu et al. 2025, section 2.2, for Muon.
     """
-    settings = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "beta": beta,
-        "warmup": warmup,
-        "free_bits": free_bits,
-        "num_samples": num_samples,
-        "optimizer": optimizer,
-        "precision": precision,
-    }
     check_images(images, model.data_dim)
     if test_images is not None:
         check_images(test_images, model.data_dim, name="test_images")
-    _check_settings(**settings)
-    batch_size = min(batch_size, len(images))
+    batch_size = min(as_count("batch_size", batch_size), len(images))
+    settings = Settings(
+        epochs, batch_size, learning_rate, beta, warmup, free_bits, num_samples, optimizer, precision
+    )
     device = next(model.parameters()).device
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
     images = images.to(device)
-    seed = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
+    start = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
     generator = fresh_generator(generator, device)
     # Its own stream for the test images: the same zeros and ones after every epoch.
     test_x = None if test_images is None else observed(model, test_images.to(device), 0)
     if init_bias:
         model.set_output_bias(images)
-    steps = len(images) // batch_size
-    optimizers = _optimizers(model, optimizer, learning_rate)
-    # A little over a tenth: PyTorch divides by zero when a tenth of the steps is exactly one.
-    schedules = [
-        torch.optim.lr_scheduler.OneCycleLR(
-            each, learning_rate, total_steps=epochs * steps, pct_start=0.1001, cycle_momentum=False
-        )
-        for each in optimizers
-    ]
-    history, finished, stopped = History(), 0, False
+    optimizer = _OneCycle(model, settings, len(images))
+    history, finished, state = History(), 0, None
     if checkpoint is not None:
-        told = {
+        recipe = asdict(settings) | {
+            "precision": str(precision),
             "model": model.config,
             "images": fingerprint(images),
             "test_images": None if test_images is None else fingerprint(test_images),
             "init_bias": init_bias,
-            "generator": seed,
-            "batch_size": batch_size,  # as it is used: at most all images
-            "precision": str(precision),
+            "generator": start,
         }
-        state = Checkpoint(Path(checkpoint), settings | told, model, optimizers, schedules, generator)
+        moved = model, optimizer.optimizers, optimizer.schedules
+        state = Checkpoint(Path(checkpoint), recipe, *moved, generator)
         finished, curves = state.restore()
         history = History(**curves)
-    model.train()
-    done = finished * steps
-    bar = progress_bar(progress=progress, total=epochs * steps, initial=done, unit="step")
-    with bar:
-        for epoch in range(finished + 1, epochs + 1):
+    watch = _Watch(settings, len(images), finished, progress, on_step)
+    with watch.bar:
+        for epoch in range(finished + 1, settings.epochs + 1):
             started = time.perf_counter()
-            order = torch.randperm(len(images), generator=generator, device=device)
-            total = 0.0
-            for step in range(steps):
-                batch = images[order[step * batch_size : (step + 1) * batch_size]]
-                done = ((epoch - 1) * steps + step) / (epochs * steps)
-                annealed = min(1.0, done / warmup) if warmup else 1.0
-                try:
-                    x = observed(model, batch, generator)
-                    with autocast:
-                        if num_samples is None:
-                            loss, recorded = _elbo_loss(model, x, beta, annealed, free_bits, generator)
-                        else:
-                            loss = recorded = -iwae_for_training(model, x, num_samples, generator).mean()
-                except ValueError as error:  # the images were checked, so the weights are NaN
-                    raise FloatingPointError(
-                        f"the loss became NaN in epoch {epoch}, step {step + 1}"
-                    ) from error
-                batch_loss = recorded.item()
-                total += batch_loss
-                if not math.isfinite(total):
-                    raise FloatingPointError(f"the loss became {total} in epoch {epoch}, step {step + 1}")
-                model.zero_grad()
-                loss.backward()
-                for each in (*optimizers, *schedules):
-                    each.step()
-                bar.update()
-                if on_step is not None:
-                    stopped = on_step((epoch - 1) * steps + step + 1, epochs * steps, batch_loss) is True
-                    if stopped:
-                        break
-            history.train.append(total / (step + 1))
+            history.train.append(_train_epoch(model, images, settings, optimizer, generator, watch))
             history.seconds.append(time.perf_counter() - started)
             if test_x is not None:
-                _record(history, model, test_x, beta)
-            bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
-            if stopped:
+                _record(history, model, test_x, settings.beta)
+            watch.bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
+            if watch.stopped:
                 break
-            if checkpoint is not None:
+            if state is not None:
                 state.save(epoch, asdict(history))
-    if checkpoint is not None and not stopped:
+    if state is not None and not watch.stopped:
         state.delete()
     model.eval()
     return history
 
 
-def _check_settings(
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    beta: float,
-    warmup: float,
-    free_bits: float,
-    num_samples: int | None,
-    optimizer: str,
-    precision: torch.dtype,
-) -> None:
-    check_count("epochs", epochs)
-    check_count("batch_size", batch_size)
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
-    check_beta(beta)
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup: expected a part of the training in [0, 1), got {warmup!r}")
-    if not 0 <= free_bits < math.inf:
-        raise ValueError(f"free_bits: expected a finite number of nats of at least 0, got {free_bits!r}")
-    if num_samples is not None:
-        check_count("num_samples", num_samples)
-        if (beta, warmup, free_bits) != (1, 0, 0):
-            raise ValueError(
-                "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
-                f"{beta!r}, {warmup!r} and {free_bits!r}"
-            )
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {optimizer!r}")
-    if precision not in (torch.float32, torch.bfloat16):
-        raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {precision!r}")
+def _train_epoch(
+    model: VAE,
+    images: Tensor,
+    settings: Settings,
+    optimizer: _OneCycle,
+    generator: torch.Generator,
+    watch: _Watch,
+) -> float:
+    """One pass over the images; the mean -ELBO of its batches, while the weights were moving."""
+    model.train()
+    losses = []
+    for batch in _batches(images, settings.batch_size, generator):
+        x = observed(model, batch, generator)
+        with watch.placing_nan(), settings.autocast(images.device):
+            loss, minus_elbo = _loss(model, x, settings, watch.share, generator)
+        losses.append(watch.finite(minus_elbo))
+        model.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if watch.step(losses[-1]):
+            break
+    return sum(losses) / len(losses)
 
 
-def _optimizers(model: VAE, name: str, learning_rate: float) -> list[torch.optim.Optimizer]:
-    """What moves the weights: Adam alone, or Muon for the matrices and Adam for all else."""
-    parameters, settings = list(model.parameters()), {"lr": learning_rate, "betas": (0.9, 0.99)}
-    if name == "adam":
-        return [torch.optim.Adam(parameters, fused=True, **settings)]
-    matrices = [parameter for parameter in parameters if parameter.ndim == 2]
-    others = [parameter for parameter in parameters if parameter.ndim != 2]
-    muon = torch.optim.Muon(matrices, learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.Adam(others, fused=True, **settings)]
+def _batches(images: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """The images in a new order, as many as fill whole batches."""
+    order = torch.randperm(len(images), generator=generator, device=images.device)
+    for start in range(0, len(images) - size + 1, size):
+        yield images[order[start : start + size]]
 
 
-def _elbo_loss(
-    model: VAE, x: Tensor, beta: float, annealed: float, free_bits: float, generator: torch.Generator
+def _loss(
+    model: VAE, x: Tensor, settings: Settings, share: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """What is minimised, and the -ELBO with the full weight of the KL, both averaged over the batch."""
-    parts = elbo(model, x, beta, generator=generator)
+    if settings.num_samples is not None:
+        loss = -iwae_for_training(model, x, settings.num_samples, generator).mean()
+        return loss, loss
+    parts = elbo(model, x, settings.beta, generator=generator)
     kl = parts.kl
-    if free_bits:
-        mu, log_var = model.encode(x)
-        per_latent = kl_standard_normal(mu[..., None], log_var[..., None]).mean(dim=0)  # (d,)
-        kl = per_latent.clamp(min=free_bits).sum()
-    return -(parts.log_likelihood - beta * annealed * kl).mean(), -parts.elbo.mean()
+    if settings.free_bits:
+        kl = parts.kl_per_latent.mean(dim=0).clamp(min=settings.free_bits).sum()
+    weight = settings.beta * (min(1.0, share / settings.warmup) if settings.warmup else 1.0)
+    return -(parts.log_likelihood - weight * kl).mean(), -parts.elbo.mean()
+
+
+class _OneCycle:
+    """What moves the weights, Adam alone or Muon for the matrices and Adam for all else, by a schedule."""
+
+    def __init__(self, model: VAE, settings: Settings, num_images: int) -> None:
+        adam = partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+        parameters = list(model.parameters())
+        if settings.optimizer == "adam":
+            self.optimizers = [adam(parameters)]
+        else:
+            muon = torch.optim.Muon(
+                [parameter for parameter in parameters if parameter.ndim == 2],
+                settings.learning_rate,
+                weight_decay=0.0,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            self.optimizers = [muon, adam([parameter for parameter in parameters if parameter.ndim != 2])]
+        total_steps = settings.epochs * (num_images // settings.batch_size)
+        # A little over a tenth: PyTorch divides by zero when a tenth of the steps is exactly one.
+        self.schedules = [
+            torch.optim.lr_scheduler.OneCycleLR(
+                each, settings.learning_rate, total_steps, pct_start=0.1001, cycle_momentum=False
+            )
+            for each in self.optimizers
+        ]
+
+    def step(self) -> None:
+        """One step of the weights, and of the learning rate."""
+        for each in (*self.optimizers, *self.schedules):
+            each.step()
+
+
+class _Watch:
+    """Where a training is, and who is told: the bar and the caller's `on_step`.
+
+    Attributes:
+        done: the steps so far.
+        stopped: whether `on_step` has ended it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        num_images: int,
+        finished: int,
+        progress: bool,
+        on_step: Callable[[int, int, float], object] | None,
+    ) -> None:
+        self.steps_per_epoch, self.on_step, self.stopped = num_images // settings.batch_size, on_step, False
+        self.done, self.total = finished * self.steps_per_epoch, settings.epochs * self.steps_per_epoch
+        self.bar = progress_bar(progress=progress, total=self.total, initial=self.done, unit="step")
+
+    @property
+    def share(self) -> float:
+        """The part of the training that is over."""
+        return self.done / self.total
+
+    def finite(self, loss: Tensor) -> float:
+        """The loss as a number.
+
+        Raises:
+            FloatingPointError: it is NaN or infinite.
+        """
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss became {value} in {self._place()}")
+        return value
+
+    @contextmanager
+    def placing_nan(self) -> Iterator[None]:
+        """Tells the epoch and the step of weights that became NaN; the images were checked before.
+
+        Raises:
+            FloatingPointError: NaN inside.
+        """
+        try:
+            yield
+        except NotFiniteError as error:
+            raise FloatingPointError(f"the loss became NaN in {self._place()}") from error
+
+    def step(self, loss: float) -> bool:
+        """Tells of a step that was made; whether training ends here."""
+        self.done += 1
+        self.bar.update()
+        if self.on_step is not None:
+            self.stopped = self.on_step(self.done, self.total, loss) is True
+        return self.stopped
+
+    def _place(self) -> str:
+        epoch, step = divmod(self.done, self.steps_per_epoch)
+        return f"epoch {epoch + 1}, step {step + 1}"
 
 
 def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None) -> Tensor:
@@ -274,11 +354,9 @@ def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None
         images: grey values in [0, 1], shape (n, D).
         generator: for the binarization: a generator, a seed for a new one, or None.
     """
-    if model.likelihood != "bernoulli":
-        return images
     if isinstance(generator, int):
         generator = torch.Generator(images.device).manual_seed(generator)
-    return binarize(images, generator)
+    return model.observation.observe(images, generator)
 
 
 @torch.no_grad()
@@ -298,4 +376,3 @@ def _record(history: History, model: VAE, x: Tensor, beta: float) -> None:
     history.test.append(-value)
     history.test_log_likelihood.append(log_likelihood)
     history.test_kl.append(kl)
-    model.train()

@@ -1,23 +1,16 @@
-"""The variational autoencoder: a Gaussian encoder and a Bernoulli or Gaussian decoder (PyTorch)."""
+"""The variational autoencoder: a Gaussian encoder, and a decoder for any likelihood (PyTorch)."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_helpers.models._validate import (
-    check_count,
-    check_images,
-    check_same_shape,
-    check_tensor,
-    check_unit_interval,
-    fresh_generator,
-)
+from vae_helpers.models._validate import check_images, check_same_shape, check_tensor, fresh_generator
+from vae_helpers.models.likelihoods import LIKELIHOODS
+from vae_helpers.numerics._validate import as_count
 
-LIKELIHOODS = ("bernoulli", "gaussian")
 ACTIVATIONS = {"gelu": nn.GELU, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -27,16 +20,17 @@ class VAE(nn.Module):
     Args:
         latent_dim: size d of z.
         hidden_dim: units in each hidden layer of encoder and decoder.
-        likelihood: "bernoulli" (binary pixels; the decoder gives logits) or "gaussian" (the
-            decoder gives means; one standard deviation σ for all pixels is learned).
+        likelihood: a key of `LIKELIHOODS`: "bernoulli" (binary pixels; the decoder gives logits)
+            or "gaussian" (the decoder gives means; one standard deviation σ for all pixels is learned).
         num_hidden: hidden layers in each network.
         activation: "gelu", "tanh" or "relu".
         data_dim: number of pixels D.
         generator: where the initial weights come from; None takes fresh entropy.
 
     Attributes:
-        config: the arguments above without the generator, as a dict; `training.save` stores it.
-        x_log_var: log σ² of the Gaussian likelihood, a scalar parameter (not there otherwise).
+        config: the arguments above without the generator, as a dict; `save` stores it.
+        likelihood: the name of the likelihood; its parameters are scalars of the model, such as
+            x_log_var, the log σ² of the Gaussian one.
 
     Raises:
         ValueError: an unknown likelihood or activation, or a size below 1.
@@ -62,19 +56,19 @@ class VAE(nn.Module):
             "num_hidden": num_hidden,
             "data_dim": data_dim,
         }
-        for name, size in sizes.items():
-            check_count(name, size)
+        sizes = {name: as_count(name, size) for name, size in sizes.items()}
         if likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood: expected one of {LIKELIHOODS}, got {likelihood!r}")
+            raise ValueError(f"likelihood: expected one of {tuple(LIKELIHOODS)}, got {likelihood!r}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {tuple(ACTIVATIONS)}, got {activation!r}")
         self.config = {**sizes, "likelihood": likelihood, "activation": activation}
-        self.latent_dim, self.data_dim, self.likelihood = latent_dim, data_dim, likelihood
-        hidden = [hidden_dim] * num_hidden
-        self.encoder = _mlp([data_dim, *hidden, 2 * latent_dim], ACTIVATIONS[activation])
-        self.decoder = _mlp([latent_dim, *hidden, data_dim], ACTIVATIONS[activation])
-        if likelihood == "gaussian":
-            self.x_log_var = nn.Parameter(torch.tensor(math.log(0.1)))
+        self.latent_dim, self.data_dim, self.likelihood = sizes["latent_dim"], sizes["data_dim"], likelihood
+        hidden = [sizes["hidden_dim"]] * sizes["num_hidden"]
+        self.encoder = _mlp([self.data_dim, *hidden, 2 * self.latent_dim], ACTIVATIONS[activation])
+        self.decoder = _mlp([self.latent_dim, *hidden, self.data_dim], ACTIVATIONS[activation])
+        self.observation = LIKELIHOODS[likelihood]
+        for name, start in self.observation.parameters.items():
+            self.register_parameter(name, nn.Parameter(torch.tensor(start)))
         self._initialize(fresh_generator(generator))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,14 +97,13 @@ class VAE(nn.Module):
         Raises:
             ValueError: a wrong shape or dtype, an empty tensor, NaN.
         """
-        output = self.decode(z)
-        return torch.sigmoid(output) if self.likelihood == "bernoulli" else output
+        return self.observation.mean(self.decode(z))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x given z) in nats, summed over pixels.
 
         Args:
-            x: images, shape (..., D); in [0, 1] for a Bernoulli likelihood.
+            x: images, shape (..., D), with pixels that the likelihood knows.
             z: latents, shape (..., d); their leading axes broadcast with those of x.
 
         Returns:
@@ -128,13 +121,15 @@ class VAE(nn.Module):
             raise ValueError(
                 f"z: expected a batch like that of x, {tuple(x.shape)}, got {tuple(z.shape)}"
             ) from None
-        if self.likelihood == "bernoulli":
-            check_unit_interval("x", x)
-            # x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a; from
-            # 40 on softplus is linear to the last bit of float64 (PyTorch cuts it at 20 already).
-            return (x * output - F.softplus(output, threshold=40)).sum(dim=-1)
-        squared = (x - output) ** 2 * torch.exp(-self.x_log_var)
-        return -0.5 * (squared + self.x_log_var + math.log(2 * math.pi)).sum(dim=-1)
+        self.observation.check("x", x)
+        return self.observation.log_prob(x, output, **self._parameters_of_likelihood())
+
+    def pairwise_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x_j given z_i) in nats for all pairs of x (batch, D) and z (num_z, d): (num_z, batch)."""
+        self._check("x", x, self.data_dim)
+        self.observation.check("x", x)
+        parameters = self._parameters_of_likelihood()
+        return self.observation.pairwise_log_prob(x, self.decode(z), **parameters)
 
     @torch.no_grad()
     def sample(self, num: int, generator: torch.Generator | None = None) -> Tensor:
@@ -144,10 +139,11 @@ class VAE(nn.Module):
             num: number of images, at least 1.
             generator: where the draws come from; None takes fresh entropy.
         """
-        check_count("num", num)
         device = next(self.parameters()).device
         generator = fresh_generator(generator, device)
-        return self.mean(torch.randn(num, self.latent_dim, generator=generator, device=device))
+        return self.mean(
+            torch.randn(as_count("num", num), self.latent_dim, generator=generator, device=device)
+        )
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -162,9 +158,10 @@ class VAE(nn.Module):
             images: values in [0, 1], shape (n, D).
         """
         mean = check_images(images, self.data_dim).mean(dim=0)
-        if self.likelihood == "bernoulli":
-            mean = torch.logit(mean.clamp(1e-3, 1 - 1e-3))
-        self.decoder[-1].bias.copy_(mean)
+        self.decoder[-1].bias.copy_(self.observation.output_of(mean))
+
+    def _parameters_of_likelihood(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.observation.parameters}
 
     def _check(self, name: str, value: Tensor, size: int) -> None:
         check_tensor(name, value, size)
@@ -200,10 +197,9 @@ def reparameterize(
 
     Source: Kingma & Welling 2014, section 2.4.
     """
-    check_count("num_samples", num_samples)
     check_same_shape(mu, log_var)
     eps = torch.randn(
-        num_samples,
+        as_count("num_samples", num_samples),
         *mu.shape,
         generator=fresh_generator(generator, mu.device),
         device=mu.device,

@@ -1,6 +1,9 @@
-"""Checks of arguments, shared by the NumPy layer: every message names the argument."""
+"""Checks of arguments: every message names the argument, what was expected and what came."""
 
 from __future__ import annotations
+
+import math
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -59,19 +62,23 @@ def as_vectors(**arrays: ArrayLike) -> tuple[Array, ...]:
     return tuple(np.broadcast_to(a, event) if a.ndim == 0 else a for a in checked.values())
 
 
-def as_number(name: str, value: float, positive: bool = False) -> float:
-    """Returns `value` as one finite float, above zero if `positive`."""
+def as_number(name: str, value: float, positive: bool = False, minimum: float = -math.inf) -> float:
+    """Returns `value` as one finite float of at least `minimum`, above zero if `positive`."""
+    if minimum > -math.inf and isinstance(value, Real) and not minimum <= value < math.inf:
+        raise ValueError(f"{name}: expected a finite number of at least {minimum:g}, got {value!r}")
     array = as_array(name, value)
     if array.size != 1:
         raise ValueError(f"{name}: expected one number, got an array of shape {array.shape}")
     if positive and array.item() <= 0:
         raise ValueError(f"{name}: expected a number above 0, got {array.item():g}")
+    if array.item() < minimum:
+        raise ValueError(f"{name}: expected a finite number of at least {minimum:g}, got {array.item():g}")
     return array.item()
 
 
 def as_count(name: str, value: int, minimum: int = 1) -> int:
     """Returns `value` as an int of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if value < minimum:
         raise ValueError(f"{name}: expected at least {minimum}, got {value}")

@@ -9,18 +9,16 @@ the files are replaced only when all are done.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
+from vae_helpers.models._bar import bar
 from vae_helpers.models.storage import load, save
-from vae_helpers.models.training import fit
 from vae_helpers.models.vae import VAE
 from vae_helpers.shipped.images import load_mnist
+from vae_helpers.shipped.recipes import FOLDER, Recipe, check_name, exit_code, remove_if_empty, train
 
-FOLDER = Path(__file__).parent / "weights"
 # The family of notebook 7: one recipe for every dimension, and networks a little narrower than the
 # others, so that all seven together stay below 12 MB.
 LATENT_DIMS = (1, 2, 3, 5, 10, 20, 50)
@@ -35,7 +33,7 @@ REMEDIES: dict[str, dict[str, float]] = {
     "free_bits_0.25": {"warmup": 0.0, "free_bits": 0.25},
 }
 SEEDS = (1, 3)
-RECIPES: dict[str, dict[str, dict[str, object]]] = {
+RECIPES: dict[str, Recipe] = {
     "digits_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18}},
     "digits_2": {"model": {"latent_dim": 2}, "fit": {"epochs": 40}},
     "grey_20": {"model": {"latent_dim": 20, "likelihood": "gaussian"}, "fit": {"epochs": 18}},
@@ -75,7 +73,7 @@ def load_pretrained(name: str) -> VAE:
     Raises:
         ValueError: an unknown name.
     """
-    _check_name(name)
+    check_name(name, RECIPES)
     return load(FOLDER / f"{name}.safetensors")
 
 
@@ -89,13 +87,7 @@ def make(name: str, checkpoint: Path | None = None) -> VAE:
     Raises:
         ValueError: an unknown name.
     """
-    recipe = RECIPES[_check_name(name)]
-    seeds = recipe.get("seeds", {"model": 1, "training": 2})
-    model = VAE(**recipe["model"], generator=torch.Generator().manual_seed(seeds["model"]))
-    images, _ = load_mnist("train")
-    generator = torch.Generator().manual_seed(seeds["training"])
-    fit(model, images, **recipe["fit"], generator=generator, checkpoint=checkpoint)
-    return model
+    return train(RECIPES[check_name(name, RECIPES)], load_mnist("train")[0], checkpoint)[0]
 
 
 def make_all(names: list[str]) -> None:
@@ -107,20 +99,19 @@ def make_all(names: list[str]) -> None:
     Raises:
         ValueError: an unknown name; nothing has been trained then.
     """
-    names = [_check_name(name) for name in names]
+    names = [check_name(name, RECIPES) for name in names]
     unfinished = FOLDER / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     files = {name: unfinished / f"{name}.safetensors" for name in names}
-    bar = tqdm(names, unit="model")
-    for name in bar:
-        bar.set_description(name)
+    for name in (models := bar(names, progress=True, unit="model")):
+        models.set_description(name)
         if not files[name].is_file():
             model = make(name, unfinished / f"{name}.checkpoint")
             save(model, files[name], dtype=torch.float16)
     for file in files.values():
         file.replace(FOLDER / file.name)
-    if not any(unfinished.iterdir()):  # models of another call may still wait there
-        unfinished.rmdir()
+    remove_if_empty(unfinished)
+    print(f"written: {', '.join(names)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,16 +119,4 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m vae_helpers pretrained", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=", ".join(RECIPES))
     names = parser.parse_args(arguments).names
-    try:
-        make_all(names)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from the last finished epoch", file=sys.stderr)
-        return 130
-    print(f"written: {', '.join(names)}")
-    return 0
-
-
-def _check_name(name: str) -> str:
-    if name not in RECIPES:
-        raise ValueError(f"name: expected one of {', '.join(RECIPES)}, got {name!r}")
-    return name
+    return exit_code(lambda: make_all(names), parser)

@@ -1,0 +1,144 @@
+"""Likelihoods p(x given z): what a decoder's output says of an image (PyTorch).
+
+A new one is a class with `@register`; `VAE(likelihood="its name")` then trains, samples and is
+evaluated with it, and nothing else needs to know.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vae_helpers.models._validate import check_unit_interval
+from vae_helpers.models.data import binarize
+
+
+class Likelihood(ABC):
+    """A density of D pixels that are independent given the decoder's output, of shape (..., D).
+
+    Attributes:
+        name: what `VAE(likelihood=…)` calls it.
+        parameters: numbers that are learned and shared by all pixels, and what they start from. The
+            model holds each under its name, and every method is given it by that name.
+    """
+
+    name: ClassVar[str]
+    parameters: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, output: Tensor, **parameters: Tensor) -> Tensor:
+        """log p(x given z) in nats, summed over pixels: shape (...) of x and output broadcast."""
+
+    @abstractmethod
+    def mean(self, output: Tensor) -> Tensor:
+        """E[x given z], the pixel means: shape (..., D)."""
+
+    def pairwise_log_prob(self, x: Tensor, output: Tensor, **parameters: Tensor) -> Tensor:
+        """log p(x_j given z_i) for all pairs of x (batch, D) and output (num_z, D): (num_z, batch).
+
+        Quadrature needs many of these; a matrix product, where there is one, is much faster.
+        """
+        return torch.stack([self.log_prob(x, row, **parameters) for row in output])
+
+    def observe(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The x that it speaks of, for images of grey values in [0, 1]: these themselves."""
+        return images
+
+    def output_of(self, mean: Tensor) -> Tensor:
+        """The output whose mean is the mean image (D,), where the decoder starts."""
+        return mean
+
+    def check(self, name: str, x: Tensor) -> Tensor:
+        """Returns x.
+
+        Raises:
+            ValueError: pixels that it does not know; by default it knows all numbers.
+        """
+        return x
+
+
+LIKELIHOODS: dict[str, Likelihood] = {}
+
+
+def register(likelihood: type[Likelihood]) -> type[Likelihood]:
+    """Makes a likelihood known to `VAE` by its name; for use as a decorator.
+
+    Raises:
+        ValueError: another likelihood has this name.
+    """
+    if likelihood.name in LIKELIHOODS:
+        raise ValueError(f"name: expected one that is not taken, got {likelihood.name!r}")
+    LIKELIHOODS[likelihood.name] = likelihood()
+    return likelihood
+
+
+@register
+class Bernoulli(Likelihood):
+    """Black-and-white pixels, x = 1 with probability σ(x_logits); the output is x_logits.
+
+    Source: Kingma & Welling 2014, appendix C.1.
+    """
+
+    name = "bernoulli"
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        """x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a."""
+        return (x * output - _softplus(output)).sum(dim=-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """σ(x_logits)."""
+        return torch.sigmoid(output)
+
+    def pairwise_log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        """All pairs at once: Σ x a is a matrix product, Σ softplus(a) does not depend on x."""
+        return output @ x.T - _softplus(output).sum(dim=-1, keepdim=True)
+
+    def observe(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """New black-and-white images, each pixel white with its grey value as the probability."""
+        return binarize(images, generator)
+
+    def output_of(self, mean: Tensor) -> Tensor:
+        """The logits, of at most ±6.9 for pixels that are always black or white."""
+        return torch.logit(mean.clamp(1e-3, 1 - 1e-3))
+
+    def check(self, name: str, x: Tensor) -> Tensor:
+        """Returns x, black, white or a probability between; ValueError outside [0, 1]."""
+        return check_unit_interval(name, x)
+
+
+@register
+class Gaussian(Likelihood):
+    """Grey pixels, x ~ N(x_mean, σ²) with one learned σ for all; the output is x_mean.
+
+    Source: Kingma & Welling 2014, appendix C.2, with one σ.
+    """
+
+    name = "gaussian"
+    parameters = MappingProxyType({"x_log_var": math.log(0.1)})
+
+    def log_prob(self, x: Tensor, output: Tensor, x_log_var: Tensor) -> Tensor:
+        """-½ Σ ((x - x_mean)² / σ² + log σ² + log 2π)."""
+        squared = (x - output) ** 2 * torch.exp(-x_log_var)
+        return -0.5 * (squared + x_log_var + math.log(2 * math.pi)).sum(dim=-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """x_mean."""
+        return output
+
+    def pairwise_log_prob(self, x: Tensor, output: Tensor, x_log_var: Tensor) -> Tensor:
+        """All pairs at once, from their distances in double precision."""
+        squared, log_var = torch.cdist(output.double(), x.double()) ** 2, x_log_var.double()
+        constant = x.shape[-1] * (log_var + math.log(2 * math.pi))
+        return -0.5 * (squared * torch.exp(-log_var) + constant)
+
+
+def _softplus(logits: Tensor) -> Tensor:
+    # From 40 on it is linear to the last bit of float64 (PyTorch cuts it at 20 already).
+    return F.softplus(logits, threshold=40)

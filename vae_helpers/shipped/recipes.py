@@ -1,0 +1,85 @@
+"""What the commands that train share: a recipe, a training by it that may be interrupted, and its end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from vae_helpers.models.training import History, fit
+from vae_helpers.models.vae import VAE
+
+FOLDER = Path(__file__).parent / "weights"
+
+
+class Recipe(TypedDict, total=False):
+    """How a model is trained.
+
+    Attributes:
+        model: the keywords of `VAE`.
+        fit: the keywords of `fit`.
+        seeds: of the "model" and of the "training"; 1 and 2 where they are not given.
+        start: the name of the model whose weights it starts from; fresh ones where it is not given.
+    """
+
+    model: dict[str, Any]
+    fit: dict[str, Any]
+    seeds: dict[str, int]
+    start: str
+
+
+def check_name(name: str, recipes: Container[str]) -> str:
+    """Returns the name of a recipe.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    if name not in recipes:
+        raise ValueError(f"name: expected one of {', '.join(recipes)}, got {name!r}")
+    return name
+
+
+def train(
+    recipe: Recipe, images: Tensor, checkpoint: Path | None = None, start: VAE | None = None
+) -> tuple[VAE, History]:
+    """Trains by a recipe; the same again every time.
+
+    Args:
+        recipe: how.
+        images: grey values in [0, 1], shape (n, D).
+        checkpoint: where `fit` keeps the state, so that an interrupted training can go on.
+        start: the model whose weights it starts from; None for fresh ones.
+
+    Raises:
+        ValueError: images of a wrong shape or outside [0, 1], or a checkpoint of another training.
+    """
+    seeds = recipe.get("seeds", {"model": 1, "training": 2})
+    generator = {of: torch.Generator().manual_seed(seed) for of, seed in seeds.items()}
+    model = VAE(**recipe["model"], data_dim=images.shape[-1], generator=generator["model"])
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    settings = recipe["fit"] | {"init_bias": start is None, "checkpoint": checkpoint}
+    return model, fit(model, images, **settings, generator=generator["training"])
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Takes the folder of unfinished work away, unless something of another call waits there."""
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def exit_code(work: Callable[[], None], parser: argparse.ArgumentParser) -> int:
+    """Does the work of a command: 0, or 130 after an interruption; a mistake is told in a line."""
+    try:
+        work()
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on from the last finished epoch", file=sys.stderr)
+        return 130
+    return 0
