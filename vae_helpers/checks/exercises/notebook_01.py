@@ -227,7 +227,7 @@ check_log_of_mean = Exercise(
             "Something was subtracted from the exponents and not given back."
         ),
         Mistake("term-wrong", answer=np.max): "This is the best of the draws alone. The others count too.",
-        Mistake("not-log", then=np.exp): ("This is the mean likelihood itself; its logarithm is asked for."),
+        Mistake("not-log", then=np.exp): "This is the mean likelihood itself; its logarithm is asked for.",
     },
     extremes=Extremes(
         cases=[
@@ -247,24 +247,20 @@ check_log_of_mean = Exercise(
 
 
 def _by_averaging(width: float, num_latents: int) -> float:
-    """The mean over q of (posterior / q)² for one latent u, in widths of the posterior."""
-    bend = 1 - 1 / width**2
-    one = gaussian.expectation(lambda u: (width * np.exp(-0.5 * bend * u**2)) ** 2, 0.0, width)
-    return one**num_latents
+    """The mean over q of (posterior / q)² for one latent u, in widths of the posterior; then for all."""
+
+    def log_ratio(u: Array) -> Array:
+        return gaussian.log_prob(u, 0, 0) - gaussian.log_prob(u, 0, 2 * np.log(width))
+
+    return gaussian.expectation(lambda u: np.exp(2 * log_ratio(u[:, None])), 0, width) ** num_latents
 
 
 def _by_exponents(
-    width: float,
-    num_latents: int,
-    *,
-    var=np.square,
-    constant=np.sqrt,
-    exponent=lambda var: 2 - 1 / var,
-    of_all=pow,
+    width: float, num_latents: int, *, var=np.square, constant=np.sqrt, a=lambda var: 2 - 1 / var, of_all=pow
 ) -> float:
-    """∫ p²/q for one latent, a constant c times ∫ exp(-½ (2 - 1/c²) u²) / √2π, and the product of all."""
+    """c ∫ exp(-½ a u²) du / √2π = c / √a with a = 2 - 1/c² for one latent, and the product of all."""
     c_squared = var(width)
-    return of_all(constant(c_squared) / np.sqrt(exponent(c_squared)), num_latents)
+    return of_all(constant(c_squared) / np.sqrt(a(c_squared)), num_latents)
 
 
 check_relative_second_moment = Exercise(
@@ -292,7 +288,7 @@ check_relative_second_moment = Exercise(
         Mistake("std-for-var", var=float): (
             "The variance of your q is c times that of the posterior. Its standard deviation should be."
         ),
-        Mistake("term-wrong", constant=float, exponent=lambda var: 3 - 2 / var): (
+        Mistake("term-wrong", constant=float, a=lambda var: 3 - 2 / var): (
             "You average the squared ratio over the posterior. From where are the draws?"
         ),
         Mistake("term-missing", constant=lambda var: var**-0.5): (
