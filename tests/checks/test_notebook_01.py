@@ -9,38 +9,36 @@ from scipy import integrate, special, stats
 from torch.distributions import Normal
 
 from vae_helpers.checks.exercises.notebook_01 import (
-    LOG_OF_MEAN,
-    MEAN_LOG_LIKELIHOOD,
-    SECOND_MOMENT,
-    TWO_GAUGES,
     check_after_two_gauges,
     check_log_of_mean,
     check_mean_log_likelihood,
     check_relative_second_moment,
 )
 
+WEIGHT, BIAS = 0.4, 1.0  # the gauges of the notebook
+
 # --- Two gauges ----------------------------------------------------------------------------------
 
 
 def by_conditioning(x_1, x_2, s_1, s_2):
     """From the covariance of (z, x_1, x_2), by the formula for conditional Gaussians."""
-    cov = np.full((2, 2), 0.16) + np.diag([s_1**2, s_2**2])
-    gain = np.linalg.solve(cov, [0.4, 0.4])
-    return gain @ [x_1 - 1, x_2 - 1], np.sqrt(1 - gain @ [0.4, 0.4])
+    cov = np.full((2, 2), WEIGHT**2) + np.diag([s_1**2, s_2**2])
+    gain = np.linalg.solve(cov, [WEIGHT, WEIGHT])
+    return gain @ [x_1 - BIAS, x_2 - BIAS], np.sqrt(1 - gain @ [WEIGHT, WEIGHT])
 
 
 def by_precisions_in_torch(x_1, x_2, s_1, s_2):
     x, s = torch.tensor([x_1, x_2]), torch.tensor([s_1, s_2])
-    var = 1 / (1 + (0.4 / s).square().sum())
-    return torch.stack([var * (0.4 * (x - 1) / s**2).sum(), var.sqrt()])
+    var = 1 / (1 + (WEIGHT / s).square().sum())
+    return torch.stack([var * (WEIGHT * (x - BIAS) / s**2).sum(), var.sqrt()])
 
 
 def one_after_the_other(x_1, x_2, s_1, s_2):
     mean, var = [0.0], [1.0]
     for x, s in ((x_2, s_2), (x_1, s_1)):
-        gain = 0.4 * var[0] / (0.16 * var[0] + s * s)  # as in a Kalman filter
-        mean = [mean[0] + gain * (x - 1 - 0.4 * mean[0])]
-        var = [(1 - 0.4 * gain) * var[0]]
+        gain = WEIGHT * var[0] / (WEIGHT**2 * var[0] + s * s)  # as in a Kalman filter
+        mean = [mean[0] + gain * (x - BIAS - WEIGHT * mean[0])]
+        var = [(1 - WEIGHT * gain) * var[0]]
     return [mean, [var[0] ** 0.5]]
 
 
@@ -51,13 +49,13 @@ def test_two_gauges_in_any_style(answer):
 
 
 def test_two_gauges_reference():
-    for case in TWO_GAUGES.cases:
-        assert TWO_GAUGES.answer(*case) == pytest.approx(by_conditioning(*case), abs=1e-9)
+    for case in check_after_two_gauges.trials:
+        assert check_after_two_gauges.truth(*case) == pytest.approx(by_conditioning(*case), abs=1e-9)
 
 
-def posterior(x, s, mean=0.0, var=1.0, bias=1.0):
-    new = 1 / (1 / var + 0.16 / s**2)
-    return new * (mean / var + 0.4 * (x - bias) / s**2), new
+def posterior(x, s, mean=0.0, var=1.0, bias=BIAS):
+    new = 1 / (1 / var + WEIGHT**2 / s**2)
+    return new * (mean / var + WEIGHT * (x - bias) / s**2), new
 
 
 def forgot_to_take_the_root(x_1, x_2, s_1, s_2):
@@ -106,18 +104,18 @@ def mean_of_both(x_1, x_2, s_1, s_2):
 
 
 def weight_not_squared(x_1, x_2, s_1, s_2):
-    precision = 1 + 0.4 / s_1**2 + 0.4 / s_2**2
-    return 0.4 * ((x_1 - 1) / s_1**2 + (x_2 - 1) / s_2**2) / precision, precision**-0.5
+    precision = 1 + WEIGHT / s_1**2 + WEIGHT / s_2**2
+    return WEIGHT * ((x_1 - BIAS) / s_1**2 + (x_2 - BIAS) / s_2**2) / precision, precision**-0.5
 
 
 def weight_nowhere(x_1, x_2, s_1, s_2):
     precision = 1 + s_1**-2 + s_2**-2
-    return ((x_1 - 1) / s_1**2 + (x_2 - 1) / s_2**2) / precision, precision**-0.5
+    return ((x_1 - BIAS) / s_1**2 + (x_2 - BIAS) / s_2**2) / precision, precision**-0.5
 
 
 def weight_only_in_the_width(x_1, x_2, s_1, s_2):
     mean, std = by_conditioning(x_1, x_2, s_1, s_2)
-    return mean / 0.4, std
+    return mean / WEIGHT, std
 
 
 GAUGES_WRONG = [
@@ -172,8 +170,8 @@ def test_mean_log_likelihood_in_any_style(answer):
 
 
 def test_mean_log_likelihood_reference():
-    for case in MEAN_LOG_LIKELIHOOD.cases:
-        assert MEAN_LOG_LIKELIHOOD.answer(*case) == pytest.approx(in_closed_form(*case), abs=1e-9)
+    for case in check_mean_log_likelihood.trials:
+        assert check_mean_log_likelihood.truth(*case) == pytest.approx(in_closed_form(*case), abs=1e-9)
 
 
 def parts(x, w, b, s):
@@ -237,8 +235,8 @@ def test_log_of_mean_in_any_style(answer):
 
 
 def test_log_of_mean_reference():
-    assert LOG_OF_MEAN.answer(np.log([1.0, 2.0, 6.0])) == pytest.approx(math.log(3))
-    assert LOG_OF_MEAN.answer(np.log([1.0, 2.0, 6.0]) - 5000) == pytest.approx(math.log(3) - 5000)
+    assert check_log_of_mean.truth(np.log([1.0, 2.0, 6.0])) == pytest.approx(math.log(3))
+    assert check_log_of_mean.truth(np.log([1.0, 2.0, 6.0]) - 5000) == pytest.approx(math.log(3) - 5000)
 
 
 def shifted(log_likelihoods, by):
@@ -324,8 +322,8 @@ def test_second_moment_in_any_style(answer):
 
 
 def test_second_moment_reference():
-    for case in SECOND_MOMENT.cases:
-        assert SECOND_MOMENT.answer(*case) == pytest.approx(with_powers(*case), rel=1e-9)
+    for case in check_relative_second_moment.trials:
+        assert check_relative_second_moment.truth(*case) == pytest.approx(with_powers(*case), rel=1e-9)
 
 
 def test_second_moment_by_sampling():
@@ -333,7 +331,7 @@ def test_second_moment_by_sampling():
     eps = np.random.default_rng(0).standard_normal((400_000, 2))
     ratio = np.exp((stats.norm.logpdf(1.2 * eps) - stats.norm.logpdf(1.2 * eps, scale=1.2)).sum(axis=1))
     assert abs(ratio.mean() - 1) < 4 * stats.sem(ratio)
-    assert abs((ratio**2).mean() - SECOND_MOMENT.answer(1.2, 2)) < 4 * stats.sem(ratio**2)
+    assert abs((ratio**2).mean() - check_relative_second_moment.truth(1.2, 2)) < 4 * stats.sem(ratio**2)
 
 
 SECOND_MOMENT_WRONG = {

@@ -10,10 +10,6 @@ from torch.distributions import Normal, kl_divergence
 
 from vae_helpers.checks import check_elbo
 from vae_helpers.checks.exercises.notebook_02 import (
-    ELBO_FROM_JOINT,
-    EM_STEP,
-    SLIPPED_GUESS,
-    UPPER_BOUND,
     check_elbo_from_joint,
     check_em_step,
     check_slipped_guess,
@@ -61,8 +57,8 @@ def test_elbo_from_joint_in_any_style(answer):
 
 
 def test_elbo_from_joint_reference():
-    for case in ELBO_FROM_JOINT.cases:
-        assert ELBO_FROM_JOINT.answer(*case) == pytest.approx(with_scipys_entropy(*case), abs=1e-9)
+    for case in check_elbo_from_joint.trials:
+        assert check_elbo_from_joint.truth(*case) == pytest.approx(with_scipys_entropy(*case), abs=1e-9)
 
 
 JOINT_WRONG = {
@@ -119,8 +115,8 @@ def test_slipped_guess_in_any_style(answer):
 
 
 def test_slipped_guess_reference():
-    for case in SLIPPED_GUESS.cases:
-        assert SLIPPED_GUESS.answer(*case) == pytest.approx(numerically(*case), abs=1e-4)
+    for case in check_slipped_guess.trials:
+        assert check_slipped_guess.truth(*case) == pytest.approx(numerically(*case), abs=1e-4)
 
 
 def with_root(mean, var):
@@ -184,9 +180,9 @@ def test_upper_bound_in_any_style(answer):
 
 
 def test_upper_bound_reference():
-    for case in UPPER_BOUND.cases:
-        assert UPPER_BOUND.answer(*case) == pytest.approx(with_a_grid(*case), abs=1e-9)
-        assert UPPER_BOUND.answer(*case) > log_evidence(case[0])
+    for case in check_upper_bound.trials:
+        assert check_upper_bound.truth(*case) == pytest.approx(with_a_grid(*case), abs=1e-9)
+        assert check_upper_bound.truth(*case) > log_evidence(case[0])
 
 
 def kl(mean_q, std_q, mean_p, std_p):
@@ -268,8 +264,8 @@ def test_em_step_in_any_style(answer):
 
 
 def test_em_step_reference():
-    for weight, data in EM_STEP.cases:
-        assert EM_STEP.answer(weight, data) == pytest.approx(round_by_formula(weight, data), abs=1e-9)
+    for weight, data in check_em_step.trials:
+        assert check_em_step.truth(weight, data) == pytest.approx(round_by_formula(weight, data), abs=1e-9)
 
 
 def many_rounds(weight, data):

@@ -1,112 +1,59 @@
-"""Checks of the exercises of notebook 1; the first of them uses `check_log_prob`."""
+"""The exercises of notebook 1; the first of them uses `check_log_prob`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
-from vae_helpers.checks.engine.exercise import Extremes, Mistake, Task, check_task
-from vae_helpers.checks.engine.report import Report
+from vae_helpers.checks.engine.exercise import Exercise, Extremes, Mistake
 from vae_helpers.numerics import gaussian
+from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
 
-Array = NDArray[np.float64]
 WEIGHT, BIAS = 0.4, 1.0  # the gauges of the notebook
 
 
-# --- Exercise 2 ----------------------------------------------------------------------------------
-
-
-def check_after_two_gauges(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the posterior of the tank's z after readings of two gauges.
-
-    Args:
-        fn: takes the readings x_1 and x_2 and the noises s_1 and s_2 (standard deviations), four floats
-            in volts, and returns the mean and the standard deviation of p(z given x_1, x_2); both
-            gauges have weight 0.4 and bias 1.0, and z ~ N(0, 1).
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Bishop 2006, eqs. 2.116 and 2.117.
-    """
-    return check_task(fn, TWO_GAUGES)
-
-
-def _posterior_on_a_grid(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    """Prior times both likelihoods, normalised by a sum over a fine grid."""
+def _on_a_grid(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
+    """Mean and standard deviation of prior times both likelihoods, normalised by a sum over z."""
     z = np.linspace(-12, 12, 6001)
-    log_joint = -0.5 * z**2
-    for x, s in [(x_1, s_1), (x_2, s_2)]:
-        log_joint -= 0.5 * ((x - WEIGHT * z - BIAS) / s) ** 2
-    chance = np.exp(log_joint - log_joint.max())
-    chance /= chance.sum()
+    off_1, off_2 = (x_1 - WEIGHT * z - BIAS) / s_1, (x_2 - WEIGHT * z - BIAS) / s_2
+    chance = softmax(-0.5 * (z**2 + off_1**2 + off_2**2))
     mean = float(chance @ z)
     return mean, float(np.sqrt(chance @ (z - mean) ** 2))
 
 
-def _combine(prior: float, *sources: tuple[float, float]) -> tuple[float, float]:
-    """Mean and standard deviation when precisions add; sources are (precision, best guess alone)."""
-    precision = prior + sum(p for p, _ in sources)
-    return sum(p * guess for p, guess in sources) / precision, float(precision**-0.5)
+def _by_precisions(
+    *case: float,
+    prior=1,
+    bias=BIAS,
+    counts=(1, 1),
+    sharpness=lambda s: 1 / s**2,
+    square=WEIGHT**2,
+    slope=WEIGHT,
+    width=lambda precision: precision**-0.5,
+) -> tuple[float, float]:
+    """The precisions of the prior and of both readings add; each reading pulls by its own."""
+    readings, noises = np.reshape(case, (2, 2))
+    by_noise = counts * sharpness(noises)
+    precision = prior + square * by_noise.sum()
+    return slope * (by_noise @ (readings - bias)) / precision, width(precision)
 
 
-def _gauge(x: float, s: float) -> tuple[float, float]:
-    return (WEIGHT / s) ** 2, (x - BIAS) / WEIGHT
+def _mean_of_posteriors(*case: float) -> Array:
+    return np.mean([_by_precisions(*case, counts=alone) for alone in ((1, 0), (0, 1))], axis=0)
 
 
-def _both(prior: float) -> Callable[..., tuple[float, float]]:
-    return lambda x_1, x_2, s_1, s_2: _combine(prior, _gauge(x_1, s_1), _gauge(x_2, s_2))
-
-
-def _with_variance(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    mean, std = _both(1.0)(x_1, x_2, s_1, s_2)
-    return mean, std**2
-
-
-def _precisions_with_std(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    (_, first), (_, second) = _gauge(x_1, s_1), _gauge(x_2, s_2)
-    return _combine(1.0, (WEIGHT**2 / s_1, first), (WEIGHT**2 / s_2, second))
-
-
-def _other_gauge(square: float, slope: float) -> Callable[..., tuple[float, float]]:
-    """With something else for w² in the precisions, and for w where the readings enter."""
-
-    def both(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-        gauges = [(square / s**2, slope * (x - BIAS) / square) for x, s in ((x_1, s_1), (x_2, s_2))]
-        return _combine(1.0, *gauges)
-
-    return both
-
-
-def _with_precision(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    mean, std = _both(1.0)(x_1, x_2, s_1, s_2)
-    return mean, std**-2
-
-
-def _mean_reading(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    return _combine(1.0, _gauge((x_1 + x_2) / 2, np.hypot(s_1, s_2) / 2))
-
-
-def _mean_posterior(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    (m_1, std_1), (m_2, std_2) = _combine(1.0, _gauge(x_1, s_1)), _combine(1.0, _gauge(x_2, s_2))
-    return (m_1 + m_2) / 2, (std_1 + std_2) / 2
-
-
-def _without_bias(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
-    return _both(1.0)(x_1 + BIAS, x_2 + BIAS, s_1, s_2)
-
-
-TWO_GAUGES = Task(
-    exercise="Two gauges",
-    answer=_posterior_on_a_grid,
+check_after_two_gauges = Exercise(
+    title="Two gauges",
+    takes=(
+        "the readings x_1 and x_2 and the noises s_1 and s_2 (standard deviations), four floats in volts; "
+        "both gauges have weight 0.4 and bias 1.0, and z ~ N(0, 1)"
+    ),
+    returns="the mean and the standard deviation of p(z given x_1, x_2), the posterior of the tank's z",
+    source="Bishop 2006, eqs. 2.116 and 2.117",
+    where="notebook 1, section 2",
+    truth=_on_a_grid,
+    program=_by_precisions,
     cases=[
         (1.6, 0.8, 0.3, 0.3),
         (1.2, 1.0, 0.3, 0.6),
@@ -114,110 +61,55 @@ TWO_GAUGES = Task(
         (1.8, 1.2, 0.5, 0.25),
         (-0.2, 0.4, 1.0, 0.7),
     ],
-    names=("x_1", "x_2", "s_1", "s_2"),
-    mistakes=[
-        Mistake(
-            "var-for-std",
-            _with_variance,
-            "The second number is the variance; the standard deviation is asked for.",
+    mistakes={
+        Mistake("var-for-std", width=lambda precision: 1 / precision): (
+            "The second number is the variance; the standard deviation is asked for."
         ),
-        Mistake(
-            "var-for-std",
-            _with_precision,
+        Mistake("var-for-std", width=float): (
             "The second number is the precision, the inverse of the variance; asked for is the standard "
-            "deviation.",
+            "deviation."
         ),
-        Mistake(
-            "swapped",
-            lambda x_1, x_2, s_1, s_2: _both(1.0)(x_1, x_2, s_2, s_1),
-            "The two noises have changed places: each reading is weighed by the noise of the other gauge.",
+        Mistake("swapped", sharpness=lambda s: 1 / s[::-1] ** 2): (
+            "The two noises have changed places: each reading is weighed by the noise of the other gauge."
         ),
-        Mistake(
-            "swapped",
-            lambda *case: _both(1.0)(*case)[::-1],
-            "The two numbers have changed places: the mean comes first.",
+        Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]): (
+            "The two numbers have changed places: the mean comes first."
         ),
-        Mistake(
-            "term-scale",
-            _both(2.0),
-            "The prior counts twice: it is in the posterior of each gauge, and these two were multiplied.",
+        Mistake("term-scale", prior=2): (
+            "The prior counts twice: it is in the posterior of each gauge, and these two were multiplied."
         ),
-        Mistake(
-            "term-missing",
-            _both(0.0),
-            "The prior does not enter. What was known about z before any gauge was read?",
+        Mistake("term-missing", prior=0): (
+            "The prior does not enter. What was known about z before any gauge was read?"
         ),
-        Mistake(
-            "term-missing",
-            lambda x_1, x_2, s_1, s_2: _combine(1.0, _gauge(x_1, s_1)),
-            "The second reading does not enter.",
+        Mistake("term-missing", counts=(1, 0)): "The second reading does not enter.",
+        Mistake("term-missing", counts=(0, 1)): (
+            "The first reading does not enter: the second step began from the old prior again."
         ),
-        Mistake(
-            "term-missing",
-            lambda x_1, x_2, s_1, s_2: _combine(1.0, _gauge(x_2, s_2)),
-            "The first reading does not enter: the second step began from the old prior again.",
+        Mistake("term-missing", bias=0): (
+            "The bias does not enter: when both gauges show 1 V, as on an ordinary day, your mean is not 0."
         ),
-        Mistake(
-            "term-missing",
-            _without_bias,
-            "The bias does not enter: when both gauges show 1 V, as on an ordinary day, your mean is not 0.",
+        Mistake("std-for-var", sharpness=lambda s: 1 / s): (
+            "The precisions are formed with s where s² belongs."
         ),
-        Mistake(
-            "std-for-var",
-            _precisions_with_std,
-            "The precisions are formed with s where s² belongs.",
-        ),
-        Mistake(
-            "term-wrong",
-            _other_gauge(WEIGHT, WEIGHT),
+        Mistake("term-wrong", square=WEIGHT): (
             "The weight is not squared in the precisions. In what unit is z, and in what unit is the noise "
-            "of the readings?",
+            "of the readings?"
         ),
-        Mistake(
-            "term-missing",
-            _other_gauge(1.0, 1.0),
-            "The weight of the gauges does not enter. A gauge that hardly moves with z tells little.",
+        Mistake("term-missing", square=1, slope=1): (
+            "The weight of the gauges does not enter. A gauge that hardly moves with z tells little."
         ),
-        Mistake(
-            "term-missing",
-            _other_gauge(WEIGHT**2, 1.0),
+        Mistake("term-missing", slope=1): (
             "The standard deviation is right. In the mean a weight is missing: in what unit is z, in what "
-            "unit are the readings?",
+            "unit are the readings?"
         ),
-        Mistake(
-            "term-wrong",
-            _mean_reading,
-            "Both readings count the same, although one gauge is better than the other.",
+        Mistake("term-wrong", sharpness=lambda s: np.full(2, 1 / np.mean(s**2))): (
+            "Both readings count the same, although one gauge is better than the other."
         ),
-        Mistake(
-            "term-wrong",
-            _mean_posterior,
-            "Two posteriors were averaged. Two gauges together know more than either; an average does not.",
+        Mistake("term-wrong", answer=_mean_of_posteriors): (
+            "Two posteriors were averaged. Two gauges together know more than either; an average does not."
         ),
-    ],
-    where="notebook 1, section 2",
+    },
 )
-
-
-# --- Exercise 3 ----------------------------------------------------------------------------------
-
-
-def check_mean_log_likelihood(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the mean of log p(x given z) over the prior, in the 1-D world.
-
-    Args:
-        fn: takes x, weight, bias and noise_std, four floats, and returns E[log N(x; weight z + bias,
-            noise_std²)] for z ~ N(0, 1), a number in nats.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: the expectation of a quadratic function under a Gaussian, notebook 2, section 1.
-    """
-    return check_task(fn, MEAN_LOG_LIKELIHOOD)
 
 
 def _by_quadrature(x: float, weight: float, bias: float, noise_std: float) -> float:
@@ -225,29 +117,33 @@ def _by_quadrature(x: float, weight: float, bias: float, noise_std: float) -> fl
     return gaussian.expectation(lambda z: world.log_likelihood(x, z[:, None]), 0.0, 1.0)
 
 
-def _terms(
+def _by_terms(
     x: float,
     weight: float,
     bias: float,
     noise_std: float,
-    two_pi: float = 1.0,
-    log_s: float = 1.0,
-    square: float = 1.0,
-    spread: float = 1.0,
-    power: int = 2,
+    *,
+    noise=lambda noise_std, weight: noise_std,
+    log_2pi=gaussian.LOG_2PI,
+    log_s=1,
+    residual=np.subtract,
+    scatter=np.square,
+    power=2,
 ) -> float:
-    """The answer's four terms, each with a factor (1 is right), and the power of s in the fractions."""
-    quadratic = (square * (x - bias) ** 2 + spread * weight**2) / noise_std**power
-    return -0.5 * two_pi * gaussian.LOG_2PI - log_s * float(np.log(noise_std)) - 0.5 * quadratic
+    """-½ log 2π - log s - ½ ((x - b)² + w²) / s²; the part linear in z averages to nothing."""
+    s = noise(noise_std, weight)
+    quadratic = (residual(x, bias) ** 2 + scatter(weight)) / s**power
+    return -0.5 * log_2pi - log_s * np.log(s) - 0.5 * quadratic
 
 
-def _terms_with(**factors: Any) -> Callable[..., float]:
-    return lambda x, weight, bias, noise_std: _terms(x, weight, bias, noise_std, **factors)
-
-
-MEAN_LOG_LIKELIHOOD = Task(
-    exercise="The mean of the log-likelihood",
-    answer=_by_quadrature,
+check_mean_log_likelihood = Exercise(
+    title="The mean of the log-likelihood",
+    takes="x, weight, bias and noise_std, four floats",
+    returns="E[log N(x; weight z + bias, noise_std²)] for z ~ N(0, 1), the prior, a number in nats",
+    source="the expectation of a quadratic function under a Gaussian, notebook 2, section 1",
+    where="notebook 1, section 1",
+    truth=_by_quadrature,
+    program=_by_terms,
     cases=[
         (1.0, 1.0, 0.0, 1.0),
         (1.6, 0.4, 1.0, 0.3),
@@ -255,89 +151,57 @@ MEAN_LOG_LIKELIHOOD = Task(
         (-0.5, -0.8, 0.3, 1.5),
         (0.7, 2.0, -1.0, 2.5),
     ],
-    names=("x", "weight", "bias", "noise_std"),
-    mistakes=[
-        Mistake(
-            "swapped",
-            lambda x, weight, bias, noise_std: LinearGaussian(weight, bias, noise_std).log_evidence(x),
-            "This is log p(x), the logarithm of the mean. Here the mean of the logarithm is asked for.",
-            "notebook 1, section 5",
+    mistakes={
+        Mistake("swapped", noise=np.hypot, scatter=lambda weight: 0, where="notebook 1, section 5"): (
+            "This is log p(x), the logarithm of the mean. Here the mean of the logarithm is asked for."
         ),
-        Mistake(
-            "term-missing",
-            _terms_with(spread=0),
-            "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well.",
+        Mistake("term-missing", scatter=lambda weight: 0): (
+            "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well."
         ),
-        Mistake(
-            "term-sign",
-            _terms_with(spread=-1),
-            "The scatter of the causes raises your value. Does it make x easier to explain?",
+        Mistake("term-sign", scatter=lambda weight: -(weight**2)): (
+            "The scatter of the causes raises your value. Does it make x easier to explain?"
         ),
-        Mistake(
-            "term-scale",
-            _terms_with(spread=2),
-            "The scatter of the causes counts twice: a factor ½ is lost.",
+        Mistake("term-scale", scatter=lambda weight: 2 * weight**2): (
+            "The scatter of the causes counts twice: a factor ½ is lost."
         ),
-        Mistake(
-            "term-missing",
-            lambda x, weight, bias, noise_std: _terms(x, weight, 0.0, noise_std),
-            "The bias does not enter.",
+        Mistake("term-missing", residual=lambda x, bias: x): "The bias does not enter.",
+        Mistake("term-wrong", scatter=float): "The weight is not squared. What is the variance of w z?",
+        Mistake("log-two-pi-missing", log_2pi=0): "The constant with 2π is not there.",
+        Mistake("log-sigma-missing", log_s=0): "The logarithm of the noise is not there.",
+        Mistake("log-std", log_s=0.5): (
+            "The logarithm of the noise counts half. Is it the logarithm of s or of s²?"
         ),
-        Mistake(
-            "term-wrong",
-            lambda x, weight, bias, noise_std: _terms(
-                x, abs(weight) ** 0.5, bias, noise_std, spread=np.sign(weight)
-            ),
-            "The weight is not squared. What is the variance of w z?",
+        Mistake("term-scale", log_s=2): (
+            "The logarithm of the noise counts twice. Is it the logarithm of s or of s²?"
         ),
-        Mistake("log-two-pi-missing", _terms_with(two_pi=0), "The constant with 2π is not there."),
-        Mistake("log-sigma-missing", _terms_with(log_s=0), "The logarithm of the noise is not there."),
-        Mistake(
-            "log-std",
-            _terms_with(log_s=0.5),
-            "The logarithm of the noise counts half. Is it the logarithm of s or of s²?",
+        Mistake("std-for-var", power=1): "The squares are divided by s where s² belongs.",
+        Mistake("std-for-var", power=1, log_s=0.5): (
+            "s is taken for the variance, in the logarithm and in the fractions."
         ),
-        Mistake(
-            "term-scale",
-            _terms_with(log_s=2),
-            "The logarithm of the noise counts twice. Is it the logarithm of s or of s²?",
-        ),
-        Mistake("std-for-var", _terms_with(power=1), "The squares are divided by s where s² belongs."),
-        Mistake(
-            "std-for-var",
-            _terms_with(power=1, log_s=0.5),
-            "s is taken for the variance, in the logarithm and in the fractions.",
-        ),
-    ],
-    where="notebook 1, section 1",
+    },
 )
 
 
-# --- Exercise 4 ----------------------------------------------------------------------------------
+def _shifted_by_the_largest(
+    log_likelihoods: Array, *, given_back=1, over=lambda log_sum, n: log_sum - np.log(n)
+) -> float:
+    """log Σ exp(…) with the largest taken out of the exponents and given back, then divided by n."""
+    largest = np.max(log_likelihoods)
+    log_sum = given_back * largest + np.log(np.sum(np.exp(log_likelihoods - largest)))
+    return over(log_sum, len(log_likelihoods))
 
 
-def check_log_of_mean(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the log of the mean likelihood, given log-likelihoods.
-
-    Args:
-        fn: takes log_likelihoods, shape (n,), in nats, as a NumPy array or a PyTorch tensor (whichever
-            it can), and returns log((1/n) Σ exp(log_likelihoods)), a number in nats, at any level:
-            also where exp gives zero or infinity.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Bishop 2006, eq. 11.2 (the average), in logarithms.
-    """
-    return check_task(fn, LOG_OF_MEAN)
-
-
-LOG_OF_MEAN = Task(
-    exercise="The log of the mean",
-    answer=lambda log_likelihoods: float(logsumexp(log_likelihoods) - np.log(len(log_likelihoods))),
+check_log_of_mean = Exercise(
+    title="The log of the mean",
+    takes="log_likelihoods, shape (n,), in nats, in NumPy or PyTorch (whichever it can)",
+    returns=(
+        "log((1/n) Σ exp(log_likelihoods)), the log of the mean likelihood, a number in nats, at any level: "
+        "also where exp gives zero or infinity"
+    ),
+    source="Bishop 2006, eq. 11.2 (the average), in logarithms",
+    where="notebook 1, section 5",
+    truth=lambda log_likelihoods: logsumexp(log_likelihoods, b=1 / len(log_likelihoods)),
+    program=_shifted_by_the_largest,
     cases=[
         (np.array([-1.0, -3.0]),),
         (np.array([0.0, -1.0, -4.0]),),
@@ -345,45 +209,26 @@ LOG_OF_MEAN = Task(
         (np.array([1.5, -0.5, 0.25, -6.0, -1.0]),),
         (-20 + 3 * np.random.default_rng(3).standard_normal(40),),
     ],
-    names=("log_likelihoods",),
-    mistakes=[
-        Mistake(
-            "swapped",
-            lambda log_likelihoods: np.mean(log_likelihoods),
+    mistakes={
+        Mistake("swapped", answer=np.mean): (
             "This is the mean of the logarithms. Mean and logarithm have changed places: p(x) is a mean of "
-            "likelihoods.",
+            "likelihoods."
         ),
-        Mistake(
-            "term-missing",
-            lambda log_likelihoods: np.log(np.sum(np.exp(log_likelihoods))),
-            "This is the logarithm of the sum. A mean does not grow with the number of draws.",
+        Mistake("term-missing", over=lambda log_sum, n: log_sum): (
+            "This is the logarithm of the sum. A mean does not grow with the number of draws."
         ),
-        Mistake(
-            "term-sign",
-            lambda log_likelihoods: np.log(np.sum(np.exp(log_likelihoods))) + np.log(len(log_likelihoods)),
-            "The number of draws enters with the wrong sign.",
+        Mistake("term-sign", over=lambda log_sum, n: log_sum + np.log(n)): (
+            "The number of draws enters with the wrong sign."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_likelihoods: np.log(np.sum(np.exp(log_likelihoods))) / len(log_likelihoods),
-            "It is the logarithm that is divided by n, not the sum inside it.",
+        Mistake("term-wrong", over=lambda log_sum, n: log_sum / n): (
+            "It is the logarithm that is divided by n, not the sum inside it."
         ),
-        Mistake(
-            "term-missing",
-            lambda log_likelihoods: np.log(np.mean(np.exp(log_likelihoods - np.max(log_likelihoods)))),
-            "Something was subtracted from the exponents and not given back.",
+        Mistake("term-missing", given_back=0): (
+            "Something was subtracted from the exponents and not given back."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_likelihoods: np.max(log_likelihoods),
-            "This is the best of the draws alone. The others count too.",
-        ),
-        Mistake(
-            "not-log",
-            lambda log_likelihoods: np.mean(np.exp(log_likelihoods)),
-            "This is the mean likelihood itself; its logarithm is asked for.",
-        ),
-    ],
+        Mistake("term-wrong", answer=np.max): "This is the best of the draws alone. The others count too.",
+        Mistake("not-log", then=np.exp): "This is the mean likelihood itself; its logarithm is asked for.",
+    },
     extremes=Extremes(
         cases=[
             (np.array([-2000.0, -2001.0]),),
@@ -398,83 +243,60 @@ LOG_OF_MEAN = Task(
         "first: does it keep every exponential in range, however far apart the log-likelihoods are?",
         tolerance=1e-5,
     ),
-    where="notebook 1, section 5",
 )
 
 
-# --- Exercise 5 ----------------------------------------------------------------------------------
+def _by_averaging(width: float, num_latents: int) -> float:
+    """The mean over q of (posterior / q)² for one latent u, in widths of the posterior; then for all."""
+
+    def log_ratio(u: Array) -> Array:
+        return gaussian.log_prob(u, 0, 0) - gaussian.log_prob(u, 0, 2 * np.log(width))
+
+    return gaussian.expectation(lambda u: np.exp(2 * log_ratio(u[:, None])), 0, width) ** num_latents
 
 
-def check_relative_second_moment(fn: Callable[..., Any]) -> Report:
-    """Checks a function for E_q[(p(x, z)/q(z))²] / p(x)², when q is the posterior at another width.
-
-    Args:
-        fn: takes width, a float c above 1/√2, and num_latents, an int d; returns the relative second
-            moment of importance sampling from q = N(m, c² v I), the posterior being N(m, v I), a
-            number without a unit.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Owen 2013, chapter 9 (the second moment of importance sampling).
-    """
-    return check_task(fn, SECOND_MOMENT)
+def _by_exponents(
+    width: float, num_latents: int, *, var=np.square, constant=np.sqrt, a=lambda var: 2 - 1 / var, of_all=pow
+) -> float:
+    """c ∫ exp(-½ a u²) du / √2π = c / √a with a = 2 - 1/c² for one latent, and the product of all."""
+    c_squared = var(width)
+    return of_all(constant(c_squared) / np.sqrt(a(c_squared)), num_latents)
 
 
-def _one_latent(width: float, power: int = 2, under: str = "q") -> float:
-    """The mean of (posterior / q) ** power for one latent, by quadrature."""
-
-    def ratio(u: Array) -> Array:
-        return width * np.exp(-0.5 * u**2 * (1 - 1 / width**2))
-
-    return gaussian.expectation(lambda u: ratio(u) ** power, 0.0, width if under == "q" else 1.0)
-
-
-SECOND_MOMENT = Task(
-    exercise="An encoder that is too wide",
-    answer=lambda width, num_latents: _one_latent(width) ** num_latents,
-    cases=[(1.0, 3), (1.2, 1), (0.9, 2), (1.5, 4), (2.0, 10), (1.2, 20)],
-    names=("width", "num_latents"),
-    mistakes=[
-        Mistake(
-            "term-missing",
-            lambda width, num_latents: _one_latent(width),
-            "The number of latents does not enter: this is the moment for one of them.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda width, num_latents: num_latents * _one_latent(width),
-            "You add up the moments of the latents. What does the density of independent latents do?",
-        ),
-        Mistake(
-            "constant",
-            lambda width, num_latents: _one_latent(width) ** num_latents - 1,
-            "This is the relative variance. It differs from the second moment by the square of the mean.",
-        ),
-        Mistake(
-            "std-for-var",
-            lambda width, num_latents: _one_latent(width**0.5) ** num_latents,
-            "The variance of your q is c times that of the posterior. Its standard deviation should be.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda width, num_latents: _one_latent(width, under="p") ** num_latents,
-            "You average the squared ratio over the posterior. From where are the draws?",
-        ),
-        Mistake(
-            "term-missing",
-            lambda width, num_latents: (_one_latent(width) / width**2) ** num_latents,
-            "The constants in front of the two Gaussians are not there: at c = 1 all is well, elsewhere "
-            "the densities do not integrate to 1.",
-        ),
-        Mistake(
-            "term-missing",
-            lambda width, num_latents: (_one_latent(width) / width) ** num_latents,
-            "A constant in front of a Gaussian is not there. How often does q stand in the integral?",
-        ),
-    ],
+check_relative_second_moment = Exercise(
+    title="An encoder that is too wide",
+    takes="width, a float c above 1/√2, and num_latents, an int d",
+    returns=(
+        "E_q[(p(x, z)/q(z))²] / p(x)², the relative second moment of importance sampling from "
+        "q = N(m, c² v I), the posterior being N(m, v I), a number without a unit"
+    ),
+    source="Owen 2013, chapter 9 (the second moment of importance sampling)",
     where="notebook 1, section 5",
+    truth=_by_averaging,
+    program=_by_exponents,
+    cases=[(1.0, 3), (1.2, 1), (0.9, 2), (1.5, 4), (2.0, 10), (1.2, 20)],
+    mistakes={
+        Mistake("term-missing", of_all=lambda one, num_latents: one): (
+            "The number of latents does not enter: this is the moment for one of them."
+        ),
+        Mistake("term-wrong", of_all=lambda one, num_latents: num_latents * one): (
+            "You add up the moments of the latents. What does the density of independent latents do?"
+        ),
+        Mistake("constant", then=lambda moment: moment - 1): (
+            "This is the relative variance. It differs from the second moment by the square of the mean."
+        ),
+        Mistake("std-for-var", var=float): (
+            "The variance of your q is c times that of the posterior. Its standard deviation should be."
+        ),
+        Mistake("term-wrong", constant=float, a=lambda var: 3 - 2 / var): (
+            "You average the squared ratio over the posterior. From where are the draws?"
+        ),
+        Mistake("term-missing", constant=lambda var: var**-0.5): (
+            "The constants in front of the two Gaussians are not there: at c = 1 all is well, elsewhere "
+            "the densities do not integrate to 1."
+        ),
+        Mistake("term-missing", constant=lambda var: 1): (
+            "A constant in front of a Gaussian is not there. How often does q stand in the integral?"
+        ),
+    },
 )

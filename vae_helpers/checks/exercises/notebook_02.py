@@ -1,314 +1,183 @@
-"""Checks of the exercises of notebook 2; the first of them uses `check_elbo`."""
+"""The exercises of notebook 2; the first of them uses `check_elbo`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import softmax
 
-from vae_helpers.checks.engine.exercise import Mistake, Task, check_task
-from vae_helpers.checks.engine.report import Report
+from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Mistake
 from vae_helpers.numerics import gaussian
+from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
 
-Array = NDArray[np.float64]
 WEIGHT, BIAS, NOISE_STD = 1.2, 0.5, 0.6  # the world of the notebook
+WORLD = LinearGaussian(WEIGHT, BIAS, NOISE_STD)
+GAIN = WEIGHT / (WEIGHT**2 + NOISE_STD**2)  # its posterior is N(GAIN (x - BIAS), POSTERIOR_STD²)
+POSTERIOR_STD = NOISE_STD / np.hypot(WEIGHT, NOISE_STD)
+Z = np.linspace(-12, 12, 6001)[:, None]  # where every posterior of that world is
 
 
-# --- Exercise 2 ----------------------------------------------------------------------------------
+def _with_entropy_by_quadrature(mean_log_joint: float, std: float) -> float:
+    log_var = 2 * np.log(std)
+    return mean_log_joint - gaussian.expectation(lambda z: gaussian.log_prob(z[:, None], 0, log_var), 0, std)
 
 
-def check_elbo_from_joint(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the ELBO in its first form, given the average of the log joint density.
-
-    Args:
-        fn: takes mean_log_joint, E_q[log p(x, z)] in nats, and std, two floats, and returns
-            E_q[log p(x, z) - log q(z)] for q = N(mean, std²), a number in nats, by a closed form.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Kingma & Welling 2014, eq. 2 and appendix B.
-    """
-    return check_task(fn, ELBO_FROM_JOINT)
+def _with_entropy_in_closed_form(
+    mean_log_joint: float, std: float, *, counts=1, log_2pi=gaussian.LOG_2PI, square=1, log_std=1
+) -> float:
+    """The entropy is ½ log 2π + ½ + log σ: the squared distance from the mean averages to σ²."""
+    return mean_log_joint + counts * (0.5 * log_2pi + 0.5 * square + log_std * np.log(std))
 
 
-def _entropy(std: float) -> float:
-    """The average of -log q over q, by quadrature."""
-    return -gaussian.expectation(lambda z: gaussian.log_prob(z[:, None], 0.0, 2 * np.log(std)), 0.0, std)
-
-
-def _joint_plus(extra: Callable[[float], float]) -> Callable[[float, float], float]:
-    return lambda mean_log_joint, std: mean_log_joint + extra(std)
-
-
-ELBO_FROM_JOINT = Task(
-    exercise="The ELBO from the joint",
-    answer=_joint_plus(_entropy),
-    cases=[(0.0, 1.0), (-3.0, 0.8), (-1.5, 0.2), (-40.0, 3.0), (2.5, 1.7)],
-    names=("mean_log_joint", "std"),
-    mistakes=[
-        Mistake(
-            "term-sign",
-            _joint_plus(lambda std: -_entropy(std)),
-            "The entropy has the wrong sign: your value rises when q shrinks to a point.",
-        ),
-        Mistake(
-            "term-missing",
-            _joint_plus(lambda std: 0.0),
-            "The log of q does not enter. Without it the best guess would be a single point.",
-        ),
-        Mistake(
-            "constant",
-            _joint_plus(lambda std: float(np.log(std)) + 0.5 * gaussian.LOG_2PI),
-            "This is -log q at the mean of q. What does the squared distance from it average to?",
-        ),
-        Mistake(
-            "log-two-pi-missing",
-            _joint_plus(lambda std: float(np.log(std)) + 0.5),
-            "The constant with 2π is not there.",
-        ),
-        Mistake(
-            "log-sigma-missing",
-            _joint_plus(lambda std: _entropy(1.0)),
-            "The width of q does not enter: this is right for std = 1 alone.",
-        ),
-        Mistake(
-            "log-std",
-            _joint_plus(lambda std: _entropy(std) - 0.5 * float(np.log(std))),
-            "The logarithm of the width counts half. Is it the logarithm of σ or of σ²?",
-        ),
-        Mistake(
-            "log-std",
-            _joint_plus(lambda std: _entropy(std) + float(np.log(std))),
-            "The logarithm of the width counts twice. Is it the logarithm of σ or of σ²?",
-        ),
-        Mistake(
-            "term-scale",
-            _joint_plus(lambda std: 2 * _entropy(std)),
-            "The entropy counts twice: a factor ½ is lost.",
-        ),
-    ],
+check_elbo_from_joint = Exercise(
+    title="The ELBO from the joint",
+    takes="mean_log_joint, E_q[log p(x, z)] in nats, and std, two floats",
+    returns="E_q[log p(x, z) - log q(z)] for q = N(mean, std²), a number in nats, by a closed form",
+    source="Kingma & Welling 2014, eq. 2 and appendix B",
     where="notebook 2, section 5",
+    truth=_with_entropy_by_quadrature,
+    program=_with_entropy_in_closed_form,
+    cases=[(0.0, 1.0), (-3.0, 0.8), (-1.5, 0.2), (-40.0, 3.0), (2.5, 1.7)],
+    mistakes={
+        Mistake("term-sign", counts=-1): (
+            "The entropy has the wrong sign: your value rises when q shrinks to a point."
+        ),
+        Mistake("term-missing", counts=0): (
+            "The log of q does not enter. Without it the best guess would be a single point."
+        ),
+        Mistake("constant", square=0): (
+            "This is -log q at the mean of q. What does the squared distance from it average to?"
+        ),
+        Mistake("log-two-pi-missing", log_2pi=0): "The constant with 2π is not there.",
+        Mistake("log-sigma-missing", log_std=0): (
+            "The width of q does not enter: this is right for std = 1 alone."
+        ),
+        Mistake("log-std", log_std=0.5): (
+            "The logarithm of the width counts half. Is it the logarithm of σ or of σ²?"
+        ),
+        Mistake("log-std", log_std=2): (
+            "The logarithm of the width counts twice. Is it the logarithm of σ or of σ²?"
+        ),
+        Mistake("term-scale", counts=2): "The entropy counts twice: a factor ½ is lost.",
+    },
 )
 
 
-# --- Exercise 3 ----------------------------------------------------------------------------------
+def _on_a_grid(x: float, num_pixels: int) -> tuple[float, float]:
+    """The best q is p(z) p(x given z)^(1/D), normalised: what is maximised is -KL(q, that) + constant."""
+    chance = softmax(gaussian.log_prob(Z, 0, 0) + WORLD.log_likelihood(x, Z) / num_pixels)
+    mean = float(chance @ Z[:, 0])
+    return mean, float(np.sqrt(chance @ (Z[:, 0] - mean) ** 2))
 
 
-def check_slipped_guess(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the best Gaussian q when the reconstruction is divided by a number of pixels.
-
-    Args:
-        fn: takes x, a float, and num_pixels, an int D, and returns the mean and the standard deviation
-            of the q that maximises E_q[log p(x given z)]/D - KL(q, p(z)), in the world of the notebook
-            (w = 1.2, b = 0.5, s = 0.6); an error of 0.002 passes, so that it may be found numerically.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: notebook 2, section 1, with the likelihood scaled.
-    """
-    return check_task(fn, SLIPPED_GUESS)
+def _by_larger_noise(
+    x: float,
+    num_pixels: int,
+    *,
+    times=float,
+    gain=lambda noise_var, num_pixels: WEIGHT / (WEIGHT**2 + noise_var),
+    std=lambda precision: precision**-0.5,
+) -> tuple[float, float]:
+    """To divide the exponent of p(x given z) by D is to multiply the noise variance: the posterior then."""
+    noise_var = NOISE_STD**2 * times(num_pixels)
+    return gain(noise_var, num_pixels) * (x - BIAS), std(1 + WEIGHT**2 / noise_var)
 
 
-def _slipped(x: float, num_pixels: int) -> tuple[float, float]:
-    """The slip divides the exponent of p(x given z) by D: as much noise variance would do the same."""
-    return _posterior(x, NOISE_STD * num_pixels**0.5)
-
-
-def _posterior(x: float, noise_std: float) -> tuple[float, float]:
-    mean, cov = LinearGaussian(WEIGHT, BIAS, noise_std).posterior(x)
-    return float(mean[0]), float(np.sqrt(cov[0, 0]))
-
-
-def _slipped_variance(x: float, num_pixels: int) -> tuple[float, float]:
-    mean, std = _slipped(x, num_pixels)
-    return mean, std**2
-
-
-SLIPPED_GUESS = Task(
-    exercise="Averaged over the pixels",
-    answer=_slipped,
-    cases=[(2.0, 1), (2.0, 4), (-1.0, 10), (3.5, 100), (2.0, 784)],
-    names=("x", "num_pixels"),
-    mistakes=[
-        Mistake(
-            "term-missing",
-            lambda x, num_pixels: _posterior(x, NOISE_STD),
-            "This is the posterior, the best q of the true ELBO. Is neither term divided by the number of "
-            "pixels, or both?",
-        ),
-        Mistake(
-            "swapped",
-            lambda x, num_pixels: _posterior(x, NOISE_STD / num_pixels**0.5),
-            "The divergence is divided instead of the reconstruction: your q moves away from the prior.",
-        ),
-        Mistake(
-            "term-missing",
-            lambda x, num_pixels: (0.0, 1.0),
-            "This is the prior. The reconstruction counts little, but it still counts.",
-        ),
-        Mistake(
-            "std-for-var",
-            lambda x, num_pixels: _posterior(x, NOISE_STD * num_pixels),
-            "The noise s is multiplied by the number of pixels; the log-likelihood contains s².",
-        ),
-        Mistake(
-            "var-for-std",
-            _slipped_variance,
-            "The second number is the variance of q; the standard deviation is asked for.",
-        ),
-        Mistake(
-            "swapped",
-            lambda x, num_pixels: _slipped(x, num_pixels)[::-1],
-            "The two numbers have changed places: the mean comes first.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda x, num_pixels: (_slipped(x, num_pixels)[0], _posterior(x, NOISE_STD)[1]),
-            "The mean is right; the standard deviation is still that of the posterior.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda x, num_pixels: (_posterior(x, NOISE_STD)[0], _slipped(x, num_pixels)[1]),
-            "The standard deviation is right; the mean is still that of the posterior.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda x, num_pixels: (_posterior(x, NOISE_STD)[0] / num_pixels, _slipped(x, num_pixels)[1]),
-            "The standard deviation is right; the mean is that of the posterior, divided.",
-        ),
-    ],
+check_slipped_guess = Exercise(
+    title="Averaged over the pixels",
+    takes="x, a float, and num_pixels, an int D",
+    returns=(
+        "the mean and the standard deviation of the q that maximises E_q[log p(x given z)]/D - KL(q, p(z)), "
+        "in the world of the notebook (w = 1.2, b = 0.5, s = 0.6); an error of 0.002 passes, so that it may "
+        "be found numerically"
+    ),
+    source="notebook 2, section 1, with the likelihood scaled",
     where="notebook 2, section 6",
+    truth=_on_a_grid,
+    program=_by_larger_noise,
+    cases=[(2.0, 1), (2.0, 4), (-1.0, 10), (3.5, 100), (2.0, 784)],
     tolerance=2e-3,
+    mistakes={
+        Mistake("term-missing", times=lambda num_pixels: 1): (
+            "This is the posterior, the best q of the true ELBO. Is neither term divided by the number of "
+            "pixels, or both?"
+        ),
+        Mistake("swapped", times=lambda num_pixels: 1 / num_pixels): (
+            "The divergence is divided instead of the reconstruction: your q moves away from the prior."
+        ),
+        Mistake("term-missing", times=lambda num_pixels: np.inf): (
+            "This is the prior. The reconstruction counts little, but it still counts."
+        ),
+        Mistake("std-for-var", times=np.square): (
+            "The noise s is multiplied by the number of pixels; the log-likelihood contains s²."
+        ),
+        Mistake("var-for-std", std=lambda precision: 1 / precision): (
+            "The second number is the variance of q; the standard deviation is asked for."
+        ),
+        Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]): (
+            "The two numbers have changed places: the mean comes first."
+        ),
+        Mistake("term-wrong", std=lambda precision: POSTERIOR_STD): (
+            "The mean is right; the standard deviation is still that of the posterior."
+        ),
+        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN): (
+            "The standard deviation is right; the mean is still that of the posterior."
+        ),
+        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN / num_pixels): (
+            "The standard deviation is right; the mean is that of the posterior, divided."
+        ),
+    },
 )
 
 
-# --- Exercise 4 ----------------------------------------------------------------------------------
+def _over_the_posterior(x: float, mean: float, std: float, *, prior=1) -> float:
+    """The average by its definition, a sum over z; the prior gives each z its weight all the same."""
+    log_prior, log_likelihood = gaussian.log_prob(Z, 0, 0), WORLD.log_likelihood(x, Z)
+    log_ratio = log_likelihood + prior * log_prior - gaussian.log_prob(Z, mean, 2 * np.log(std))
+    return float(softmax(log_prior + log_likelihood) @ log_ratio)
 
 
-def check_upper_bound(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the average of log p(x, z) - log q(z) over the posterior.
-
-    Args:
-        fn: takes x, mean and std, three floats, and returns E[log p(x, z) - log q(z)] over
-            z ~ p(z given x), for q = N(mean, std²) in the world of the notebook (w = 1.2, b = 0.5,
-            s = 0.6), a number in nats.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Bayes' rule under the average over the posterior, notebook 2, section 4.
-    """
-    return check_task(fn, UPPER_BOUND)
+def _evidence_and_gap(x: float, mean: float, std: float, *, evidence=1, gap=1, swap=False) -> float:
+    """log p(x) + KL(posterior, q), since log p(x, z) = log p(x) + log p(z given x)."""
+    posterior, q = ([GAIN * (x - BIAS)], 2 * np.log(POSTERIOR_STD)), ([mean], 2 * np.log(std))
+    kl = gaussian.kl_diagonal(*q, *posterior) if swap else gaussian.kl_diagonal(*posterior, *q)
+    return float(evidence * WORLD.log_evidence(x) + gap * kl)
 
 
-def _log_ratio(x: float, mean: float, std: float) -> Callable[[Array], Array]:
-    """log p(x, z) - log q(z), as a function of z."""
-    world = LinearGaussian(WEIGHT, BIAS, NOISE_STD)
-    return lambda z: (
-        world.log_likelihood(x, z[:, None])
-        + gaussian.log_prob(z[:, None], 0.0, 0.0)
-        - gaussian.log_prob(z[:, None], mean, 2 * np.log(std))
-    )
-
-
-def _upper(x: float, mean: float, std: float) -> float:
-    return gaussian.expectation(_log_ratio(x, mean, std), *_posterior(x, NOISE_STD))
-
-
-def _lower(x: float, mean: float, std: float) -> float:
-    return gaussian.expectation(_log_ratio(x, mean, std), mean, std)
-
-
-def _evidence(x: float) -> float:
-    return float(LinearGaussian(WEIGHT, BIAS, NOISE_STD).log_evidence(x))
-
-
-UPPER_BOUND = Task(
-    exercise="A bound from above",
-    answer=_upper,
-    cases=[(2.0, 0.3, 0.8), (2.0, 1.0, 0.3), (0.5, -1.0, 2.0), (-1.0, -0.5, 0.5), (3.0, 0.0, 1.0)],
-    names=("x", "mean", "std"),
-    mistakes=[
-        Mistake(
-            "reverse",
-            _lower,
-            "This is the ELBO: the average over q. Here the posterior is what you average over.",
-        ),
-        Mistake(
-            "reverse",
-            lambda x, mean, std: 2 * _evidence(x) - _lower(x, mean, std),
-            "The constant is right, and a divergence is added, but its two densities are in the other order. "
-            "Over which one is the average?",
-        ),
-        Mistake(
-            "term-sign",
-            lambda x, mean, std: 2 * _evidence(x) - _upper(x, mean, std),
-            "The divergence has the wrong sign: your value lies below log p(x).",
-        ),
-        Mistake(
-            "term-missing",
-            lambda x, mean, std: _evidence(x),
-            "This is log p(x), whatever q is. The guess q must enter.",
-        ),
-        Mistake(
-            "term-missing",
-            lambda x, mean, std: _upper(x, mean, std) - _evidence(x),
-            "This is the gap alone. What is it a distance from?",
-        ),
-        Mistake(
-            "term-missing",
-            lambda x, mean, std: gaussian.expectation(
-                lambda z: (
-                    LinearGaussian(WEIGHT, BIAS, NOISE_STD).log_likelihood(x, z[:, None])
-                    - gaussian.log_prob(z[:, None], mean, 2 * np.log(std))
-                ),
-                *_posterior(x, NOISE_STD),
-            ),
-            "The log of the prior is not there: a joint density has two factors.",
-        ),
-    ],
+check_upper_bound = Exercise(
+    title="A bound from above",
+    takes="x, mean and std, three floats",
+    returns=(
+        "E[log p(x, z) - log q(z)] over z ~ p(z given x), the posterior, for q = N(mean, std²) in the world "
+        "of the notebook (w = 1.2, b = 0.5, s = 0.6), a number in nats"
+    ),
+    source="Bayes' rule under the average over the posterior, notebook 2, section 4",
     where="notebook 2, section 4",
+    truth=_over_the_posterior,
+    program=_evidence_and_gap,
+    cases=[(2.0, 0.3, 0.8), (2.0, 1.0, 0.3), (0.5, -1.0, 2.0), (-1.0, -0.5, 0.5), (3.0, 0.0, 1.0)],
+    mistakes={
+        Mistake("reverse", swap=True, gap=-1): (
+            "This is the ELBO: the average over q. Here the posterior is what you average over."
+        ),
+        Mistake("reverse", swap=True): (
+            "The constant is right, and a divergence is added, but its two densities are in the other order. "
+            "Over which one is the average?"
+        ),
+        Mistake("term-sign", gap=-1): "The divergence has the wrong sign: your value lies below log p(x).",
+        Mistake("term-missing", gap=0): "This is log p(x), whatever q is. The guess q must enter.",
+        Mistake("term-missing", evidence=0): "This is the gap alone. What is it a distance from?",
+        Mistake("term-missing", answer=partial(_over_the_posterior, prior=0)): (
+            "The log of the prior is not there: a joint density has two factors."
+        ),
+    },
 )
 
 
-# --- Exercise 5 ----------------------------------------------------------------------------------
-
-
-def check_em_step(fn: Callable[..., Any]) -> Report:
-    """Checks a function for one round of the EM algorithm on the decoder's weight.
-
-    Args:
-        fn: takes weight, a float, and data, shape (N,), as a NumPy array or a PyTorch tensor (whichever
-            it can); returns the weight that maximises the ELBO of the data set when every q is the
-            posterior under the old weight, a number; b = 0.5 and s = 0.6 stay.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Neal & Hinton 1998, section 2.
-    """
-    return check_task(fn, EM_STEP)
-
-
-def _best_weight(weight: float, data: Array) -> float:
-    """The vertex of a parabola: with q fixed, the ELBO is quadratic in the weight."""
+def _vertex_of_a_parabola(weight: float, data: Array) -> float:
+    """With every q fixed, the ELBO is quadratic in the weight: three of its values tell where it peaks."""
     x = data[:, None]
     mean, cov = LinearGaussian(weight, BIAS, NOISE_STD).posterior(x)
     log_var = np.log(np.diag(cov))
@@ -318,16 +187,30 @@ def _best_weight(weight: float, data: Array) -> float:
     return float(0.5 * (left - right) / (left - 2 * middle + right))
 
 
-def _step(weight: float, data: Array, bias: float = BIAS, spread: float | None = None) -> float:
-    """The round for another bias in the second step, or with another sum of the posterior variances."""
-    mean, cov = LinearGaussian(weight, BIAS, NOISE_STD).posterior(data[:, None])
-    means, total = mean[:, 0], len(data) * float(cov[0, 0]) if spread is None else spread * float(cov[0, 0])
-    return float(((data - bias) * means).sum() / ((means**2).sum() + total))
+def _by_regression(
+    weight: float, data: Array, *, first_bias=BIAS, second_bias=BIAS, spread=lambda n, var: n * var
+) -> float:
+    """First the mean and variance of every posterior, then the weight at which the derivative vanishes."""
+    var = 1 / (1 + weight**2 / NOISE_STD**2)
+    means = var * weight / NOISE_STD**2 * (data - first_bias)
+    return (data - second_bias) @ means / (means @ means + spread(len(data), var))
 
 
-EM_STEP = Task(
-    exercise="One round of EM",
-    answer=_best_weight,
+def _where_the_rounds_end(weight: float, data: Array) -> float:
+    return np.sign(weight) * np.sqrt(max(np.mean((data - BIAS) ** 2) - NOISE_STD**2, 0))
+
+
+check_em_step = Exercise(
+    title="One round of EM",
+    takes="weight, a float, and data, shape (N,), in NumPy or PyTorch (whichever it can)",
+    returns=(
+        "the weight of the decoder that maximises the ELBO of the data set when every q is the posterior "
+        "under the old weight, a number; b = 0.5 and s = 0.6 stay"
+    ),
+    source="Neal & Hinton 1998, section 2",
+    where="notebook 2, section 5",
+    truth=_vertex_of_a_parabola,
+    program=_by_regression,
     cases=[
         (1.0, np.array([1.5, 2.0])),
         (0.3, np.array([-1.1, -0.2, 0.4, 1.3, 2.0, 2.9])),
@@ -335,55 +218,27 @@ EM_STEP = Task(
         (-0.8, np.array([-2.0, 1.0, 0.0, 3.0])),
         (2.0, np.array([0.2, 0.6, 1.9, -0.4, 0.8])),
     ],
-    names=("weight", "data"),
-    mistakes=[
-        Mistake(
-            "term-missing",
-            lambda weight, data: _step(weight, data, spread=0),
-            "Each latent is taken for known: only the mean of its posterior enters, not its spread.",
+    mistakes={
+        Mistake("term-missing", spread=lambda n, var: 0): (
+            "Each latent is taken for known: only the mean of its posterior enters, not its spread."
         ),
-        Mistake(
-            "term-scale",
-            lambda weight, data: _step(weight, data, spread=1),
-            "The posterior variance enters once, not once for each datum.",
+        Mistake("term-scale", spread=lambda n, var: var): (
+            "The posterior variance enters once, not once for each datum."
         ),
-        Mistake(
-            "std-for-var",
-            lambda weight, data: _step(
-                weight, data, spread=len(data) / (1 + (weight / NOISE_STD) ** 2) ** -0.5
-            ),
-            "The spread of the posterior enters by its standard deviation.",
+        Mistake("std-for-var", spread=lambda n, var: n * np.sqrt(var)): (
+            "The spread of the posterior enters by its standard deviation."
         ),
-        Mistake(
-            "term-missing",
-            lambda weight, data: _step(weight, data, bias=0.0),
-            "The bias is not taken off the data in the second step.",
+        Mistake("term-missing", second_bias=0): "The bias is not taken off the data in the second step.",
+        Mistake("term-missing", first_bias=0): "The bias is not taken off the data in the first step.",
+        Mistake("term-missing", first_bias=0, second_bias=0): (
+            "The bias is not taken off the data, in neither step."
         ),
-        Mistake(
-            "term-missing",
-            lambda weight, data: _step(weight, data + BIAS, bias=2 * BIAS),
-            "The bias is not taken off the data in the first step.",
+        Mistake("term-missing", answer=lambda weight, data: weight): (
+            "Your function gives the old weight back: the second step is missing."
         ),
-        Mistake(
-            "term-missing",
-            lambda weight, data: _step(weight, data + BIAS),
-            "The bias is not taken off the data, in neither step.",
+        # The rounds keep the weight's sign, a formula may not.
+        Mistake("term-wrong", answer=_where_the_rounds_end, then=AnyOf(float, abs)): (
+            "This is where the rounds end, the best weight of all. One round is asked for."
         ),
-        Mistake(
-            "term-missing",
-            lambda weight, data: weight,
-            "Your function gives the old weight back: the second step is missing.",
-        ),
-        *(
-            Mistake(
-                "term-wrong",
-                lambda weight, data, s=sign: (
-                    s(weight) * np.sqrt(max(np.mean((data - BIAS) ** 2) - NOISE_STD**2, 0))
-                ),
-                "This is where the rounds end, the best weight of all. One round is asked for.",
-            )
-            for sign in (np.sign, np.ones_like)  # the rounds keep the weight's sign, a formula may not
-        ),
-    ],
-    where="notebook 2, section 5",
+    },
 )
