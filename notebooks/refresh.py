@@ -2,7 +2,8 @@
 
 With names, only those: `python notebooks/refresh.py 02 03_gaussian_kl`. A notebook that raises
 is left as it was. What a progress bar leaves behind, widget state, which widget took a picture's
-place and the times of execution are not stored, so that the same code gives the same file.
+place and the times of execution are not stored, so that the same code gives the same file. The
+README's table of notebooks is that of notebook 0.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+ROW = re.compile(r"^\| \[\d+ · .*\n", re.MULTILINE)  # of the table of notebooks
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VIEW = re.compile(r'(data-vae-view=)"\w*"')
 
@@ -48,8 +51,29 @@ def refresh(path: Path) -> None:
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": language})
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"  # counted, so that a new draft does not touch every line
+    _replace(path, nbformat.writes(notebook) + "\n")
+
+
+def copy_map(first: Path = HERE / "00_start_here.ipynb", readme: Path = README) -> None:
+    """Copies the rows of notebook 0's table of notebooks to the README.
+
+    Raises:
+        ValueError: one of the two has no such table.
+    """
+    prose = "\n".join(cell.source + "\n" for cell in nbformat.read(first, as_version=4).cells)
+    rows = "".join(ROW.findall(prose)).replace("](", "](notebooks/")
+    text = readme.read_text(encoding="utf-8")
+    if not rows or not ROW.search(text):
+        raise ValueError(f"readme: expected a table of notebooks in {first.name} and {readme.name}")
+    begin, end = ROW.search(text).start(), [row.end() for row in ROW.finditer(text)][-1]
+    if text[begin:end] != rows:
+        _replace(readme, text[:begin] + rows + text[end:])
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file beside its place and renames it."""
     temporary = path.with_suffix(".part")
-    nbformat.write(notebook, temporary)
+    temporary.write_text(text, encoding="utf-8", newline="\n")
     os.replace(temporary, path)
 
 
@@ -82,6 +106,7 @@ def main() -> int:
         except CellExecutionError as error:
             failed += 1
             print(f"{path.name}: left as it was\n{error}", file=sys.stderr)
+    copy_map()
     return 1 if failed else 0
 
 

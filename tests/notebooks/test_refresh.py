@@ -2,8 +2,9 @@
 
 import importlib.util
 
+import nbformat
 import pytest
-from nbformat.v4 import new_output
+from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 from support.cells import ROOT
 
 SPEC = importlib.util.spec_from_file_location("refresh", ROOT / "notebooks" / "refresh.py")
@@ -42,3 +43,41 @@ def test_the_blank_line_of_a_progress_bar_goes():
 def test_what_holds_no_data_stays_as_it_is(output):
     before = dict(output)
     assert refresh._keep_still(output) and dict(output) == before
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A README and a notebook 0 whose tables of notebooks differ."""
+    rows = (
+        "| [0 · Start](00_start.ipynb) | Why? | 15 min | 1 minute |\n"
+        "| [1 · Bayes](01_b.ipynb) | How? | 9 min | 1 s |"
+    )
+    notebook = new_notebook(
+        cells=[new_markdown_cell(f"The map.\n\n| notebook |\n|---|\n{rows}\n\nAnd so on.")]
+    )
+    (tmp_path / "00.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        "# Course\n\n| head |\n|---|\n"
+        "| [0 · Start](notebooks/00_start.ipynb) | Why? | 20 min | 1 minute |\n"
+        "\nEnd.\n"
+    )
+    return tmp_path
+
+
+def test_the_readme_gets_the_table_of_notebook_0(course):
+    refresh.copy_map(course / "00.ipynb", course / "README.md")
+    text = (course / "README.md").read_text(encoding="utf-8")
+    assert text == (
+        "# Course\n\n| head |\n|---|\n"
+        "| [0 · Start](notebooks/00_start.ipynb) | Why? | 15 min | 1 minute |\n"
+        "| [1 · Bayes](notebooks/01_b.ipynb) | How? | 9 min | 1 s |\n"
+        "\nEnd.\n"
+    )
+    assert {path.name for path in course.iterdir()} == {"00.ipynb", "README.md"}
+
+
+def test_a_readme_without_a_table_is_left_alone(course):
+    (course / "README.md").write_text("# Course\n")
+    with pytest.raises(ValueError, match="readme: expected a table of notebooks in 00.ipynb and README.md"):
+        refresh.copy_map(course / "00.ipynb", course / "README.md")
+    assert (course / "README.md").read_text() == "# Course\n"

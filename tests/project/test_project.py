@@ -33,14 +33,19 @@ def test_maps_name_each_notebook_with_its_own_times(path):
     assert re.search(row, "\n".join(markdown(PATHS[0])))
 
 
+def test_maps_name_nothing_else():
+    for prose in (README, "\n".join(markdown(PATHS[0]))):
+        assert len(re.findall(r"^\| \[\d+ · ", prose, flags=re.MULTILINE)) == len(PATHS)
+
+
 def test_notebooks_in_order():
-    assert [p.stem[:2] for p in PATHS] == [f"{n:02d}" for n in range(11)]
+    assert [p.stem[:2] for p in PATHS] == [f"{n:02d}" for n in range(len(PATHS))]
 
 
 def test_every_requirement_is_pinned():
     lines = [line for line in (REQUIREMENTS + DEV).splitlines() if line and not line.startswith("#")]
     allowed = {"--editable .", "-r requirements.txt"}
-    assert "torch==2.13.0" in lines
+    assert any(line.startswith("torch==") for line in lines)  # a bare torch would bring gigabytes
     assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in lines if line not in allowed)
     assert DEV.splitlines()[0] == "-r requirements.txt"
     assert all(re.fullmatch(r"[\d.]+", version) for version in NPM.values())

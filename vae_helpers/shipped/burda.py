@@ -22,10 +22,11 @@ from vae_helpers.models.data import binarize, load_idx
 from vae_helpers.models.evaluation import importance_bounds
 from vae_helpers.models.storage import fingerprint, load, read, save, write, write_json
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count
 from vae_helpers.numerics.monte_carlo import estimate
 from vae_helpers.shipped import recipes
 from vae_helpers.shipped.images import load_mnist
-from vae_helpers.shipped.recipes import Recipe, check_name, exit_code, remove_if_empty
+from vae_helpers.shipped.recipes import Recipe, add_data, check_data, check_name, exit_code, remove_if_empty
 
 FOLDER = recipes.FOLDER / "burda"
 NUM_SAMPLES = 5000
@@ -93,6 +94,7 @@ def evaluate(
         raise ValueError(
             f"model: expected a Bernoulli likelihood of black-and-white pixels, got {model.likelihood!r}"
         )
+    num_samples = as_count("num_samples", num_samples)
     x = binarize(check_images(images), torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed + 1)
     bounds = importance_bounds(model, x, (1, num_samples), generator, progress)
@@ -167,29 +169,26 @@ def main(arguments: list[str] | None = None) -> int:
         choices=list(RECIPES),
         help="the published network by the ELBO or the importance-weighted bound, or a wider one",
     )
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where model, log and state are kept")
+    add_data(parser, FOLDER)
     parser.add_argument(
         "--evaluate", action="store_true", help="evaluate the finished model and write nothing"
     )
     parser.add_argument(
         "--hold-out", action="store_true", help="keep 5,000 training images back and evaluate on them"
     )
-    parser.add_argument("--data", type=Path, help="a folder with files in MNIST's format, instead of MNIST")
     parser.add_argument(
         "--num-samples", type=int, default=NUM_SAMPLES, help="importance samples for each image"
     )
     parser.add_argument("--threads", type=int, help="processor cores to use; all by default")
     options = parser.parse_args(arguments)
-    if options.data and not options.evaluate and options.folder == FOLDER:
-        parser.error(
-            "--data: give a --folder, too; without one the shipped models of MNIST would be replaced"
-        )
     if options.threads:
         torch.set_num_threads(options.threads)
     return exit_code(lambda: _run(options), parser)
 
 
 def _run(options: argparse.Namespace) -> None:
+    if not options.evaluate:
+        check_data(options, FOLDER)
     folder = options.folder / "held_out" if options.hold_out else options.folder
     images, judged_on = _images("train", options.data), _images("test", options.data)
     if options.hold_out:

@@ -12,12 +12,23 @@ import argparse
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vae_helpers.models._bar import bar
+from vae_helpers.models.data import load_idx
 from vae_helpers.models.storage import load, save
 from vae_helpers.models.vae import VAE
 from vae_helpers.shipped.images import load_mnist
-from vae_helpers.shipped.recipes import FOLDER, Recipe, check_name, exit_code, remove_if_empty, train
+from vae_helpers.shipped.recipes import (
+    FOLDER,
+    Recipe,
+    add_data,
+    check_data,
+    check_name,
+    exit_code,
+    remove_if_empty,
+    train,
+)
 
 # The family of notebook 7: one recipe for every dimension, and networks a little narrower than the
 # others, so that all seven together stay below 12 MB.
@@ -77,39 +88,46 @@ def load_pretrained(name: str) -> VAE:
     return load(FOLDER / f"{name}.safetensors")
 
 
-def make(name: str, checkpoint: Path | None = None) -> VAE:
-    """Trains the model `name` by its recipe on all 60,000 images; the same again every time.
+def make(name: str, checkpoint: Path | None = None, images: Tensor | None = None) -> VAE:
+    """Trains the model `name` by its recipe; the same again every time.
 
     Args:
         name: a key of `RECIPES`.
         checkpoint: where `fit` keeps the state, so that an interrupted training can go on.
+        images: grey values in [0, 1], shape (n, D); by default the 60,000 of MNIST.
 
     Raises:
         ValueError: an unknown name.
     """
-    return train(RECIPES[check_name(name, RECIPES)], load_mnist("train")[0], checkpoint)[0]
+    recipe = RECIPES[check_name(name, RECIPES)]
+    return train(recipe, load_mnist("train")[0] if images is None else images, checkpoint)[0]
 
 
-def make_all(names: list[str]) -> None:
-    """Makes models and puts them into `FOLDER`; goes on where an earlier call was interrupted.
+def make_all(names: list[str], folder: Path | None = None, images: Tensor | None = None) -> None:
+    """Makes models and puts them into a folder; goes on where an earlier call was interrupted.
 
-    What is finished or under way waits in `FOLDER/unfinished`; the shipped files change only at
-    the end, each by a rename.
+    What is finished or under way waits in its folder `unfinished`; the files change only at the end,
+    each by a rename.
+
+    Args:
+        names: keys of `RECIPES`.
+        folder: where to; by default `FOLDER`, where the shipped ones are.
+        images: as of `make`.
 
     Raises:
         ValueError: an unknown name; nothing has been trained then.
     """
-    names = [check_name(name, RECIPES) for name in names]
-    unfinished = FOLDER / "unfinished"
+    names, folder = [check_name(name, RECIPES) for name in names], folder or FOLDER
+    unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     files = {name: unfinished / f"{name}.safetensors" for name in names}
     for name in (models := bar(names, progress=True, unit="model")):
         models.set_description(name)
         if not files[name].is_file():
-            model = make(name, unfinished / f"{name}.checkpoint")
+            model = make(name, unfinished / f"{name}.checkpoint", images)
             save(model, files[name], dtype=torch.float16)
     for file in files.values():
-        file.replace(FOLDER / file.name)
+        file.replace(folder / file.name)
     remove_if_empty(unfinished)
     print(f"written: {', '.join(names)}")
 
@@ -118,5 +136,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Makes the models named on the command line, or all."""
     parser = argparse.ArgumentParser("python -m vae_helpers pretrained", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=", ".join(RECIPES))
-    names = parser.parse_args(arguments).names
-    return exit_code(lambda: make_all(names), parser)
+    add_data(parser, FOLDER)
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        check_data(options, FOLDER)
+        images = None if options.data is None else load_idx(options.data)[0]
+        make_all(options.names, options.folder, images)
+
+    return exit_code(work, parser)

@@ -73,6 +73,20 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def add_data(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Lets a command train on other images: `--data`, and `--folder` for what comes out."""
+    parser.add_argument("--data", type=Path, help="a folder with files in MNIST's format, instead of MNIST")
+    parser.add_argument("--folder", type=Path, default=folder, help="where models and state are kept")
+
+
+def check_data(options: argparse.Namespace, shipped: Path) -> None:
+    """Raises ValueError if models of other images would take the place of the shipped ones."""
+    if options.data is not None and options.folder == shipped:
+        raise ValueError(
+            "--data: give a --folder, too; without one the shipped models of MNIST would be replaced"
+        )
+
+
 def exit_code(work: Callable[[], None], parser: argparse.ArgumentParser) -> int:
     """Does the work of a command: 0, or 130 after an interruption; a mistake is told in a line."""
     try:
