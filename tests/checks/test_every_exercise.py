@@ -110,26 +110,25 @@ def test_a_slip_is_told_by_its_own_code(exercise):
         assert exercise(answer).codes == {mistake.code}, said
 
 
-def test_a_step_that_the_program_does_not_have_is_refused():
+@pytest.mark.parametrize(
+    "mistake, message",
+    [
+        (Mistake("half", whole=1), "mistakes: expected steps of the program, half, got whole in 'A half'"),
+        (Mistake("twice", half=1), "mistakes: expected a key of CODES, got 'twice' in 'A half'"),
+    ],
+)
+def test_a_mistake_that_cannot_be_made_is_refused(mistake, message):
     def program(x, *, half=0.5):
         return half * x
 
-    known = {"title": "A half", "takes": "x", "returns": "x / 2", "source": "nobody", "where": "notebook 0"}
-    with pytest.raises(ValueError, match="expected steps of the program, half, got whole in 'A half'"):
+    words = {"title": "A half", "takes": "x", "returns": "x / 2", "source": "nobody", "where": "notebook 0"}
+    with pytest.raises(ValueError, match=message):
         Exercise(
-            **known,
+            **words,
             truth=lambda x: x / 2,
             program=program,
             cases=[(1.0,), (2.0,)],
-            mistakes={Mistake("half", whole=1): "It is twice the half."},
-        )
-    with pytest.raises(ValueError, match="expected a key of CODES, got 'twice' in 'A half'"):
-        Exercise(
-            **known,
-            truth=lambda x: x / 2,
-            program=program,
-            cases=[(1.0,), (2.0,)],
-            mistakes={Mistake("twice", half=1): "It is twice the half."},
+            mistakes={mistake: "It is twice the half."},
         )
 
 

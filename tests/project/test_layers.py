@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.cells import PATHS, code_cells
 
 import vae_helpers
 
@@ -136,8 +137,9 @@ def test_exercises_of_the_numpy_world_start_without_torch(number):
     assert not found & {"torch", "matplotlib", "ipywidgets"}
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_offers_what_it_lists(layer):
-    listed = {}
-    exec(f"from vae_helpers.{layer} import *; from vae_helpers.{layer} import __all__ as names", listed)
-    assert set(listed["names"]) <= set(listed)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_a_notebook_imports_from_the_layers_and_not_from_their_files(path):
+    lines = re.findall(
+        r"^from vae_helpers\.([\w.]+) import", "\n".join(c.source for c in code_cells(path)), re.M
+    )
+    assert lines and set(lines) <= {*LAYERS, f"checks.exercises.notebook_{path.stem[:2]}"}

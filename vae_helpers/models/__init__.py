@@ -13,27 +13,3 @@ from vae_helpers.models.objectives import elbo, iwae, iwae_for_training, kl_stan
 from vae_helpers.models.storage import load, save
 from vae_helpers.models.training import History, fit, mean_elbo, observed
 from vae_helpers.models.vae import VAE, reparameterize
-
-__all__ = [
-    "VAE",
-    "History",
-    "active_units",
-    "binarize",
-    "elbo",
-    "fit",
-    "gaps",
-    "importance_bounds",
-    "iwae",
-    "iwae_for_training",
-    "kl_standard_normal",
-    "load",
-    "load_idx",
-    "log_evidence_iwae",
-    "log_evidence_quadrature",
-    "log_weights",
-    "mean_elbo",
-    "observed",
-    "quadrature",
-    "reparameterize",
-    "save",
-]

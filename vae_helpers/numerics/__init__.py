@@ -4,13 +4,3 @@ from vae_helpers.numerics import gaussian, linear_gaussian, monte_carlo
 from vae_helpers.numerics.gaussian import kl_standard_normal
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
 from vae_helpers.numerics.monte_carlo import estimate, kl_standard_normal_mc
-
-__all__ = [
-    "LinearGaussian",
-    "estimate",
-    "gaussian",
-    "kl_standard_normal",
-    "kl_standard_normal_mc",
-    "linear_gaussian",
-    "monte_carlo",
-]

@@ -11,16 +11,3 @@ from vae_helpers.pictures.plotting import (
     show_picture,
     use_style,
 )
-
-__all__ = [
-    "CLASS_COLORS",
-    "ROLES",
-    "Derivation",
-    "DerivationError",
-    "draw_density",
-    "draw_images",
-    "draw_labelled_points",
-    "show",
-    "show_picture",
-    "use_style",
-]

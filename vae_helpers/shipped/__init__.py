@@ -3,16 +3,3 @@
 from vae_helpers.shipped.burda import load_log, load_test_nll, load_trained
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.pretrained import BETAS, LATENT_DIMS, RECIPES, REMEDIES, SEEDS, load_pretrained
-
-__all__ = [
-    "BETAS",
-    "LATENT_DIMS",
-    "RECIPES",
-    "REMEDIES",
-    "SEEDS",
-    "load_log",
-    "load_mnist",
-    "load_pretrained",
-    "load_test_nll",
-    "load_trained",
-]

@@ -5,16 +5,14 @@ from typing import Any
 
 from vae_helpers.widgets.controls import choice, slider, stops
 from vae_helpers.widgets.explorer import explore
+from vae_helpers.widgets.live_training import train_live
 from vae_helpers.widgets.views import numbers, pictures, plot, steps
 
 # These need PyTorch, which the notebooks of the NumPy world do not load.
 _NEED_TORCH = {
     "LatentExplorer": "vae_helpers.widgets.latent.explorer",
     "doctor": "vae_helpers.widgets.machine",
-    "train_live": "vae_helpers.widgets.live_training",
 }
-
-__all__ = ["choice", "explore", "numbers", "pictures", "plot", "slider", "steps", "stops", *_NEED_TORCH]
 
 
 def __getattr__(name: str) -> Any:
