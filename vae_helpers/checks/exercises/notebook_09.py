@@ -164,6 +164,7 @@ check_counted_rate = Exercise(
         (0.1 * KL, 0.5),
     ],
     mistakes={
+        # Over no axis nothing is averaged.
         Mistake("term-wrong", axis=(), total=lambda counted: counted.sum(axis=1).mean()): (
             "Each image has free bits of its own here. First comes the average over the batch."
         ),
