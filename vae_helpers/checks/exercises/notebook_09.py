@@ -11,10 +11,6 @@ from vae_helpers.numerics._validate import Array
 SPECTRUM = np.array([6.0, 4.0, 2.5, 1.5, 0.8, 0.4, 0.2, 0.1])
 
 
-def _descending(eigenvalues: Array) -> Array:
-    return np.sort(eigenvalues)[::-1]
-
-
 def _alive_by_search(eigenvalues: Array, noise_std: float, beta: float, num_latents: int) -> int:
     """By trying which share of each variance is best left over; of a dead direction it is all."""
     share = np.geomspace(1e-4, 1, 4001)[:, None]
@@ -28,15 +24,15 @@ def _alive_by_level(
     beta: float,
     num_latents: int,
     *,
-    order=_descending,
+    order=np.sort,
     cap=True,
     alive=np.greater,
     weight=1,
     power=2,
 ) -> int:
     """How many of the largest eigenvalues, one for each latent, stand above the water level."""
-    largest = order(eigenvalues)[: num_latents if cap else None]
-    return np.sum(alive(largest, beta**weight * noise_std**power))
+    descending = -order(-eigenvalues)
+    return np.sum(alive(descending[: num_latents if cap else None], beta**weight * noise_std**power))
 
 
 check_num_alive = Exercise(
@@ -82,19 +78,19 @@ def _noise_by_search(eigenvalues: Array, num_latents: int) -> float:
     lam = np.sort(eigenvalues)
     has_latent = np.arange(len(lam)) >= len(lam) - num_latents
 
-    def cost(log_noise: float) -> float:
-        variance = np.where(has_latent, np.maximum(lam, np.exp(log_noise)), np.exp(log_noise))
+    def cost(s2: float) -> float:
+        variance = np.where(has_latent, np.maximum(lam, s2), s2)
         return (np.log(variance) + lam / variance).sum()
 
-    bounds = np.log(lam[0]) - 1, np.log(lam[-1]) + 1
-    return np.exp(optimize.minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-9}).x)
+    return optimize.fminbound(cost, lam[0], lam[-1], xtol=1e-9)
 
 
 def _noise_by_average(
-    eigenvalues: Array, num_latents: int, *, order=_descending, left=lambda lam, d: lam[d:], average=np.mean
+    eigenvalues: Array, num_latents: int, *, order=np.sort, left=lambda lam, d: lam[d:], average=np.mean
 ) -> float:
     """The average of the eigenvalues for which no latent is left."""
-    return average(left(order(eigenvalues), num_latents))
+    descending = -order(-eigenvalues)
+    return average(left(descending, num_latents))
 
 
 check_noise_to_learn = Exercise(
