@@ -8,11 +8,6 @@ import torch
 from scipy import optimize
 
 from vae_helpers.checks.exercises.notebook_09 import (
-    COUNTED_RATE,
-    ELBO_LOST,
-    NOISE_TO_LEARN,
-    NUM_ALIVE,
-    PRICE_OF_FREE_BITS,
     check_counted_rate,
     check_elbo_lost,
     check_noise_to_learn,
@@ -20,6 +15,17 @@ from vae_helpers.checks.exercises.notebook_09 import (
     check_price_of_free_bits,
 )
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
+
+LOG_NOISE = (-6, 3)  # where the best log s² of every case lies
+SEARCHED = 2e-3  # how exactly a search over three parameters finds the minimum of a loss with a kink
+TO_THE_END = {"xatol": 1e-10, "fatol": 1e-14, "maxiter": 20_000, "maxfev": 20_000}
+
+
+def data_with_variances(lam):
+    """Rows with the mean 0 and the covariance diag(lam), exactly."""
+    x = np.sqrt(len(lam) * np.diag(lam))
+    return np.concatenate([x, -x])
+
 
 # --- How many are alive ------------------------------------------------------------------------
 
@@ -63,9 +69,9 @@ def test_wrong_counts_are_named(fn, code):
     assert check_num_alive(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", NUM_ALIVE.cases)
+@pytest.mark.parametrize("case", check_num_alive.trials)
 def test_the_count_is_that_of_the_eigenvalues_above_the_level(case):
-    assert NUM_ALIVE.answer(*case) == alive_by_loop(*case)
+    assert check_num_alive.truth(*case) == alive_by_loop(*case)
 
 
 # --- The noise that is learned -----------------------------------------------------------------
@@ -103,22 +109,19 @@ def test_wrong_noise_is_named(fn, code):
     assert check_noise_to_learn(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", NOISE_TO_LEARN.cases)
+@pytest.mark.parametrize("case", check_noise_to_learn.trials)
 def test_the_learned_noise_is_the_best_of_the_exact_evidence(case):
-    """By `LinearGaussian` on data with exactly these variances along the axes."""
     lam, d = np.sort(case[0])[::-1], case[1]
-    x = np.sqrt(len(lam) * np.diag(lam))
-    x = np.concatenate([x, -x])  # mean 0, covariance diag(lam)
+    x = data_with_variances(lam)
 
     def mean_log_evidence(s2):
         weight = np.diag(np.sqrt(np.maximum(lam - s2, 0)))[:, :d]
         return LinearGaussian(weight, 0.0, math.sqrt(s2)).log_evidence(x).mean()
 
-    best = NOISE_TO_LEARN.answer(*case)
-    found = optimize.minimize_scalar(
-        lambda t: -mean_log_evidence(math.exp(t)), bounds=(-6, 3), method="bounded"
+    best = optimize.minimize_scalar(
+        lambda t: -mean_log_evidence(math.exp(t)), bounds=LOG_NOISE, method="bounded"
     )
-    assert best == pytest.approx(math.exp(found.x), rel=1e-3)
+    assert check_noise_to_learn.truth(*case) == pytest.approx(math.exp(best.x), rel=1e-3)
 
 
 # --- The rate that is counted ------------------------------------------------------------------
@@ -159,11 +162,11 @@ def test_wrong_counted_rates_are_named(fn, code):
     assert check_counted_rate(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", COUNTED_RATE.cases)
+@pytest.mark.parametrize("case", check_counted_rate.trials)
 def test_the_counted_rate_is_that_of_pytorch(case):
     kl, free_bits = case
-    found = torch.from_numpy(kl).mean(dim=0).clamp(min=free_bits).sum()
-    assert COUNTED_RATE.answer(kl, free_bits) == pytest.approx(found.item(), abs=1e-12)
+    clamped = torch.from_numpy(kl).mean(dim=0).clamp(min=free_bits).sum()
+    assert check_counted_rate.truth(kl, free_bits) == pytest.approx(clamped.item(), abs=1e-12)
 
 
 # --- The ELBO that β costs ---------------------------------------------------------------------
@@ -230,12 +233,10 @@ def test_wrong_losses_are_named(fn, code):
     assert check_elbo_lost(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", ELBO_LOST.cases)
+@pytest.mark.parametrize("case", check_elbo_lost.trials)
 def test_the_loss_is_that_of_the_exact_elbo(case):
-    """By `LinearGaussian.elbo` on data with exactly these variances along the axes."""
     lam, s2, beta = case
-    x = np.sqrt(len(lam) * np.diag(lam))
-    x = np.concatenate([x, -x])
+    x = data_with_variances(lam)
 
     def elbo(level):  # the optimum of an ordinary world whose noise is the level
         w = np.sqrt(np.maximum(lam - level, 0))
@@ -243,7 +244,7 @@ def test_the_loss_is_that_of_the_exact_elbo(case):
         world = LinearGaussian(np.diag(w), 0.0, math.sqrt(s2))
         return world.elbo(x, x * w / (w**2 + level), np.log(var)).mean()
 
-    assert ELBO_LOST.answer(*case) == pytest.approx(elbo(s2) - elbo(beta * s2), abs=1e-6)
+    assert check_elbo_lost.truth(*case) == pytest.approx(elbo(s2) - elbo(beta * s2), abs=1e-6)
 
 
 # --- The price of free bits --------------------------------------------------------------------
@@ -302,7 +303,7 @@ def test_wrong_prices_are_named(fn, code):
     assert check_price_of_free_bits(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", PRICE_OF_FREE_BITS.cases)
+@pytest.mark.parametrize("case", check_price_of_free_bits.trials)
 def test_the_price_is_that_of_the_trained_world(case):
     """By a search over the weight, the encoder's slope and log-variance in the exact world."""
     lam, s2, free = case
@@ -313,17 +314,17 @@ def test_the_price_is_that_of_the_trained_world(case):
         return left / (2 * s2), 0.5 * (math.exp(log_var) + v**2 * lam - 1 - log_var)
 
     def loss(theta, free):
-        found = parts(theta)
-        return found[0] + max(found[1], free)
+        distortion, rate = parts(theta)
+        return distortion + max(rate, free)
 
     def searched(free):
         starts = [(0.5, 0.5, -0.5), (1.5, 0.6, -2.0), (0.1, 0.1, -0.1)]
-        options = {"xatol": 1e-10, "fatol": 1e-14, "maxiter": 20_000, "maxfev": 20_000}
-        found = [
-            optimize.minimize(loss, s, args=(free,), method="Nelder-Mead", options=options) for s in starts
+        minima = [
+            optimize.minimize(loss, start, args=(free,), method="Nelder-Mead", options=TO_THE_END)
+            for start in starts
         ]
-        return min(found, key=lambda f: f.fun)
+        return min(minima, key=lambda minimum: minimum.fun)
 
     with_free, without = searched(free), searched(0.0)
     price = sum(parts(with_free.x)) - without.fun
-    assert PRICE_OF_FREE_BITS.answer(*case) == pytest.approx(price, abs=2e-3)
+    assert check_price_of_free_bits.truth(*case) == pytest.approx(price, abs=SEARCHED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Mistake
@@ -13,68 +11,53 @@ from vae_helpers.numerics._validate import Array
 LOG_2 = float(np.log(2))
 
 
-def _log_ratio_of(mu: float, std: float) -> Callable[[Array], Array]:
-    """log q(z) - log p(z) for q = N(mu, std²) and p = N(0, 1), from the definition of both."""
-    return lambda z: 0.5 * z**2 - 0.5 * ((z - mu) / std) ** 2 - np.log(std)
+def _moments(mu: float, std: float) -> tuple[float, float]:
+    """Mean and variance of log q(z) - log p(z), z being drawn from q = N(mu, std²), with p = N(0, 1)."""
 
+    def log_ratio(z: Array) -> Array:
+        return 0.5 * z**2 - 0.5 * ((z - mu) / std) ** 2 - np.log(std)
 
-def _nats(mu: float, std: float) -> float:
-    return gaussian.expectation(_log_ratio_of(mu, std), mu, std)
-
-
-def _log_square(std: float) -> float:
-    return 2 * float(np.log(std))
+    kl = gaussian.expectation(log_ratio, mu, std)
+    return kl, gaussian.expectation(lambda z: (log_ratio(z) - kl) ** 2, mu, std)
 
 
 def _half_of_terms(
-    mu: float,
-    std: float,
-    *,
-    var=np.square,
-    mean=1,
-    one=1,
-    log_var=_log_square,
-    swap=False,
-    half=0.5,
-    unit=LOG_2,
+    mu: float, std: float, *, half=0.5, var=np.square, mean=1, one=1, two=2, log=np.log, unit=LOG_2
 ) -> float:
-    """½ (σ² + μ² - 1 - log σ²), in a unit of so many nats."""
-    if swap:  # KL(p, q) has the same terms of μ / σ and 1 / σ
-        mu, std = mu / std, 1 / std
-    return half * (var(std) + mean * mu**2 - one - log_var(std)) / unit
+    """½ (σ² + μ² - 1 - 2 log σ), in a unit of so many nats."""
+    return half * (var(std) + mean * mu**2 - one - two * log(std)) / unit
 
 
 _WRONG_TERMS = {
     Mistake("std-for-var", var=float): (
         "The first term is the standard deviation itself; the formula has the variance there."
     ),
-    Mistake("log-std", log_var=np.log): (
+    Mistake("log-std", two=1): (
         "The logarithm is that of the standard deviation; the formula has that of the variance."
     ),
-    Mistake("std-for-var", var=float, log_var=np.log): (
-        "The standard deviation is taken for the variance, everywhere."
-    ),
-    Mistake("term-wrong", var=np.exp, log_var=float): (
+    Mistake("std-for-var", var=float, two=1): "The standard deviation is taken for the variance, everywhere.",
+    Mistake("term-wrong", var=np.exp, two=1, log=float): (
         "The standard deviation is taken for the logarithm of the variance: what does the second argument of "
         "the helper hold?"
     ),
-    Mistake("term-wrong", var=lambda std: np.exp(std**2), log_var=np.square): (
+    Mistake("term-wrong", var=lambda std: np.exp(std**2), two=1, log=np.square): (
         "The variance is taken for its own logarithm: what does the second argument of the helper hold?"
     ),
     Mistake("term-sign", var=lambda std: -(std**2)): (
         "The variance has the wrong sign: your value falls when q becomes ever wider."
     ),
-    Mistake("term-sign", log_var=lambda std: -_log_square(std)): (
+    Mistake("term-sign", two=-2): (
         "The logarithm has the wrong sign: your value is below zero for a narrow q."
     ),
-    Mistake("swapped", var=_log_square, log_var=np.square): (
+    Mistake("swapped", var=lambda std: 2 * np.log(std), two=1, log=np.square): (
         "The variance and its logarithm carry each other's signs."
     ),
-    Mistake("term-missing", mean=0): ("The mean does not enter: a q that sits far from 0 has no divergence."),
+    Mistake("term-missing", mean=0): "The mean does not enter: a q that sits far from 0 has no divergence.",
     Mistake("constant", one=0): (
         "A constant is not there. What must the divergence be when q is the standard normal itself?"
     ),
-    Mistake("reverse", swap=True): (
+    # KL(p, q) is KL(q, p) for μ / σ and 1 / σ.
+    Mistake("reverse", answer=lambda mu, std, **unit: _half_of_terms(mu / std, 1 / std, **unit)): (
         "This is the divergence of the standard normal from q. The order of the two matters."
     ),
 }
@@ -85,13 +68,11 @@ check_kl_in_bits = Exercise(
     returns="KL(N(mu, std²), N(0, 1)) in bits, a number",
     source="Kingma & Welling 2014, appendix B",
     where="notebook 0, section 3",
-    truth=lambda mu, std: _nats(mu, std) / LOG_2,
+    truth=lambda mu, std: _moments(mu, std)[0] / LOG_2,
     program=_half_of_terms,
     cases=[(0.0, 2.0), (1.0, 1.0), (1.0, 0.5), (-2.0, 1.5), (0.3, 0.8), (0.5, 3.0)],
     mistakes={
-        Mistake("scale", unit=1): (
-            "This is the divergence in nats. Bits are another unit for the same thing."
-        ),
+        Mistake("scale", unit=1): "This is the divergence in nats. Bits are another unit for the same thing.",
         Mistake("scale", unit=1 / LOG_2): (
             "Nats were turned into bits the wrong way round. Which is the smaller unit?"
         ),
@@ -105,24 +86,12 @@ check_kl_in_bits = Exercise(
 )
 
 
-def _by_statistics(values: Array, claim: float) -> float:
-    error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return abs(float(np.mean(values)) - claim) / error
-
-
-def _by_sums(
-    values: Array,
-    claim: float,
-    *,
-    ddof=1,
-    distance=abs,
-    spread=np.sqrt,
-    count=np.sqrt,
-    over=lambda off, error: off / error,
+def _errors_by_sums(
+    values: Array, claim: float, *, ddof=1, distance=abs, spread=np.sqrt, count=np.sqrt, over=np.divide
 ) -> float:
     """|mean - claim| over the standard error, from sums of squares."""
-    n, mean = len(values), float(values.mean())
-    variance = ((values - mean) ** 2).sum() / (n - ddof)
+    n, mean = len(values), sum(values) / len(values)
+    variance = sum((values - mean) ** 2) / (n - ddof)
     return over(distance(mean - claim), spread(variance) / count(n))
 
 
@@ -135,8 +104,8 @@ check_standard_errors_away = Exercise(
     ),
     source="notebook 0, section 3, and notebook 4, section 1",
     where="notebook 0, section 3",
-    truth=_by_statistics,
-    program=_by_sums,
+    truth=lambda values, claim: abs(values.mean() - claim) / values.std(ddof=1) * len(values) ** 0.5,
+    program=_errors_by_sums,
     also_right={"ddof": 0},
     cases=[
         (np.array([1.0, 2.0, 3.0, 4.0]), 4.0),
@@ -170,25 +139,17 @@ check_standard_errors_away = Exercise(
 
 
 def _draws_by_quadrature(mu: float, std: float, wrong_by: float) -> float:
-    ratio, kl = _log_ratio_of(mu, std), _nats(mu, std)
-    variance = gaussian.expectation(lambda z: (ratio(z) - kl) ** 2, mu, std)
+    kl, variance = _moments(mu, std)
     return 16 * variance / (wrong_by * kl) ** 2
 
 
 def _draws_by_formula(
-    mu: float,
-    std: float,
-    wrong_by: float,
-    *,
-    errors=16,
-    variance=lambda linear, square, std: linear + square,
-    of_square=2,
-    resolved=lambda wrong_by, kl: (wrong_by * kl) ** 2,
+    mu: float, std: float, wrong_by: float, *, errors=16, mean=float, square=2, power=1, fraction=2, nats=2
 ) -> float:
     """n = (4 standard deviations of a draw / what is to be resolved)², log q - log p being quadratic in ε."""
     kl = 0.5 * (std**2 + mu**2 - 1) - np.log(std)
-    linear, square = (mu * std) ** 2, of_square * (0.5 * (std**2 - 1)) ** 2
-    return errors * variance(linear, square, std) / resolved(wrong_by, kl)
+    variance = (mean(mu) * std) ** 2 + square * (0.5 * (std**2 - 1)) ** 2
+    return errors * variance**power / (wrong_by**fraction * kl**nats)
 
 
 check_draws_to_tell_apart = Exercise(
@@ -196,8 +157,7 @@ check_draws_to_tell_apart = Exercise(
     takes="mu, std and wrong_by, three floats",
     returns=(
         "the number n of draws for which four standard errors of the sampled KL(N(mu, std²), N(0, 1)) are "
-        "wrong_by times the divergence; it may be rounded, and 3 % off, so that a standard deviation which "
-        "was sampled passes too"
+        "wrong_by times that; it may be rounded and 3 % off, so that a sampled standard deviation passes too"
     ),
     source="the 1/√n law of notebook 4, section 3",
     where="notebook 0, section 3",
@@ -209,10 +169,10 @@ check_draws_to_tell_apart = Exercise(
         Mistake("std-for-var", then=np.sqrt): (
             "This is the square root of the number. The error falls with the root of n, not with n."
         ),
-        Mistake("std-for-var", variance=lambda linear, square, std: np.sqrt(linear + square)): (
+        Mistake("std-for-var", power=0.5): (
             "The standard deviation of one draw stands where its variance belongs."
         ),
-        Mistake("term-missing", resolved=lambda wrong_by, kl: wrong_by**2): (
+        Mistake("term-missing", nats=0): (
             "You resolve wrong_by nats. What is asked for is that fraction of the divergence."
         ),
         Mistake("scale", errors=1): (
@@ -221,15 +181,14 @@ check_draws_to_tell_apart = Exercise(
         Mistake("scale", errors=4): (
             "The factor 4 of the four standard errors enters as it is. How does n depend on the error?"
         ),
-        Mistake(
-            "term-wrong",
-            resolved=AnyOf(lambda wrong_by, kl: wrong_by * kl, lambda wrong_by, kl: wrong_by * kl**2),
-        ): "wrong_by enters as it is. Half of it should cost four times as many draws: try it.",
-        Mistake("term-scale", of_square=1): "The variance of ε² is taken to be 1, as that of ε is.",
-        Mistake("term-missing", variance=lambda linear, square, std: square): (
+        Mistake("term-wrong", fraction=1, nats=AnyOf(1, 2)): (
+            "wrong_by enters as it is. Half of it should cost four times as many draws: try it."
+        ),
+        Mistake("term-scale", square=1): "The variance of ε² is taken to be 1, as that of ε is.",
+        Mistake("term-missing", mean=lambda mu: 0): (
             "The part of the variance that comes from the mean is not there."
         ),
-        Mistake("term-wrong", variance=lambda linear, square, std: std**2): (
+        Mistake("term-wrong", mean=lambda mu: 1, square=0): (
             "You took the variance of z. What is averaged is another random number."
         ),
     },
