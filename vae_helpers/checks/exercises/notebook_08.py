@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import special, stats
 from torch import Tensor
-from torch.distributions import Bernoulli, Normal
+from torch.distributions import Normal
+from torch.nn import functional
 
 from vae_helpers.checks.engine.exercise import Exercise, Extremes, Mistake
 from vae_helpers.checks.parts.elbo.probe_models import small_vae
@@ -34,10 +36,6 @@ def _by_an_axis_of_groups(
     """With the rows as an array (group, draw, batch)."""
     grouped = groups(log_w, k)
     return average(np.logaddexp.reduce(grouped, axis=1) - np.log(divisor(grouped)), axis=0)
-
-
-def _k_groups(log_w: Array, k: int) -> Array:
-    return log_w.reshape(k, -1, log_w.shape[1])
 
 
 def _log_weights(seed: int, shape: tuple[int, int], level: float = -4.0) -> Array:
@@ -79,8 +77,10 @@ check_grouped_bound = Exercise(
         Mistake("term-missing", groups=lambda log_w, k: log_w[None, :k]): (
             "This is the bound of the first group. The others know something, too."
         ),
-        Mistake("swapped", groups=_k_groups): "You make k groups. Asked for are groups of k draws.",
-        Mistake("term-wrong", groups=lambda log_w, k: _k_groups(log_w, k).swapaxes(0, 1)): (
+        Mistake("swapped", groups=lambda log_w, k: log_w.reshape(k, -1, log_w.shape[1])): (
+            "You make k groups. Asked for are groups of k draws."
+        ),
+        Mistake("term-wrong", groups=lambda log_w, k: np.stack(np.split(log_w, k), axis=1)): (
             "A group takes its draws from all over the table. That is as good a bound, but not the one asked "
             "for: the first k rows are the first group."
         ),
@@ -257,11 +257,9 @@ check_evidence_and_doubt = Exercise(
 
 def _by_determinants(cov: Array) -> float:
     """A latent's variance when all others are known is det Σ over the determinant of the others' part."""
-    log_det = np.linalg.slogdet(cov)[1]
-    of_others = [
-        np.linalg.slogdet(np.delete(np.delete(cov, i, axis=0), i, axis=1))[1] for i in range(len(cov))
-    ]
-    return float(0.5 * (log_det - sum(log_det - others for others in of_others)))
+    others = [np.delete(np.delete(cov, i, axis=0), i, axis=1) for i in range(len(cov))]
+    log_variances = np.linalg.slogdet(cov)[1] - np.linalg.slogdet(others)[1]
+    return float(0.5 * (np.linalg.slogdet(cov)[1] - log_variances.sum()))
 
 
 def _kl(cov_q: Array, cov_p: Array) -> float:
@@ -274,10 +272,6 @@ def _of_the_best_variances(
 ) -> float:
     """The derivative of KL(q, posterior) is zero where σ² is one over the diagonal of the precision."""
     return divergence(np.diag(variances(cov)), cov)
-
-
-def _reverse_kl(cov_q: Array, cov_p: Array) -> float:
-    return _kl(cov_p, cov_q)
 
 
 def _covariance(seed: int, size: int, scale: float = 1.0) -> Array:
@@ -305,11 +299,11 @@ check_approximation_gap = Exercise(
             "Your q has the posterior's own variances. That is too wide across the ridge: which widths does "
             "KL(q, posterior) like best?"
         ),
-        Mistake("reverse", variances=np.diag, divergence=_reverse_kl): (
+        Mistake("reverse", variances=np.diag, divergence=lambda q, posterior: _kl(posterior, q)): (
             "This is the smallest KL(posterior, q), the divergence the other way round. For two latents the "
             "two happen to agree, for more they do not."
         ),
-        Mistake("reverse", divergence=_reverse_kl): (
+        Mistake("reverse", divergence=lambda q, posterior: _kl(posterior, q)): (
             "Your q is the right one, but the divergence is taken the other way round."
         ),
         Mistake("term-missing", answer=lambda cov: _of_the_best_variances(cov[:2, :2])): (
@@ -322,13 +316,14 @@ check_approximation_gap = Exercise(
         Mistake("term-wrong", variances=lambda cov: np.ones(len(cov))): (
             "Your q is the prior. The best one may have any variances."
         ),
-        Mistake("term-missing", divergence=lambda cov_q, cov_p: -0.5 * np.linalg.slogdet(cov_p)[1]): (
+        Mistake("term-missing", divergence=lambda q, posterior: -0.5 * np.linalg.slogdet(posterior)[1]): (
             "This lacks the variances of q: for a posterior without correlation the gap is 0."
         ),
     },
 )
 
 
+@functools.cache
 def _in_float64(model: VAE) -> VAE:
     return copy.deepcopy(model).double().requires_grad_(False)
 
@@ -337,7 +332,7 @@ def _with_scipy(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
     exact, n, m = _in_float64(model), len(eps), len(fresh)
     mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
     q, prior = stats.norm(mu, np.exp(log_var / 2)), stats.norm()
-    z = np.concatenate([q.mean() + q.std() * eps, fresh])
+    z = np.concatenate([mu + np.exp(log_var / 2) * eps, fresh])
     x_logits = exact.decode(torch.from_numpy(z)).numpy()
     log_px = np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits)).sum(axis=-1)
     log_p, log_q = prior.logpdf(z).sum(axis=-1), q.logpdf(z).sum(axis=-1)
@@ -347,10 +342,6 @@ def _with_scipy(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
 
 def _log_mixture(log_q: Tensor, log_p: Tensor, n: int, m: int) -> Tensor:
     return torch.logaddexp(log_q + np.log(n / (n + m)), log_p + np.log(m / (n + m)))
-
-
-def _log_mean(log_w: Tensor) -> Tensor:
-    return torch.logsumexp(log_w, dim=0) - np.log(len(log_w))
 
 
 def _with_torch(
@@ -364,14 +355,15 @@ def _with_torch(
     pixels=torch.sum,
     prior=1,
     log_r=_log_mixture,
-    average=_log_mean,
+    average=lambda log_w: torch.logsumexp(log_w, dim=0) - np.log(len(log_w)),
 ) -> Tensor:
     """The logarithm of the average weight p(x, z) / r(z), r being the mixture of q and the prior."""
     exact = _in_float64(model)
     x, eps, fresh = map(torch.from_numpy, (x, *draws(eps, fresh)))
     mu, log_var = exact.encode(x)
     z = torch.cat([mu + std(log_var) * eps, fresh])
-    log_px = pixels(Bernoulli(logits=exact.decode(z)).log_prob(x), dim=-1)
+    x_logits = exact.decode(z)
+    log_px = pixels(x * x_logits - functional.softplus(x_logits), dim=-1)
     log_p = Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
     log_q = Normal(mu, torch.exp(log_var / 2)).log_prob(z).sum(dim=-1)
     return average(log_px + prior * log_p - log_r(log_q, log_p, len(eps), len(fresh)))
