@@ -9,10 +9,6 @@ import torch
 from scipy import integrate, stats
 
 from vae_helpers.checks.exercises.notebook_07 import (
-    BLEND,
-    COST_OF_PRECISION,
-    SPOILT,
-    _switched_on_task,
     check_blend,
     check_cost_of_precision,
     check_permuted,
@@ -55,7 +51,7 @@ def test_wrong_costs_are_named(fn, code):
     assert check_cost_of_precision(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", COST_OF_PRECISION.cases)
+@pytest.mark.parametrize("case", check_cost_of_precision.trials)
 def test_the_cost_is_that_of_other_images_too(case):
     """By torch.distributions, for normally distributed means."""
     std = float(case[0])
@@ -65,7 +61,7 @@ def test_the_cost_is_that_of_other_images_too(case):
     kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(torch.zeros(()).double(), 1.0))
     weight = stats.norm.pdf(np.linspace(-8, 8, 4001))
     average = integrate.trapezoid(weight * kl.numpy(), np.linspace(-8, 8, 4001))
-    assert abs(average - COST_OF_PRECISION.answer(*case)) < 1e-9
+    assert abs(average - check_cost_of_precision.truth(*case)) < 1e-9
 
 
 # --- Another order -----------------------------------------------------------------------------
@@ -228,7 +224,7 @@ def test_wrong_blends_are_named(fn, code):
 def test_the_reference_has_the_prior_s_distribution():
     z1, z2 = np.random.default_rng(0).standard_normal((2, 20_000, 3))
     for a in (0.0, 0.28, 0.7, 1.0):
-        squared = (BLEND.answer(z1, z2, a) ** 2).sum(axis=-1)
+        squared = (check_blend.truth(z1, z2, a) ** 2).sum(axis=-1)
         assert stats.kstest(squared, stats.chi2(3).cdf).pvalue > 0.001
 
 
@@ -284,13 +280,13 @@ def test_wrong_mixtures_are_named(fn, code):
 def test_the_mixture_is_that_of_exact_arithmetic():
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(40):
-        for log_p, log_r, junk in [*SPOILT.cases, *SPOILT.extremes.cases]:
+        for log_p, log_r, junk in [*check_spoilt.trials, *check_spoilt.extremes.cases]:
             share = mpmath.mpf(float(junk))
             exact = [
                 float(mpmath.log((1 - share) * mpmath.exp(p) + share * mpmath.exp(r)))
                 for p, r in zip(log_p.tolist(), log_r.tolist(), strict=True)
             ]
-            assert np.allclose(SPOILT.answer(log_p, log_r, junk), exact, rtol=1e-12)
+            assert np.allclose(check_spoilt.truth(log_p, log_r, junk), exact, rtol=1e-12)
 
 
 # --- One latent after another ------------------------------------------------------------------
@@ -395,14 +391,13 @@ def test_wrong_switching_is_named(fn, code):
 
 def test_the_first_and_last_values_are_those_of_the_prior_and_of_q():
     """By torch.distributions."""
-    task = _switched_on_task()
-    for model, x, order, eps, fresh in task.cases:
+    for model, x, order, eps, fresh in check_switched_on.trials:
         x, eps, fresh = (torch.tensor(part, dtype=torch.float32) for part in (x, eps, fresh))
         mu, log_var = model.encode(x)
         for place, z in [(0, fresh), (-1, mu + torch.exp(0.5 * log_var) * eps)]:
             p = torch.distributions.Bernoulli(logits=model.decode(z))
             expected = -p.log_prob(x).sum(dim=-1).mean().item()
-            given = task.answer(
+            given = check_switched_on.truth(
                 model, x.double().numpy(), order, eps.double().numpy(), fresh.double().numpy()
             )
             assert abs(given[place] - expected) < 1e-4 * (1 + abs(expected))

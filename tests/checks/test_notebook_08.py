@@ -9,11 +9,6 @@ from scipy import optimize
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 from vae_helpers.checks.exercises.notebook_08 import (
-    APPROXIMATION_GAP,
-    EFFECTIVE_DRAWS,
-    EVIDENCE_AND_DOUBT,
-    GROUPED_BOUND,
-    _safe_bound_task,
     check_approximation_gap,
     check_effective_draws,
     check_evidence_and_doubt,
@@ -84,14 +79,14 @@ def test_wrong_groups_are_named(fn, code):
 def test_the_bound_is_that_of_exact_arithmetic():
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(40):
-        for log_w, k in [*GROUPED_BOUND.cases, *GROUPED_BOUND.extremes.cases]:
+        for log_w, k in [*check_grouped_bound.trials, *check_grouped_bound.extremes.cases]:
             groups = np.asarray(log_w).reshape(len(log_w) // k, k, -1)
             exact = [
                 sum(mpmath.log(sum(mpmath.exp(v) for v in g[:, i].tolist()) / k) for g in groups)
                 / len(groups)
                 for i in range(log_w.shape[1])
             ]
-            assert np.allclose(GROUPED_BOUND.answer(log_w, k), np.array(exact, dtype=float), rtol=1e-12)
+            assert np.allclose(check_grouped_bound.truth(log_w, k), np.array(exact, dtype=float), rtol=1e-12)
 
 
 # --- The effective number of draws --------------------------------------------------------------
@@ -135,9 +130,9 @@ def test_wrong_counts_are_named(fn, code):
 
 
 def test_equal_weights_all_count_and_a_heavy_one_counts_alone():
-    assert np.allclose(EFFECTIVE_DRAWS.answer(np.full((7, 2), -900.0)), 7)
+    assert np.allclose(check_effective_draws.truth(np.full((7, 2), -900.0)), 7)
     heavy = np.where(np.arange(9)[:, None] == 4, -10.0, -900.0)
-    assert np.allclose(EFFECTIVE_DRAWS.answer(heavy), 1)
+    assert np.allclose(check_effective_draws.truth(heavy), 1)
 
 
 # --- The evidence on a grid ---------------------------------------------------------------------
@@ -205,11 +200,11 @@ def test_the_relative_error_is_not_the_difference():
     assert check_evidence_and_doubt(relative).codes == {"term-wrong"}
 
 
-@pytest.mark.parametrize("j, h", EVIDENCE_AND_DOUBT.cases)
+@pytest.mark.parametrize("j, h", check_evidence_and_doubt.trials)
 def test_the_evidence_is_the_sum_of_cells(j, h):
     fine = math.log(sum(math.exp(value) * h * h for value in j.ravel()))
     coarse = math.log(sum(math.exp(value) * 4 * h * h for row in j[::2] for value in row[::2]))
-    assert np.allclose(EVIDENCE_AND_DOUBT.answer(j, h), (fine, abs(fine - coarse)), rtol=1e-12)
+    assert np.allclose(check_evidence_and_doubt.truth(j, h), (fine, abs(fine - coarse)), rtol=1e-12)
 
 
 # --- The gap of the family ----------------------------------------------------------------------
@@ -278,10 +273,10 @@ def test_wrong_gaps_are_named(fn, code):
     assert check_approximation_gap(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", APPROXIMATION_GAP.cases)
+@pytest.mark.parametrize("case", check_approximation_gap.trials)
 def test_no_other_widths_are_better(case):
     (cov,) = case
-    assert abs(by_search(cov) - APPROXIMATION_GAP.answer(cov)) < 1e-6
+    assert abs(by_search(cov) - check_approximation_gap.truth(cov)) < 1e-6
 
 
 # --- A bound that looks everywhere --------------------------------------------------------------
@@ -394,7 +389,7 @@ def test_pixels_that_are_averaged_are_named():
 
 def test_the_safe_bound_is_unbiased_for_the_evidence():
     """With many draws it comes to the integral over a line."""
-    model, x, _, _ = _safe_bound_task().cases[0]
+    model, x, _, _ = check_safe_bound.trials[0]
     assert model.latent_dim == 1
     z = torch.linspace(-9, 9, 4001)[:, None]
     with torch.no_grad():
@@ -402,5 +397,5 @@ def test_the_safe_bound_is_unbiased_for_the_evidence():
     log_joint = log_joint + Normal(0.0, 1.0).log_prob(z).double()
     exact = torch.logsumexp(log_joint, dim=0) + math.log(18 / 4000)
     noise = np.random.default_rng(0).standard_normal((2, 20_000, 1, 1))
-    found = _safe_bound_task().answer(model, x, *noise)
+    found = check_safe_bound.truth(model, x, *noise)
     assert np.allclose(found, exact.numpy(), atol=0.02)

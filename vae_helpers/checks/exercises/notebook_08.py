@@ -1,141 +1,58 @@
-"""The checks of notebook 8's exercises."""
+"""The exercises of notebook 8."""
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import special, stats
+from torch import Tensor
+from torch.distributions import Normal
+from torch.nn import functional
 
-from vae_helpers.checks.engine.exercise import Extremes, Mistake, Task, check_task
-from vae_helpers.checks.engine.report import Report
-from vae_helpers.checks.parts.elbo.probe_models import on_copies, small_vae
+from vae_helpers.checks.engine.exercise import Exercise, Extremes, Mistake
+from vae_helpers.checks.parts.elbo.probe_models import small_vae
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics import gaussian
-
-Array = NDArray[np.float64]
-
-
-def check_grouped_bound(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the importance-weighted bound with k draws from a table of more of them.
-
-    Args:
-        fn: takes log_w, log-weights of shape (K, batch), and k, a number of draws that divides K; the
-            first k rows are the first group, and so on. Returns the average of the groups' bounds, in
-            nats, shape (batch,).
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Burda, Grosse & Salakhutdinov 2016, eq. 8.
-    """
-    return check_task(fn, GROUPED_BOUND)
+from vae_helpers.numerics._validate import Array
 
 
-def check_effective_draws(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the effective number of draws.
-
-    Args:
-        fn: takes log_w, log-weights of shape (k, batch); returns (Σ w)² / Σ w² of each image, shape
-            (batch,).
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Owen 2013, chapter 9 (the effective sample size of importance sampling).
-    """
-    return check_task(fn, EFFECTIVE_DRAWS)
+def _group_by_group(log_w: Array, k: int) -> Array:
+    groups = [log_w[start : start + k] for start in range(0, len(log_w), k)]
+    return np.mean([special.logsumexp(group, axis=0, b=1 / k) for group in groups], axis=0)
 
 
-def check_evidence_and_doubt(fn: Callable[..., Any]) -> Report:
-    """Checks a function for log p(x) on a square grid and the difference that every second point makes.
-
-    Args:
-        fn: takes log_joint, log p(x, z) on a square grid of points, shape (n, n) with n odd, in nats,
-            and step, the distance of neighbours, a number. Returns log p(x) by the sum over all points,
-            and the absolute difference in nats to that by every second point of each axis, the first
-            one included: two numbers.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Trefethen & Weideman 2014, section 5 (the trapezoidal rule over the real line).
-    """
-    return check_task(fn, EVIDENCE_AND_DOUBT)
-
-
-def check_approximation_gap(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the approximation gap of a Gaussian posterior with correlated latents.
-
-    Args:
-        fn: takes cov, the covariance matrix of the posterior, shape (d, d); returns the smallest
-            KL(q, posterior) of all Gaussians q with a diagonal covariance, in nats, a number.
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Bishop 2006, section 10.1.2 (a factorized approximation of a Gaussian).
-    """
-    return check_task(fn, APPROXIMATION_GAP)
-
-
-def check_safe_bound(fn: Callable[..., Any]) -> Report:
-    """Checks a function for the importance-weighted bound by draws of q and of the prior together.
-
-    Args:
-        fn: takes a Bernoulli VAE; x of shape (batch, D); eps, standard normal noise of shape
-            (n, batch, d), for draws from q; fresh, m draws from the prior for each image, shape
-            (m, batch, d). Returns the bound by all n + m draws, each weighted by p(x, z) over the
-            density of the mixture from which n + m draws contain n of q, in nats, shape (batch,).
-
-    Returns:
-        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
-
-    Raises:
-        TypeError: fn is not a function.
-
-    Source: Owen 2013, chapter 9 (mixture importance sampling).
-    """
-    return check_task(on_copies(fn), _safe_bound_task())
-
-
-def _groups(log_w: Array, k: float) -> list[Array]:
-    """The rows in groups of k, one after another."""
-    return [log_w[start : start + int(k)] for start in range(0, len(log_w), int(k))]
-
-
-def _bound(log_w: Array) -> Array:
-    return special.logsumexp(log_w, axis=0, b=1 / len(log_w))
-
-
-def _grouped_bound(log_w: Array, k: float) -> Array:
-    return np.mean([_bound(group) for group in _groups(log_w, k)], axis=0)
+def _by_an_axis_of_groups(
+    log_w: Array,
+    k: int,
+    *,
+    groups=lambda log_w, k: log_w.reshape(-1, k, log_w.shape[1]),
+    divisor=lambda groups: groups.shape[1],
+    average=np.mean,
+) -> Array:
+    """With the rows as an array (group, draw, batch)."""
+    grouped = groups(log_w, k)
+    return average(np.logaddexp.reduce(grouped, axis=1) - np.log(divisor(grouped)), axis=0)
 
 
 def _log_weights(seed: int, shape: tuple[int, int], level: float = -4.0) -> Array:
     return np.round(level + 1.5 * np.random.default_rng(seed).standard_normal(shape), 2)
 
 
-GROUPED_BOUND = Task(
-    exercise="The bound from groups of draws",
-    answer=_grouped_bound,
+check_grouped_bound = Exercise(
+    title="The bound from groups of draws",
+    takes=(
+        "log_w, log-weights of shape (K, batch), and k, a number of draws that divides K; the first k rows "
+        "are the first group, and so on"
+    ),
+    returns="the average of the groups' bounds, in nats, shape (batch,)",
+    source="Burda, Grosse & Salakhutdinov 2016, eq. 8",
+    where="notebook 8, section 3",
+    truth=_group_by_group,
+    program=_by_an_axis_of_groups,
     cases=[
         (np.log([[1.0], [3.0]]), 2),
         (np.log([[1.0], [3.0], [2.0], [6.0]]), 2),
@@ -144,146 +61,134 @@ GROUPED_BOUND = Task(
         (_log_weights(3, (8, 2)), 1),
         (_log_weights(4, (20, 4)), 10),
     ],
-    names=("log_w", "k"),
-    mistakes=[
-        Mistake(
-            "term-missing",
-            lambda log_w, k: _grouped_bound(log_w, k) + np.log(k),
-            "The weights of a group are added up, but not averaged.",
+    mistakes={
+        Mistake("term-missing", divisor=lambda groups: 1): (
+            "The weights of a group are added up, but not averaged."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w, k: _grouped_bound(log_w, k) + np.log(k) - np.log(len(log_w)),
-            "Each group's sum is divided by the number of all draws. How many are in one group?",
+        Mistake("term-wrong", divisor=lambda groups: groups.shape[0] * groups.shape[1]): (
+            "Each group's sum is divided by the number of all draws. How many are in one group?"
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w, k: log_w.mean(axis=0),
-            "The logarithms are averaged: that is the bound with one draw, the ELBO, for every k.",
+        Mistake("term-wrong", groups=lambda log_w, k: log_w[:, None]): (
+            "The logarithms are averaged: that is the bound with one draw, the ELBO, for every k."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w, k: _bound(log_w),
-            "This is the bound with all draws in one group: k is not used.",
+        Mistake("term-wrong", groups=lambda log_w, k: log_w[None]): (
+            "This is the bound with all draws in one group: k is not used."
         ),
-        Mistake(
-            "term-missing",
-            lambda log_w, k: _bound(log_w[: int(k)]),
-            "This is the bound of the first group. The others know something, too.",
+        Mistake("term-missing", groups=lambda log_w, k: log_w[None, :k]): (
+            "This is the bound of the first group. The others know something, too."
         ),
-        Mistake(
-            "swapped",
-            lambda log_w, k: _grouped_bound(log_w, len(log_w) // int(k)),
-            "You make k groups. Asked for are groups of k draws.",
+        Mistake("swapped", groups=lambda log_w, k: log_w.reshape(k, -1, log_w.shape[1])): (
+            "You make k groups. Asked for are groups of k draws."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w, k: np.mean(
-                [_bound(log_w[start :: len(log_w) // int(k)]) for start in range(len(log_w) // int(k))],
-                axis=0,
-            ),
+        Mistake("term-wrong", groups=lambda log_w, k: np.stack(np.split(log_w, k), axis=1)): (
             "A group takes its draws from all over the table. That is as good a bound, but not the one asked "
-            "for: the first k rows are the first group.",
+            "for: the first k rows are the first group."
         ),
-        Mistake(
-            "term-scale",
-            lambda log_w, k: np.sum([_bound(group) for group in _groups(log_w, k)], axis=0),
-            "The bounds of the groups are added up. One more group should only make their average surer.",
+        Mistake("term-scale", average=np.sum): (
+            "The bounds of the groups are added up. One more group should only make their average surer."
         ),
-    ],
+    },
     extremes=Extremes(
         cases=[
             (np.array([[-900.0], [-901.0]]), 2),
             (np.array([[-130.0, 800.0], [-131.0, 790.0], [-950.0, 1.0], [-940.0, 2.0]]), 2),
             (np.array([[-2000.0], [-3000.0], [-2500.0]]), 1),
         ],
-        cause="Right for moderate weights. An image of 784 pixels has weights such as e^-900, which no "
-        "computer holds.",
+        cause=(
+            "Right for moderate weights. An image of 784 pixels has weights such as e^-900, which no "
+            "computer holds."
+        ),
     ),
-    where="notebook 8, section 3",
 )
 
 
-def _effective(log_w: Array) -> Array:
-    """By the normalised weights: one over the sum of their squares."""
-    return 1 / (special.softmax(log_w, axis=0) ** 2).sum(axis=0)
+def _in_logarithms(log_w: Array) -> Array:
+    return np.exp(2 * special.logsumexp(log_w, axis=0) - special.logsumexp(2 * log_w, axis=0))
 
 
-def _by_logs(log_w: Array) -> Array:
-    return log_w.sum(axis=0) ** 2 / (log_w**2).sum(axis=0)
+def _by_shares(
+    log_w: Array,
+    *,
+    weights=lambda log_w: special.softmax(log_w, axis=0),
+    above=lambda w: w.sum(axis=0) ** 2,
+    below=lambda w: (w**2).sum(axis=0),
+) -> Array:
+    """(Σ w)² / Σ w²; a common factor cancels, and those that add up to 1 can be held."""
+    w = weights(log_w)
+    return above(w) / below(w)
 
 
-EFFECTIVE_DRAWS = Task(
-    exercise="The effective number of draws",
-    answer=_effective,
+check_effective_draws = Exercise(
+    title="The effective number of draws",
+    takes="log_w, log-weights of shape (k, batch)",
+    returns="(Σ w)² / Σ w² of each image, shape (batch,)",
+    source="Owen 2013, chapter 9 (the effective sample size of importance sampling)",
+    where="notebook 8, section 3",
+    truth=_in_logarithms,
+    program=_by_shares,
     cases=[
         (np.log([[1.0], [3.0]]),),
         (_log_weights(5, (3, 2)),),
         (_log_weights(6, (7, 3), 1.0),),
         (_log_weights(7, (20, 4), -2.0),),
     ],
-    names=("log_w",),
-    mistakes=[
-        Mistake(
-            "swapped",
-            lambda log_w: 1 / _effective(log_w),
-            "The fraction is upside down: for equal weights all draws count.",
+    mistakes={
+        Mistake("swapped", then=np.reciprocal): (
+            "The fraction is upside down: for equal weights all draws count."
         ),
-        Mistake(
-            "term-scale",
-            lambda log_w: _effective(log_w) / len(log_w),
-            "This is the share of the draws that count. Asked for is their number.",
+        Mistake("term-scale", below=lambda w: len(w) * (w**2).sum(axis=0)): (
+            "This is the share of the draws that count. Asked for is their number."
         ),
-        Mistake("not-log", _by_logs, "The logarithms are taken for the weights."),
-        Mistake(
-            "term-wrong",
-            lambda log_w: np.exp(special.logsumexp(log_w, axis=0) - special.logsumexp(2 * log_w, axis=0)),
-            "The sum in the numerator is not squared: your number changes when all weights are doubled.",
+        Mistake("not-log", weights=lambda log_w: log_w): "The logarithms are taken for the weights.",
+        Mistake("term-wrong", weights=np.exp, above=lambda w: w.sum(axis=0)): (
+            "The sum in the numerator is not squared: your number changes when all weights are doubled."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w: 1 / special.softmax(log_w, axis=0).max(axis=0),
-            "This is the sum over the largest weight. It asks less than the sum of squares.",
+        Mistake("term-wrong", below=lambda w: w.max(axis=0)): (
+            "This is the sum over the largest weight. It asks less than the sum of squares."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w: np.exp(special.entr(special.softmax(log_w, axis=0)).sum(axis=0)),
-            "This is the exponential of the entropy of the normalised weights: another count, not this one.",
+        Mistake("term-wrong", below=lambda w: np.exp(-special.entr(w).sum(axis=0))): (
+            "This is the exponential of the entropy of the normalised weights: another count, not this one."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_w: special.logsumexp(log_w, axis=0) * 2 - special.logsumexp(2 * log_w, axis=0),
-            "This is the logarithm of the number.",
-        ),
-    ],
+        Mistake("term-wrong", then=np.log): "This is the logarithm of the number.",
+    },
     extremes=Extremes(
         cases=[
             (np.array([[-900.0], [-901.0]]),),
             (np.array([[-800.0, 700.0], [-803.0, 699.0], [-801.0, 698.0]]),),
             (np.array([[-1500.0], [-1500.0], [-1500.0], [-9000.0]]),),
         ],
-        cause="Right for moderate weights. Weights of images are smaller than any number that a computer "
-        "holds; but only their ratios matter.",
+        cause=(
+            "Right for moderate weights. Weights of images are smaller than any number that a computer "
+            "holds; but only their ratios matter."
+        ),
     ),
-    where="notebook 8, section 3",
 )
 
 
-def _log_sum(log_joint: Array, step: float) -> float:
-    """The sum over all points, row after row."""
-    return float(special.logsumexp([special.logsumexp(row) for row in log_joint]) + np.log(step**2))
+def _by_the_peak(log_joint: Array, step: float) -> tuple[float, float]:
+    """With the largest of the numbers taken out, the others can be added as they are."""
+    p = np.exp(log_joint - log_joint.max())
+    second = 1 - np.arange(len(p)) % 2
+    fine, coarse = p.sum(), 4 * second @ p @ second
+    return float(log_joint.max() + np.log(step**2 * fine)), abs(float(np.log(coarse / fine)))
 
 
-def _evidence(
+def _by_two_sums(
     log_joint: Array,
     step: float,
-    total: Callable[[Array, float], float] = _log_sum,
-    coarser: float = 2.0,
-    rows: int = 2,
+    *,
+    cell=lambda values, step: step**2,
+    coarser=2,
+    rows=2,
+    doubt=lambda fine, coarse: abs(coarse - fine),
 ) -> tuple[float, float]:
-    """Both numbers, with each step open to a mistake."""
-    fine = total(log_joint, step)
-    return fine, abs(total(log_joint[::rows, ::2], coarser * step) - fine)
+    """The logarithms of two sums, the area of a cell added to each."""
+
+    def total(values: Array, step: float) -> float:
+        return float(special.logsumexp(values) + np.log(cell(values, step)))
+
+    fine, coarse = total(log_joint, step), total(log_joint[::rows, ::2], coarser * step)
+    return fine, doubt(fine, coarse)
 
 
 def _grid(seed: int, size: int, step: float, level: float = -3.0) -> tuple[Array, float]:
@@ -294,102 +199,79 @@ def _grid(seed: int, size: int, step: float, level: float = -3.0) -> tuple[Array
     return np.round(level - a * z[:, None] ** 2 - b * z**2 - 0.8 * c * z[:, None] * z, 3), step
 
 
-EVIDENCE_AND_DOUBT = Task(
-    exercise="The evidence and its doubt",
-    answer=_evidence,
+check_evidence_and_doubt = Exercise(
+    title="The evidence and its doubt",
+    takes=(
+        "log_joint, log p(x, z) on a square grid of points, shape (n, n) with n odd, in nats, and step, the "
+        "distance of neighbours, a number"
+    ),
+    returns=(
+        "log p(x) by the sum over all points, and the absolute difference in nats to that by every second "
+        "point of each axis, the first one included: two numbers"
+    ),
+    source="Trefethen & Weideman 2014, section 5 (the trapezoidal rule over the real line)",
+    where="notebook 8, section 2",
+    truth=_by_the_peak,
+    program=_by_two_sums,
     cases=[
         (np.log([[1.0, 2.0, 1.0], [2.0, 5.0, 2.0], [1.0, 2.0, 1.0]]), 0.5),
         _grid(1, 5, 0.5),
         _grid(2, 7, 0.2),
         _grid(3, 9, 1.3, 2.0),
     ],
-    names=("log_joint", "step"),
-    mistakes=[
-        Mistake(
-            "term-missing",
-            lambda log_joint, step: _evidence(log_joint, step, lambda j, h: float(special.logsumexp(j))),
-            "The step is missing: a sum is no integral before it is multiplied by the area of a cell.",
+    mistakes={
+        Mistake("term-missing", cell=lambda values, step: 1): (
+            "The step is missing: a sum is no integral before it is multiplied by the area of a cell."
         ),
-        Mistake(
-            "term-scale",
-            lambda log_joint, step: _evidence(
-                log_joint, step, lambda j, h: float(special.logsumexp(j) + np.log(h))
-            ),
-            "A cell of the plane has two sides.",
+        Mistake("term-scale", cell=lambda values, step: step): "A cell of the plane has two sides.",
+        Mistake("term-sign", cell=lambda values, step: step**-2): "You divide by the area of a cell.",
+        Mistake("term-wrong", coarser=1): (
+            "The coarse sum has fewer points, and each stands for a larger cell."
         ),
-        Mistake(
-            "term-sign",
-            lambda log_joint, step: _evidence(
-                log_joint, step, lambda j, h: float(special.logsumexp(j) - 2 * np.log(h))
-            ),
-            "You divide by the area of a cell.",
+        Mistake("term-wrong", coarser=np.sqrt(2)): (
+            "The coarse grid has twice the step on both axes: what is the area of its cells?"
         ),
-        Mistake(
-            "term-wrong",
-            functools.partial(_evidence, coarser=1.0),
-            "The coarse sum has fewer points, and each stands for a larger cell.",
+        Mistake("term-wrong", coarser=np.sqrt(2), rows=1): "Every second point is left out on one axis only.",
+        Mistake("term-wrong", cell=lambda values, step: 1 / values.size): (
+            "You average over the points. The integral is their sum times the area of a cell."
         ),
-        Mistake(
-            "term-wrong",
-            functools.partial(_evidence, coarser=np.sqrt(2)),
-            "The coarse grid has twice the step on both axes: what is the area of its cells?",
+        Mistake("sign", doubt=lambda fine, coarse: -abs(coarse - fine)): (
+            "The doubt is a distance, and not negative."
         ),
-        Mistake(
-            "term-wrong",
-            functools.partial(_evidence, coarser=np.sqrt(2), rows=1),
-            "Every second point is left out on one axis only.",
+        Mistake("term-wrong", doubt=lambda fine, coarse: abs(np.expm1(coarse - fine))): (
+            "Your second number is the relative error of p(x); asked for is a difference of logarithms."
         ),
-        Mistake(
-            "term-wrong",
-            lambda log_joint, step: _evidence(
-                log_joint, step, lambda j, h: float(special.logsumexp(j) - np.log(j.size))
-            ),
-            "You average over the points. The integral is their sum times the area of a cell.",
+        Mistake("term-wrong", doubt=lambda fine, coarse: coarse): (
+            "Your second number is the coarse value itself; asked for is how far it is from the fine one."
         ),
-        Mistake(
-            "sign",
-            lambda log_joint, step: (_log_sum(log_joint, step), -_evidence(log_joint, step)[1]),
-            "The doubt is a distance, and not negative.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda log_joint, step: (
-                _log_sum(log_joint, step),
-                abs(np.expm1(_log_sum(log_joint[::2, ::2], 2 * step) - _log_sum(log_joint, step))),
-            ),
-            "Your second number is the relative error of p(x); asked for is a difference of logarithms.",
-        ),
-        Mistake(
-            "term-wrong",
-            lambda log_joint, step: (
-                _log_sum(log_joint, step),
-                _log_sum(log_joint[::2, ::2], 2 * step),
-            ),
-            "Your second number is the coarse value itself; asked for is how far it is from the fine one.",
-        ),
-    ],
+    },
     extremes=Extremes(
         cases=[_grid(4, 5, 0.5, -900.0), _grid(5, 7, 0.3, -2000.0), _grid(6, 5, 0.5, 800.0)],
-        cause="Right for likely images. For an image of 784 pixels p(x, z) is smaller than any number that a "
-        "computer holds.",
+        cause=(
+            "Right for likely images. For an image of 784 pixels p(x, z) is smaller than any number that a "
+            "computer holds."
+        ),
     ),
-    where="notebook 8, section 2",
 )
 
 
-def _best_diagonal(cov: Array) -> float:
-    """The KL between two Gaussians with full covariances, q having the precision's diagonal."""
-    variances = 1 / np.diag(np.linalg.inv(cov))
-    return _kl_from(variances, cov)
+def _by_determinants(cov: Array) -> float:
+    """A latent's variance when all others are known is det Σ over the determinant of the others' part."""
+    others = [np.delete(np.delete(cov, i, axis=0), i, axis=1) for i in range(len(cov))]
+    log_variances = np.linalg.slogdet(cov)[1] - np.linalg.slogdet(others)[1]
+    return float(0.5 * (np.linalg.slogdet(cov)[1] - log_variances.sum()))
 
 
-def _kl_from(variances: Array, cov: Array) -> float:
-    zero = np.zeros(len(cov))
-    return float(gaussian.kl_full(zero, np.diag(variances), zero, cov))
+def _kl(cov_q: Array, cov_p: Array) -> float:
+    zero = np.zeros(len(cov_p))
+    return float(gaussian.kl_full(zero, cov_q, zero, cov_p))
 
 
-def _first_pair(cov: Array) -> float:
-    return float(-0.5 * np.log1p(-(cov[0, 1] ** 2) / (cov[0, 0] * cov[1, 1])))
+def _of_the_best_variances(
+    cov: Array, *, variances=lambda cov: 1 / np.diag(np.linalg.inv(cov)), divergence=_kl
+) -> float:
+    """The derivative of KL(q, posterior) is zero where σ² is one over the diagonal of the precision."""
+    return divergence(np.diag(variances(cov)), cov)
 
 
 def _covariance(seed: int, size: int, scale: float = 1.0) -> Array:
@@ -397,9 +279,14 @@ def _covariance(seed: int, size: int, scale: float = 1.0) -> Array:
     return np.round(scale * (mixing @ mixing.T / size + 0.2 * np.eye(size)), 3)
 
 
-APPROXIMATION_GAP = Task(
-    exercise="The gap of the family",
-    answer=_best_diagonal,
+check_approximation_gap = Exercise(
+    title="The gap of the family",
+    takes="cov, the covariance matrix of the posterior, shape (d, d)",
+    returns="the smallest KL(q, posterior) of all Gaussians q with a diagonal covariance, in nats, a number",
+    source="Bishop 2006, section 10.1.2 (a factorized approximation of a Gaussian)",
+    where="notebook 8, section 5",
+    truth=_by_determinants,
+    program=_of_the_best_variances,
     cases=[
         (np.array([[1.0, 0.6], [0.6, 1.0]]),),
         (np.array([[0.5, -0.3], [-0.3, 2.0]]),),
@@ -407,183 +294,150 @@ APPROXIMATION_GAP = Task(
         (_covariance(2, 4, 0.1),),
         (np.diag([0.2, 3.0, 1.0]),),
     ],
-    names=("cov",),
-    mistakes=[
-        Mistake(
-            "term-wrong",
-            lambda cov: _kl_from(np.diag(cov), cov),
+    mistakes={
+        Mistake("term-wrong", variances=np.diag): (
             "Your q has the posterior's own variances. That is too wide across the ridge: which widths does "
-            "KL(q, posterior) like best?",
+            "KL(q, posterior) like best?"
         ),
-        Mistake(
-            "reverse",
-            lambda cov: float(0.5 * (np.log(np.diag(cov)).sum() - np.linalg.slogdet(cov)[1])),
+        Mistake("reverse", variances=np.diag, divergence=lambda q, posterior: _kl(posterior, q)): (
             "This is the smallest KL(posterior, q), the divergence the other way round. For two latents the "
-            "two happen to agree, for more they do not.",
+            "two happen to agree, for more they do not."
         ),
-        Mistake(
-            "reverse",
-            lambda cov: float(
-                gaussian.kl_full(
-                    np.zeros(len(cov)), cov, np.zeros(len(cov)), np.diag(1 / np.diag(np.linalg.inv(cov)))
-                )
-            ),
-            "Your q is the right one, but the divergence is taken the other way round.",
+        Mistake("reverse", divergence=lambda q, posterior: _kl(posterior, q)): (
+            "Your q is the right one, but the divergence is taken the other way round."
         ),
-        Mistake(
-            "term-missing",
-            _first_pair,
-            "This sees the correlation of the first two latents only.",
+        Mistake("term-missing", answer=lambda cov: _of_the_best_variances(cov[:2, :2])): (
+            "This sees the correlation of the first two latents only."
         ),
-        Mistake(
-            "term-wrong",
-            lambda cov: _kl_from(np.linalg.eigvalsh(cov), cov),
+        Mistake("term-wrong", variances=np.linalg.eigvalsh): (
             "Your q has the variances along the ridge and across it, but its axes are those of the "
-            "coordinates.",
+            "coordinates."
         ),
-        Mistake(
-            "term-wrong",
-            lambda cov: _kl_from(np.ones(len(cov)), cov),
-            "Your q is the prior. The best one may have any variances.",
+        Mistake("term-wrong", variances=lambda cov: np.ones(len(cov))): (
+            "Your q is the prior. The best one may have any variances."
         ),
-        Mistake(
-            "term-missing",
-            lambda cov: float(-0.5 * np.linalg.slogdet(cov)[1]),
-            "This lacks the variances of q: for a posterior without correlation the gap is 0.",
+        Mistake("term-missing", divergence=lambda q, posterior: -0.5 * np.linalg.slogdet(posterior)[1]): (
+            "This lacks the variances of q: for a posterior without correlation the gap is 0."
         ),
-    ],
-    where="notebook 8, section 5",
+    },
 )
 
 
-def _safe_bound(
+@functools.cache
+def _in_float64(model: VAE) -> VAE:
+    return copy.deepcopy(model).double().requires_grad_(False)
+
+
+def _with_scipy(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
+    exact, n, m = _in_float64(model), len(eps), len(fresh)
+    mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
+    q, prior = stats.norm(mu, np.exp(log_var / 2)), stats.norm()
+    z = np.concatenate([mu + np.exp(log_var / 2) * eps, fresh])
+    x_logits = exact.decode(torch.from_numpy(z)).numpy()
+    log_px = np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits)).sum(axis=-1)
+    log_p, log_q = prior.logpdf(z).sum(axis=-1), q.logpdf(z).sum(axis=-1)
+    log_r = special.logsumexp([log_q, log_p], axis=0, b=np.reshape([n, m], (2, 1, 1)) / (n + m))
+    return special.logsumexp(log_px + log_p - log_r, axis=0, b=1 / (n + m))
+
+
+def _log_mixture(log_q: Tensor, log_p: Tensor, n: int, m: int) -> Tensor:
+    return torch.logaddexp(log_q + np.log(n / (n + m)), log_p + np.log(m / (n + m)))
+
+
+def _with_torch(
     model: VAE,
     x: Array,
     eps: Array,
     fresh: Array,
     *,
-    share: Callable[[int, int], float] = lambda n, m: n / (n + m),
-    density: str = "mixture",
-    power: float = 0.5,
-    reduce: Callable[..., Any] = lambda log_w: special.logsumexp(log_w, axis=0) - np.log(len(log_w)),
-    with_prior: bool = True,
-    pixels: Callable[..., Any] = np.sum,
-) -> Array:
-    """In float64, with SciPy's logistic and normal distributions; each step open to a mistake."""
-    exact = copy.deepcopy(model).double()
-    with torch.no_grad():
-        mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
-        z = np.concatenate([mu + np.exp(power * log_var) * eps, fresh])
-        a = exact.decode(torch.from_numpy(z)).numpy()
-    log_px = pixels(np.where(x == 1, stats.logistic.logcdf(a), stats.logistic.logsf(a)), axis=-1)
-    log_p = stats.norm.logpdf(z).sum(axis=-1)
-    log_q = stats.norm.logpdf(z, mu, np.exp(log_var / 2)).sum(axis=-1)
-    n, m = len(eps), len(fresh)
-    part = share(n, m)
-    below = {
-        "mixture": np.logaddexp(np.log(part) + log_q, np.log1p(-part) + log_p),
-        "own": np.concatenate([log_q[:n], log_p[n:]]),
-        "q": log_q,
-        "prior": log_p,
-        "sum": np.logaddexp(log_q, log_p),
-        "logs": part * log_q + (1 - part) * log_p,
-    }[density]
-    return reduce(log_px + (log_p if with_prior else 0.0) - below)
+    draws=lambda eps, fresh: (eps, fresh),
+    std=lambda log_var: torch.exp(log_var / 2),
+    pixels=torch.sum,
+    prior=1,
+    log_r=_log_mixture,
+    average=lambda log_w: torch.logsumexp(log_w, dim=0) - np.log(len(log_w)),
+) -> Tensor:
+    """The logarithm of the average weight p(x, z) / r(z), r being the mixture of q and the prior."""
+    exact = _in_float64(model)
+    x, eps, fresh = map(torch.from_numpy, (x, *draws(eps, fresh)))
+    mu, log_var = exact.encode(x)
+    z = torch.cat([mu + std(log_var) * eps, fresh])
+    x_logits = exact.decode(z)
+    log_px = pixels(x * x_logits - functional.softplus(x_logits), dim=-1)
+    log_p = Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
+    log_q = Normal(mu, torch.exp(log_var / 2)).log_prob(z).sum(dim=-1)
+    return average(log_px + prior * log_p - log_r(log_q, log_p, len(eps), len(fresh)))
 
 
-def _otherwise(**how: Any) -> Callable[..., Array]:
-    return functools.partial(_safe_bound, **how)
-
-
-def _only(part: str) -> Callable[..., Array]:
-    def answer(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
-        if part == "q":
-            return _safe_bound(model, x, eps, fresh[:0], density="q")
-        return _safe_bound(model, x, eps[:0], fresh, density="prior")
-
-    return answer
-
-
-_MISTAKES_IN_MIXING = [
-    Mistake(
-        "term-wrong",
-        _otherwise(density="own"),
-        "Each draw is divided by the density that it was drawn from. That is unbiased, but where q misses a "
-        "draw of q may still have a huge weight. All draws together come from the mixture.",
-    ),
-    Mistake("term-wrong", _otherwise(density="q"), "All draws are divided by q, those of the prior, too."),
-    Mistake(
-        "term-wrong", _otherwise(density="prior"), "All draws are divided by the prior, those of q, too."
-    ),
-    Mistake(
-        "term-missing",
-        _otherwise(density="sum"),
-        "The two densities are added without their shares: this mixture integrates to 2.",
-    ),
-    Mistake(
-        "term-wrong",
-        _otherwise(density="logs"),
-        "The shares multiply logarithms. The density of a mixture is a sum of densities.",
-    ),
-    Mistake(
-        "swapped",
-        _otherwise(share=lambda n, m: m / (n + m)),
-        "The shares have changed places: n of the n + m draws are those of q.",
-    ),
-    Mistake(
-        "term-wrong",
-        _otherwise(share=lambda n, m: 0.5),
-        "The mixture is half and half, whatever the numbers of draws are.",
-    ),
-    Mistake(
-        "term-wrong",
-        _otherwise(reduce=lambda log_w: log_w.mean(axis=0)),
-        "The logarithms of the weights are averaged; the average belongs inside the logarithm.",
-    ),
-    Mistake(
-        "term-missing",
-        _otherwise(reduce=lambda log_w: special.logsumexp(log_w, axis=0)),
-        "The weights are added up, but not averaged.",
-    ),
-    Mistake(
-        "term-missing",
-        _otherwise(with_prior=False),
-        "The weight lacks p(z): it is the joint p(x, z) that stands above.",
-    ),
-    Mistake("term-missing", _only("q"), "The draws of the prior are not used."),
-    Mistake("term-missing", _only("prior"), "The draws of q are not used."),
-    Mistake(
-        "var-for-std", _otherwise(power=1.0), "The noise is scaled by σ², not by σ.", "notebook 5, section 6"
-    ),
-    Mistake(
-        "mean-pixels",
-        _otherwise(pixels=np.mean),
-        "The log-likelihood is averaged over the pixels.",
-        "notebook 6, section 3",
-    ),
-]
-
-
-@functools.cache
-def _safe_bound_task() -> Task:
-    rng = np.random.default_rng(8)
-
-    def case(seed: int, d: int, data_dim: int, batch: int, n: int, m: int) -> tuple[Any, ...]:
+def _models_and_draws() -> list[tuple[Any, ...]]:
+    rng, cases = np.random.default_rng(8), []
+    for seed, latents, data_dim, batch, n, m in [
+        (1, 1, 4, 1, 2, 1),
+        (2, 2, 6, 2, 3, 2),
+        (3, 2, 8, 3, 2, 6),
+        (4, 3, 12, 5, 8, 4),
+    ]:
         x = rng.integers(0, 2, (batch, data_dim)).astype(float)
-        noise = rng.standard_normal((n + m, batch, d))
-        return small_vae(d, data_dim, seed), x, noise[:n], noise[n:]
+        noise = rng.standard_normal((n + m, batch, latents))
+        cases.append((small_vae(latents, data_dim, seed), x, noise[:n], noise[n:]))
+    return cases
 
-    return Task(
-        exercise="A bound that looks everywhere",
-        answer=_safe_bound,
-        cases=[
-            case(1, 1, 4, 1, 2, 1),
-            case(2, 2, 6, 2, 3, 2),
-            case(3, 2, 8, 3, 2, 6),
-            case(4, 3, 12, 5, 8, 4),
-        ],
-        names=("model", "x", "eps", "fresh"),
-        mistakes=_MISTAKES_IN_MIXING,
-        where="notebook 8, section 4",
-        kinds=("torch float32",),
-    )
+
+check_safe_bound = Exercise(
+    title="A bound that looks everywhere",
+    takes=(
+        "a Bernoulli VAE; x of shape (batch, D); eps, standard normal noise of shape (n, batch, d), for "
+        "draws from q; fresh, m draws from the prior for each image, shape (m, batch, d)"
+    ),
+    returns=(
+        "the bound by all n + m draws, each weighted by p(x, z) over the density of the mixture from which "
+        "n + m draws contain n of q, in nats, shape (batch,)"
+    ),
+    source="Owen 2013, chapter 9 (mixture importance sampling)",
+    where="notebook 8, section 4",
+    truth=_with_scipy,
+    program=_with_torch,
+    cases=_models_and_draws,
+    kinds=("torch float32",),
+    mistakes={
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: torch.cat([log_q[:n], log_p[n:]])): (
+            "Each draw is divided by the density that it was drawn from. That is unbiased, but where q "
+            "misses a draw of q may still have a huge weight. All draws together come from the mixture."
+        ),
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_q): (
+            "All draws are divided by q, those of the prior, too."
+        ),
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_p): (
+            "All draws are divided by the prior, those of q, too."
+        ),
+        Mistake("term-missing", log_r=lambda log_q, log_p, n, m: torch.logaddexp(log_q, log_p)): (
+            "The two densities are added without their shares: this mixture integrates to 2."
+        ),
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: (n * log_q + m * log_p) / (n + m)): (
+            "The shares multiply logarithms. The density of a mixture is a sum of densities."
+        ),
+        Mistake("swapped", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, m, n)): (
+            "The shares have changed places: n of the n + m draws are those of q."
+        ),
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, 1, 1)): (
+            "The mixture is half and half, whatever the numbers of draws are."
+        ),
+        Mistake("term-wrong", average=lambda log_w: log_w.mean(dim=0)): (
+            "The logarithms of the weights are averaged; the average belongs inside the logarithm."
+        ),
+        Mistake("term-missing", average=lambda log_w: torch.logsumexp(log_w, dim=0)): (
+            "The weights are added up, but not averaged."
+        ),
+        Mistake("term-missing", prior=0): "The weight lacks p(z): it is the joint p(x, z) that stands above.",
+        Mistake("term-missing", draws=lambda eps, fresh: (eps, fresh[:0])): (
+            "The draws of the prior are not used."
+        ),
+        Mistake("term-missing", draws=lambda eps, fresh: (eps[:0], fresh)): ("The draws of q are not used."),
+        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"): (
+            "The noise is scaled by σ², not by σ."
+        ),
+        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"): (
+            "The log-likelihood is averaged over the pixels."
+        ),
+    },
+)
