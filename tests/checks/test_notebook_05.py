@@ -44,10 +44,7 @@ def baseline_by_formula(A, B, C, std):
     return np.array([A + 3 * C, 2 * B * B / std**2 + 6 * C * C / std**2])
 
 
-RIGHT_BASELINES = [
-    (check_best_baseline, baseline_by_search),
-    (check_best_baseline, baseline_by_formula),
-]
+RIGHT_BASELINES = [(check_best_baseline, baseline_by_search), (check_best_baseline, baseline_by_formula)]
 
 
 def baseline_of_mean(A, B, C, std):
@@ -83,6 +80,15 @@ def baseline_variance_at(c):
     return lambda A, B, C, std: (A + 3 * C, variance_with(c(A, C), A, B, C, std))
 
 
+def baseline_not_yet(A, B, C, std):
+    return -3 * C, baseline_by_formula(A, B, C, std)[1]
+
+
+def baseline_with_root(A, B, C, std):
+    c, variance = baseline_by_formula(A, B, C, std)
+    return c, math.sqrt(variance)
+
+
 def baseline_exchanged(A, B, C, std):
     return baseline_by_formula(A, B, C, std)[::-1]
 
@@ -98,6 +104,8 @@ WRONG_BASELINES = [
     (check_best_baseline, baseline_variance_at(lambda A, C: 0.0), "term-wrong"),
     (check_best_baseline, baseline_variance_at(lambda A, C: A + C), "term-wrong"),
     (check_best_baseline, baseline_exchanged, "swapped"),
+    (check_best_baseline, baseline_not_yet, "term-missing"),
+    (check_best_baseline, baseline_with_root, "std-for-var"),
     (check_best_baseline, lambda A, B, C, std: A + 3 * C, "shape"),
     (check_best_baseline, times(baseline_by_formula, -1), "sign"),
 ]
@@ -117,10 +125,7 @@ def score_with_autograd(z, f_z, a):
     return f_z * torch.autograd.grad(log_q, logit)[0]
 
 
-RIGHT_SCORES = [
-    (check_score_estimate, score_with_branches),
-    (check_score_estimate, score_with_autograd),
-]
+RIGHT_SCORES = [(check_score_estimate, score_with_branches), (check_score_estimate, score_with_autograd)]
 
 
 def score_by_probability(z, f_z, a):
@@ -144,6 +149,14 @@ def score_without_f(z, f_z, a):
     return z - 1 / (1 + math.exp(-a))
 
 
+def score_of_z_alone(z, f_z, a):
+    return f_z * z
+
+
+def score_for_both_draws(z, f_z, a):
+    return f_z / (1 + math.exp(-a)) / (1 + math.exp(a))
+
+
 def score_of_density(z, f_z, a):
     pi = torch.tensor(a, requires_grad=True)
     density = torch.sigmoid(pi) if z else 1 - torch.sigmoid(pi)
@@ -162,6 +175,8 @@ WRONG_SCORES = [
     (check_score_estimate, score_without_f, "term-missing"),
     (check_score_estimate, score_of_density, "term-wrong"),
     (check_score_estimate, score_of_log_q, "term-wrong"),
+    (check_score_estimate, score_of_z_alone, "term-missing"),
+    (check_score_estimate, score_for_both_draws, "term-missing"),
     (check_score_estimate, lambda z, f_z, a: 0.0, "not-differentiable"),
     (check_score_estimate, times(score_with_branches, -1), "sign"),
     (check_score_estimate, times(score_with_branches, 2), "half"),
@@ -196,10 +211,7 @@ def sine_by_quad(k):
     return score, mean(lambda z: (k * math.cos(k * z)) ** 2) - true**2
 
 
-RIGHT_SINES = [
-    (check_variances_of_sine, sine_by_nodes),
-    (check_variances_of_sine, sine_by_quad),
-]
+RIGHT_SINES = [(check_variances_of_sine, sine_by_nodes), (check_variances_of_sine, sine_by_quad)]
 
 
 def sine_exchanged(k):
@@ -213,6 +225,23 @@ def sine_mean_squares(k):
 def sine_no_chain_rule(k):
     path = np.cos(k * NODES)
     return sine_by_nodes(k)[0], WEIGHTS @ path**2 - (WEIGHTS @ path) ** 2
+
+
+def sine_inner_once(k):
+    score, _ = sine_by_nodes(k)
+    return score, k * WEIGHTS @ np.cos(k * NODES) ** 2 - (k * WEIGHTS @ np.cos(k * NODES)) ** 2
+
+
+def sine_means_as_they_are(k):
+    return np.array(sine_mean_squares(k)) - k * math.exp(-(k**2) / 2)
+
+
+def sine_first_mean_square(k):
+    return sine_mean_squares(k)[0], sine_by_nodes(k)[1]
+
+
+def sine_second_mean_square(k):
+    return sine_by_nodes(k)[0], sine_mean_squares(k)[1]
 
 
 def sine_std(k):
@@ -229,6 +258,10 @@ WRONG_SINES = [
     (check_variances_of_sine, sine_no_chain_rule, "term-missing"),
     (check_variances_of_sine, sine_std, "std-for-var"),
     (check_variances_of_sine, sine_of_f, "term-wrong"),
+    (check_variances_of_sine, sine_inner_once, "term-scale"),
+    (check_variances_of_sine, sine_means_as_they_are, "std-for-var"),
+    (check_variances_of_sine, sine_first_mean_square, "term-missing"),
+    (check_variances_of_sine, sine_second_mean_square, "term-missing"),
     (check_variances_of_sine, times(sine_by_nodes, 2), "half"),
 ]
 
@@ -297,6 +330,18 @@ def path_at_mean(*case):
     return np.tril(outer(*case, z=case[4]))
 
 
+def path_whole_and_transposed(*case):
+    return outer(*case).T
+
+
+def path_without_last_noise(x, W, b, s, m, L, eps):
+    return np.tril(outer(x, W, b, s, m, L, np.ones_like(eps), z=m + L @ eps))
+
+
+def path_by_the_transpose(x, W, b, s, m, L, eps):
+    return np.tril(outer(x, W, b, s, m, L, eps, z=m + L.T @ eps))
+
+
 def path_without_bias(x, W, b, s, m, L, eps):
     return path_by_loops(x, W, 0, s, m, L, eps)
 
@@ -318,6 +363,9 @@ WRONG_PATHS = [
     (check_path_gradient, path_without_bias, "term-missing"),
     (check_path_gradient, path_one_s, "std-for-var"),
     (check_path_gradient, path_no_s, "term-missing"),
+    (check_path_gradient, path_whole_and_transposed, "swapped"),
+    (check_path_gradient, path_without_last_noise, "noise-missing"),
+    (check_path_gradient, path_by_the_transpose, "swapped"),
     (check_path_gradient, times(path_by_loops, -1), "sign"),
     (check_path_gradient, times(path_by_loops, 2), "half"),
     (check_path_gradient, lambda *case: outer(*case)[0], "shape"),

@@ -17,7 +17,7 @@ from vae_helpers.checks.parts.elbo.probe_models import small_vae
 from vae_helpers.models.objectives import kl_standard_normal
 from vae_helpers.models.vae import VAE
 
-# --- The β in a loss ---------------------------------------------------------------------------
+# --- The β in a loss ------------------------------------------------------------------------------
 
 
 def beta_by_cases(data_dim, latent_dim, pixels, latents):
@@ -74,7 +74,7 @@ def test_the_beta_gives_the_loss_up_to_a_factor(case):
     assert np.ptp(factors) < 1e-12
 
 
-# --- The best decoder that ignores z -----------------------------------------------------------
+# --- The best decoder that ignores z --------------------------------------------------------------
 
 
 def constant_by_numpy(images):
@@ -161,7 +161,7 @@ def test_no_other_constant_is_cheaper(case):
     assert abs(loss().item() - best) < 1e-6
 
 
-# --- The bound by many draws -------------------------------------------------------------------
+# --- The bound by many draws ----------------------------------------------------------------------
 
 
 def draws(model, x, eps, power=0.5):
@@ -253,6 +253,16 @@ def mean_of_pixels(model, x, eps):
 )
 def test_wrong_bounds_are_named(fn, code):
     assert check_tighter_bound(fn).codes == {code}
+
+
+SLIPS = check_tighter_bound.slips()
+
+
+@pytest.mark.parametrize("mistake, said, answer", SLIPS, ids=[mistake.code for mistake, _, _ in SLIPS])
+def test_a_slip_of_the_bound_is_told_in_its_own_words(mistake, said, answer):
+    """The test for every exercise leaves out those that hand over tensors alone."""
+    report = check_tighter_bound(answer)
+    assert report.codes == {mistake.code} and said in " ".join(report.message.split())
 
 
 def test_a_bound_that_harms_the_model_does_not_harm_the_next_check():
