@@ -31,7 +31,10 @@ def _baseline_by_quadrature(A: float, B: float, C: float, std: float) -> tuple[f
 def _baseline_by_formula(
     A: float, B: float, C: float, std: float, *, c=(1, 3), at=None, squared_mean=1, over=np.square
 ) -> tuple[float, float]:
-    """((A - c)² + 6 (A - c) C + 15 C² + 3 B² - B²) / σ², of which B² is the mean's, is lowest at A + 3 C."""
+    """((A - c)² + 6 (A - c) C + 15 C² + 3 B² - B²) / σ², of which B² is the mean's, is lowest at A + 3 C.
+
+    c, and another one `at` which the variance is taken, are written as multiples of A and C.
+    """
     level = A - np.dot(at or c, (A, C))
     variance = level**2 + 6 * level * C + 15 * C**2 + (3 - squared_mean) * B**2
     return np.dot(c, (A, C)), variance / over(std)

@@ -35,7 +35,7 @@ def _beta_by_factors(
 check_hidden_beta = Exercise(
     title="The β in a loss",
     takes=(
-        "the numbers data_dim and latent_dim, and pixels and latents, each “sum” or “mean”: how the "
+        'the numbers data_dim and latent_dim, and pixels and latents, each "sum" or "mean": how the '
         "log-likelihood is reduced over pixels and the KL over latents"
     ),
     returns="the β of the β-VAE with proper sums that has the same minima, a number",
@@ -100,7 +100,7 @@ def _cross_entropy(
 check_best_constant = Exercise(
     title="The best decoder that ignores z",
     takes="images of shape (N, D), with values in [0, 1]",
-    returns="-log p(x) of the best such model on these images, in nats per image, a number",
+    returns="-log p(x) of the best decoder that ignores z on these images, in nats per image, a number",
     source="Cover & Thomas 2006, theorem 5.4.3 (the cost of a code is its entropy if the code fits)",
     where="notebook 6, section 4",
     truth=_entropy_of_coins,
