@@ -9,10 +9,6 @@ import torch.nn.functional as F
 from torch.distributions import Normal
 
 from vae_helpers.checks.exercises.notebook_06 import (
-    BEST_CONSTANT,
-    HIDDEN_BETA,
-    _bound,
-    _tighter_bound_task,
     check_best_constant,
     check_hidden_beta,
     check_tighter_bound,
@@ -21,7 +17,7 @@ from vae_helpers.checks.parts.elbo.probe_models import small_vae
 from vae_helpers.models.objectives import kl_standard_normal
 from vae_helpers.models.vae import VAE
 
-# --- The β in a loss ---------------------------------------------------------------------------
+# --- The β in a loss ------------------------------------------------------------------------------
 
 
 def beta_by_cases(data_dim, latent_dim, pixels, latents):
@@ -65,7 +61,7 @@ def test_wrong_betas_are_named(fn, code):
     assert check_hidden_beta(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", HIDDEN_BETA.cases)
+@pytest.mark.parametrize("case", check_hidden_beta.trials)
 def test_the_beta_gives_the_loss_up_to_a_factor(case):
     data_dim, latent_dim, pixels, latents = case
     rng = np.random.default_rng(0)
@@ -73,12 +69,12 @@ def test_the_beta_gives_the_loss_up_to_a_factor(case):
     for _ in range(3):
         nll, kl = rng.random((5, data_dim)), rng.random((5, latent_dim))
         loss = (getattr(nll, pixels)(axis=1) + getattr(kl, latents)(axis=1)).mean()
-        proper = (nll.sum(axis=1) + HIDDEN_BETA.answer(*case) * kl.sum(axis=1)).mean()
+        proper = (nll.sum(axis=1) + check_hidden_beta.truth(*case) * kl.sum(axis=1)).mean()
         factors.append(loss / proper)
     assert np.ptp(factors) < 1e-12
 
 
-# --- The best decoder that ignores z -----------------------------------------------------------
+# --- The best decoder that ignores z --------------------------------------------------------------
 
 
 def constant_by_numpy(images):
@@ -148,9 +144,9 @@ def test_an_exception_for_blank_pixels_is_a_weakness():
     assert report.codes == {"unstable"} and "ValueError" in report.message
 
 
-@pytest.mark.parametrize("case", BEST_CONSTANT.cases)
+@pytest.mark.parametrize("case", check_best_constant.trials)
 def test_no_other_constant_is_cheaper(case):
-    images, best = torch.tensor(case[0]), BEST_CONSTANT.answer(*case)
+    images, best = torch.tensor(case[0]), check_best_constant.truth(*case)
     a = torch.zeros(images.shape[1], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([a], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -165,7 +161,7 @@ def test_no_other_constant_is_cheaper(case):
     assert abs(loss().item() - best) < 1e-6
 
 
-# --- The bound by many draws -------------------------------------------------------------------
+# --- The bound by many draws ----------------------------------------------------------------------
 
 
 def draws(model, x, eps, power=0.5):
@@ -259,6 +255,16 @@ def test_wrong_bounds_are_named(fn, code):
     assert check_tighter_bound(fn).codes == {code}
 
 
+SLIPS = check_tighter_bound.slips()
+
+
+@pytest.mark.parametrize("mistake, said, answer", SLIPS, ids=[mistake.code for mistake, _, _ in SLIPS])
+def test_a_slip_of_the_bound_is_told_in_its_own_words(mistake, said, answer):
+    """The test for every exercise leaves out those that hand over tensors alone."""
+    report = check_tighter_bound(answer)
+    assert report.codes == {mistake.code} and said in " ".join(report.message.split())
+
+
 def test_a_bound_that_harms_the_model_does_not_harm_the_next_check():
     def harmful(model, x, eps):
         with torch.no_grad():
@@ -289,14 +295,14 @@ def test_the_reference_tends_to_the_evidence():
         log_px = model.log_likelihood(torch.tensor(x, dtype=torch.float32), z_in).double().numpy()
     density = np.exp(log_px - 0.5 * z[:, None] ** 2) / math.sqrt(2 * math.pi)
     exact = np.log(np.trapezoid(density, z, axis=0))
-    bounds = [_bound(model, x, rng.standard_normal((5000, 3, 1))) for _ in range(10)]
+    bounds = [check_tighter_bound.truth(model, x, rng.standard_normal((5000, 3, 1))) for _ in range(10)]
     error = np.std(bounds, axis=0, ddof=1) / math.sqrt(10)
     assert (abs(np.mean(bounds, axis=0) - exact) < 5 * error + 2e-3).all() and (error < 0.05).all()
 
 
 def test_the_small_models_listen_to_their_latents():
     """A model that ignored z would let mistakes through."""
-    for model, x, eps in _tighter_bound_task().cases:
+    for model, x, eps in check_tighter_bound.trials:
         assert isinstance(model, VAE)
         with torch.no_grad():
             a = model.decode(torch.tensor(eps[:, 0], dtype=torch.float32))
