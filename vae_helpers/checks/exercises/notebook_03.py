@@ -212,10 +212,10 @@ def _gaussian_of_moments(log_q: Array, mus: Array, stds: Array) -> Array:
     return stats.norm.logpdf(_Z, mus.mean(), np.sqrt(np.mean(stds**2) + np.var(mus)))
 
 
-# Where the 1/N of the mixture may be lost: in one of the logarithms, or wherever the second number has it.
+# Where the 1/N of the mixture may be lost: in a logarithm alone, or in the whole second number.
 _LOST_IN_FIRST = {"first": lambda q, bar, p: _kl(q, bar + np.log(len(q)))}
 _LOST_IN_SECOND = {"second": lambda q, bar, p: _kl(bar, p - np.log(len(q)))}
-_NOWHERE_IN_SECOND = {"second": lambda q, bar, p: _kl(bar + np.log(len(q)), p)}
+_LOST_THROUGHOUT_SECOND = {"second": lambda q, bar, p: _kl(bar + np.log(len(q)), p)}
 _FIRST_REVERSED = {"first": lambda q, bar, p: _kl(bar, q)}
 _SECOND_REVERSED = {"second": lambda q, bar, p: _kl(p, bar)}
 _NORMALISED = "Your mixture does not integrate to 1, so it is no density."
@@ -244,7 +244,7 @@ check_split_kl = Exercise(
         Mistake("constant", **_LOST_IN_FIRST, **_LOST_IN_SECOND): _NORMALISED,
         Mistake("constant", **_LOST_IN_FIRST): _NORMALISED,
         Mistake("constant", **_LOST_IN_SECOND): _NORMALISED,
-        Mistake("constant", **_LOST_IN_FIRST, **_NOWHERE_IN_SECOND): _NORMALISED,
+        Mistake("constant", **_LOST_IN_FIRST, **_LOST_THROUGHOUT_SECOND): _NORMALISED,
         Mistake("reverse", **_FIRST_REVERSED, where="notebook 3, section 5"): (
             "In the first number the two distributions have changed places: which one is averaged over?"
         ),
