@@ -25,9 +25,9 @@ def _moments(mu: Array, std: Array, paired: bool = False) -> tuple[float, float]
     log_ratio = stats.norm.logpdf(z, mu, std) - stats.norm.logpdf(z)
     if paired:
         log_ratio = (log_ratio + log_ratio[::-1]) / 2
-    mean = np.average(log_ratio, axis=0, weights=_WEIGHTS)
-    variance = np.average((log_ratio - mean) ** 2, axis=0, weights=_WEIGHTS)
-    return float(mean.sum()), float(variance.sum())
+    weights = _WEIGHTS / _WEIGHTS.sum()
+    mean = weights @ log_ratio
+    return float(mean.sum()), float((weights @ (log_ratio - mean) ** 2).sum())
 
 
 def _variance(
