@@ -1,4 +1,4 @@
-"""The checks of notebook 3's exercises: right answers in several styles, and students' mistakes."""
+"""The checks of notebook 3: right answers in several styles, and mistakes written as students write them."""
 
 import math
 
@@ -9,10 +9,6 @@ from scipy import stats
 from scipy.integrate import quad
 
 from vae_helpers.checks.exercises.notebook_03 import (
-    CORRELATIONS,
-    SLIP,
-    SPLIT,
-    UNIFORM,
     check_kl_of_equal_correlations,
     check_kl_of_uniform,
     check_prior_of_slip,
@@ -20,7 +16,18 @@ from vae_helpers.checks.exercises.notebook_03 import (
 )
 from vae_helpers.numerics import gaussian
 
-# --- Right answers -------------------------------------------------------------------------------
+BITS = 1 / math.log(2)  # in a nat
+
+
+def sign(answer):
+    return lambda *arguments: -np.asarray(answer(*arguments))
+
+
+def times(answer, factor):
+    return lambda *arguments: factor * np.asarray(answer(*arguments))
+
+
+# --- The KL of a uniform density -----------------------------------------------------------------
 
 
 def uniform_by_quadrature(mu, std):
@@ -37,87 +44,7 @@ def uniform_from_the_gaussian(mu, std):
     return gaussian.kl_standard_normal([mu], [2 * math.log(std)]) + 0.5 * math.log(math.pi * math.e / 6)
 
 
-def slip_in_words(factor):
-    variance = 0.5 / factor
-    return [variance, -0.5 * math.log(variance)]
-
-
-def slip_where_q_is_the_prior(factor):
-    prior = np.array(1 / (2 * factor))
-    return np.array([prior, factor * prior - 0.5 * (1 + np.log(prior))])
-
-
-def correlations_by_determinant(dim, rho):
-    matrix = [[1.0 if i == j else rho for j in range(dim)] for i in range(dim)]
-    return -0.5 * np.linalg.slogdet(matrix)[1]
-
-
-def correlations_with_torch(dim, rho):
-    cov = torch.full((dim, dim), rho) + (1 - rho) * torch.eye(dim)
-    q = torch.distributions.MultivariateNormal(torch.zeros(dim), cov)
-    p = torch.distributions.MultivariateNormal(torch.zeros(dim), torch.eye(dim))
-    return torch.distributions.kl_divergence(q, p)
-
-
-def densities(mus, stds, z):
-    q = stats.norm.pdf(z, np.reshape(mus, (-1, 1)), np.reshape(stds, (-1, 1)))
-    return q, q.mean(axis=0), stats.norm.pdf(z)
-
-
-Z = np.linspace(-12, 12, 4001)
-DZ = Z[1] - Z[0]
-
-
-def split_on_a_grid(mus, stds):
-    q, bar, p = densities(mus, stds, Z)
-    log_bar = np.log(bar + 1e-300)
-    first = [np.sum(one * (np.log(one + 1e-300) - log_bar)) * DZ for one in q]
-    return sum(first) / len(first), np.sum(bar * (log_bar - np.log(p))) * DZ
-
-
-def split_by_subtraction(mus, stds):
-    """The stretch: one integral, and the identity."""
-
-    def log_bar(z):
-        return np.logaddexp.reduce(stats.norm.logpdf(z, mus, stds)) - math.log(len(mus))
-
-    marginal = quad(
-        lambda z: math.exp(log_bar(z)) * (log_bar(z) - stats.norm.logpdf(z)), -12, 12, points=mus
-    )[0]
-    each = 0.5 * np.mean(stds**2 + mus**2 - 1 - 2 * np.log(stds))
-    return each - marginal, marginal
-
-
-def split_with_torch(mus, stds):
-    z = torch.linspace(-12, 12, 8001, dtype=torch.float64)[:, None]
-    log_q = torch.distributions.Normal(mus, stds).log_prob(z)
-    log_bar = torch.logsumexp(log_q, 1) - math.log(len(mus))
-    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(z[:, 0])
-    information = torch.trapezoid((log_q.exp() * (log_q - log_bar[:, None])).mean(1), z[:, 0])
-    return torch.stack([information, torch.trapezoid(log_bar.exp() * (log_bar - log_p), z[:, 0])])
-
-
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
-        (check_kl_of_uniform, uniform_by_quadrature),
-        (check_kl_of_uniform, uniform_with_torch),
-        (check_kl_of_uniform, uniform_from_the_gaussian),
-        (check_prior_of_slip, slip_in_words),
-        (check_prior_of_slip, slip_where_q_is_the_prior),
-        (check_kl_of_equal_correlations, correlations_by_determinant),
-        (check_kl_of_equal_correlations, correlations_with_torch),
-        (check_split_kl, split_on_a_grid),
-        (check_split_kl, split_by_subtraction),
-        (check_split_kl, split_with_torch),
-    ],
-)
-def test_right_answers_pass(check, answer):
-    found = check(answer)
-    assert found.passed, found
-
-
-# --- Mistakes ------------------------------------------------------------------------------------
+UNIFORM_RIGHT = [uniform_by_quadrature, uniform_with_torch, uniform_from_the_gaussian]
 
 
 def gaussian_formula(mu, std):
@@ -149,6 +76,35 @@ def uniform_with_std(mu, std):
     return uniform_by_quadrature(mu, std) + 0.5 * (std - std**2)
 
 
+UNIFORM_WRONG = [
+    (gaussian_formula, "term-wrong"),
+    (uniform_of_half_width_std, "term-wrong"),
+    (uniform_of_width_std, "term-wrong"),
+    (uniform_halves_added, "term-sign"),
+    (uniform_no_two_pi, "log-two-pi-missing"),
+    (uniform_no_mean, "term-missing"),
+    (uniform_with_std, "std-for-var"),
+    (sign(uniform_by_quadrature), "sign"),
+    (times(uniform_by_quadrature, 2), "half"),
+    (times(uniform_by_quadrature, BITS), "scale"),
+]
+
+# --- The prior behind a slip ---------------------------------------------------------------------
+
+
+def slip_in_words(factor):
+    variance = 0.5 / factor
+    return [variance, -0.5 * math.log(variance)]
+
+
+def slip_where_q_is_the_prior(factor):
+    prior = np.array(1 / (2 * factor))
+    return np.array([prior, factor * prior - 0.5 * (1 + np.log(prior))])
+
+
+SLIP_RIGHT = [slip_in_words, slip_where_q_is_the_prior]
+
+
 def slip_upside_down(factor):
     return 2 * factor, 0.5 * math.log(2 * factor)
 
@@ -173,6 +129,35 @@ def slip_no_constant(factor):
     return 0.5 / factor, 0
 
 
+SLIP_WRONG = [
+    (slip_upside_down, "term-wrong"),
+    (lambda factor: slip_in_words(factor)[::-1], "swapped"),
+    (slip_with_std, "std-for-var"),
+    (slip_without_half, "term-scale"),
+    (slip_constant_negative, "term-sign"),
+    (slip_constant_log, "term-scale"),
+    (slip_no_constant, "constant"),
+    (lambda factor: 0.5 / factor, "shape"),
+]
+
+# --- The KL of equally correlated coordinates ----------------------------------------------------
+
+
+def correlations_by_determinant(dim, rho):
+    matrix = [[1.0 if i == j else rho for j in range(dim)] for i in range(dim)]
+    return -0.5 * np.linalg.slogdet(matrix)[1]
+
+
+def correlations_with_torch(dim, rho):
+    cov = torch.full((dim, dim), rho) + (1 - rho) * torch.eye(dim)
+    q = torch.distributions.MultivariateNormal(torch.zeros(dim), cov)
+    p = torch.distributions.MultivariateNormal(torch.zeros(dim), torch.eye(dim))
+    return torch.distributions.kl_divergence(q, p)
+
+
+CORRELATIONS_RIGHT = [correlations_by_determinant, correlations_with_torch]
+
+
 def correlations_diagonal(dim, rho):
     return gaussian.kl_standard_normal(np.zeros(dim), np.zeros(dim))
 
@@ -191,6 +176,65 @@ def correlations_too_many(dim, rho):
 
 def correlations_wrong_eigenvalue(dim, rho):
     return -0.5 * math.log(abs((1 + dim * rho) * (1 - rho) ** (dim - 1)))
+
+
+CORRELATIONS_WRONG = [
+    (correlations_diagonal, "term-missing"),
+    (correlations_pairwise, "term-wrong"),
+    (correlations_one_eigenvalue, "term-missing"),
+    (correlations_too_many, "term-scale"),
+    (correlations_wrong_eigenvalue, "term-wrong"),
+    (times(correlations_by_determinant, 2), "half"),
+    (sign(correlations_by_determinant), "sign"),
+]
+
+
+def test_only_correlations_that_exist_are_asked_for():
+    for dim, rho in check_kl_of_equal_correlations.trials:
+        assert rho < 1 and (dim - 1) * rho > -1
+
+
+# --- The average KL in two parts -----------------------------------------------------------------
+
+Z = np.linspace(-12, 12, 4001)
+DZ = Z[1] - Z[0]
+
+
+def densities(mus, stds, z):
+    q = stats.norm.pdf(z, np.reshape(mus, (-1, 1)), np.reshape(stds, (-1, 1)))
+    return q, q.mean(axis=0), stats.norm.pdf(z)
+
+
+def split_on_a_grid(mus, stds):
+    q, bar, p = densities(mus, stds, Z)
+    log_bar = np.log(bar + 1e-300)
+    first = [np.sum(one * (np.log(one + 1e-300) - log_bar)) * DZ for one in q]
+    return sum(first) / len(first), np.sum(bar * (log_bar - np.log(p))) * DZ
+
+
+def split_by_subtraction(mus, stds):
+    """The stretch: one integral, and the identity."""
+
+    def log_bar(z):
+        return np.logaddexp.reduce(stats.norm.logpdf(z, mus, stds)) - math.log(len(mus))
+
+    marginal = quad(
+        lambda z: math.exp(log_bar(z)) * (log_bar(z) - stats.norm.logpdf(z)), -12, 12, points=mus
+    )[0]
+    each = 0.5 * np.mean(stds**2 + mus**2 - 1 - 2 * np.log(stds))
+    return each - marginal, marginal
+
+
+def split_with_torch(mus, stds):
+    z = torch.linspace(-12, 12, 8001, dtype=torch.float64)[:, None]
+    log_q = torch.distributions.Normal(mus, stds).log_prob(z)
+    log_bar = torch.logsumexp(log_q, 1) - math.log(len(mus))
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(z[:, 0])
+    information = torch.trapezoid((log_q.exp() * (log_q - log_bar[:, None])).mean(1), z[:, 0])
+    return torch.stack([information, torch.trapezoid(log_bar.exp() * (log_bar - log_p), z[:, 0])])
+
+
+SPLIT_RIGHT = [split_on_a_grid, split_by_subtraction, split_with_torch]
 
 
 def split_exchanged(mus, stds):
@@ -232,62 +276,55 @@ def split_each(mus, stds):
     ).mean()
 
 
-def sign(answer):
-    return lambda *arguments: -np.asarray(answer(*arguments))
+SPLIT_WRONG = [
+    (split_exchanged, "swapped"),
+    (split_by_moments, "term-wrong"),
+    (split_not_normalised, "constant"),
+    (lambda *case: (split_not_normalised(*case)[0], split_on_a_grid(*case)[1]), "constant"),
+    (lambda *case: (split_on_a_grid(*case)[0], split_not_normalised(*case)[1]), "constant"),
+    (split_reversed, "reverse"),
+    (split_summed, "term-scale"),
+    (split_each, "term-wrong"),
+    (sign(split_on_a_grid), "sign"),
+    (times(split_on_a_grid, BITS), "scale"),
+]
 
 
-def times(answer, factor):
-    return lambda *arguments: factor * np.asarray(answer(*arguments))
+def test_three_decimals_are_enough():
+    assert check_split_kl(lambda mus, stds: np.round(split_on_a_grid(mus, stds), 3)).passed
 
 
-@pytest.mark.parametrize(
-    ("check", "answer", "code"),
-    [
-        (check_kl_of_uniform, gaussian_formula, "term-wrong"),
-        (check_kl_of_uniform, uniform_of_half_width_std, "term-wrong"),
-        (check_kl_of_uniform, uniform_of_width_std, "term-wrong"),
-        (check_kl_of_uniform, uniform_halves_added, "term-sign"),
-        (check_kl_of_uniform, uniform_no_two_pi, "log-two-pi-missing"),
-        (check_kl_of_uniform, uniform_no_mean, "term-missing"),
-        (check_kl_of_uniform, uniform_with_std, "std-for-var"),
-        (check_kl_of_uniform, sign(uniform_by_quadrature), "sign"),
-        (check_kl_of_uniform, times(uniform_by_quadrature, 2), "half"),
-        (check_kl_of_uniform, times(uniform_by_quadrature, 1 / np.log(2)), "scale"),
-        (check_prior_of_slip, slip_upside_down, "term-wrong"),
-        (check_prior_of_slip, lambda factor: slip_in_words(factor)[::-1], "swapped"),
-        (check_prior_of_slip, slip_with_std, "std-for-var"),
-        (check_prior_of_slip, slip_without_half, "term-scale"),
-        (check_prior_of_slip, slip_constant_negative, "term-sign"),
-        (check_prior_of_slip, slip_constant_log, "term-scale"),
-        (check_prior_of_slip, slip_no_constant, "constant"),
-        (check_prior_of_slip, lambda factor: 0.5 / factor, "shape"),
-        (check_kl_of_equal_correlations, correlations_diagonal, "term-missing"),
-        (check_kl_of_equal_correlations, correlations_pairwise, "term-wrong"),
-        (check_kl_of_equal_correlations, correlations_one_eigenvalue, "term-missing"),
-        (check_kl_of_equal_correlations, correlations_too_many, "term-scale"),
-        (check_kl_of_equal_correlations, correlations_wrong_eigenvalue, "term-wrong"),
-        (check_kl_of_equal_correlations, times(correlations_by_determinant, 2), "half"),
-        (check_kl_of_equal_correlations, sign(correlations_by_determinant), "sign"),
-        (check_split_kl, split_exchanged, "swapped"),
-        (check_split_kl, split_by_moments, "term-wrong"),
-        (check_split_kl, split_not_normalised, "constant"),
-        (
-            check_split_kl,
-            lambda *case: (split_not_normalised(*case)[0], split_on_a_grid(*case)[1]),
-            "constant",
-        ),
-        (
-            check_split_kl,
-            lambda *case: (split_on_a_grid(*case)[0], split_not_normalised(*case)[1]),
-            "constant",
-        ),
-        (check_split_kl, split_reversed, "reverse"),
-        (check_split_kl, split_summed, "term-scale"),
-        (check_split_kl, split_each, "term-wrong"),
-        (check_split_kl, sign(split_on_a_grid), "sign"),
-        (check_split_kl, times(split_on_a_grid, 1 / np.log(2)), "scale"),
-    ],
-)
+# --- Of each exercise ----------------------------------------------------------------------------
+
+EXERCISES = {
+    "check_kl_of_uniform": (check_kl_of_uniform, UNIFORM_RIGHT, UNIFORM_WRONG),
+    "check_prior_of_slip": (check_prior_of_slip, SLIP_RIGHT, SLIP_WRONG),
+    "check_kl_of_equal_correlations": (
+        check_kl_of_equal_correlations,
+        CORRELATIONS_RIGHT,
+        CORRELATIONS_WRONG,
+    ),
+    "check_split_kl": (check_split_kl, SPLIT_RIGHT, SPLIT_WRONG),
+}
+RIGHT = [
+    pytest.param(check, answer, id=f"{name}-{answer.__name__}")
+    for name, (check, right, _) in EXERCISES.items()
+    for answer in right
+]
+WRONG = [
+    pytest.param(check, answer, code, id=f"{name}-{answer.__name__}-{code}")
+    for name, (check, _, wrong) in EXERCISES.items()
+    for answer, code in wrong
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_pass(check, answer):
+    found = check(answer)
+    assert found.passed, found
+
+
+@pytest.mark.parametrize(("check", "answer", "code"), WRONG)
 def test_mistakes_are_named(check, answer, code):
     found = check(answer)
     assert found.codes == {code}, found
@@ -296,21 +333,9 @@ def test_mistakes_are_named(check, answer, code):
 
 def test_what_the_reports_say():
     assert "At factor = ½ the prior is" in check_prior_of_slip(slip_without_half).message
-    assert "in bits" in check_kl_of_uniform(times(uniform_by_quadrature, 1 / np.log(2))).message
+    assert "in bits" in check_kl_of_uniform(times(uniform_by_quadrature, BITS)).message
     assert check_split_kl(split_summed).message.endswith("See notebook 3, section 1.")
     assert check_split_kl(split_reversed).message.endswith("See notebook 3, section 5.")
-
-
-def test_three_decimals_are_enough():
-    assert check_split_kl(lambda mus, stds: np.round(split_on_a_grid(mus, stds), 3)).passed
-
-
-def test_only_correlations_that_exist_are_asked_for():
-    for dim, rho in CORRELATIONS.cases:
-        assert rho < 1 and (dim - 1) * rho > -1
-
-
-# --- Anything else -------------------------------------------------------------------------------
 
 
 def test_two_numbers_that_fit_nothing_are_unknown():
@@ -319,14 +344,15 @@ def test_two_numbers_that_fit_nothing_are_unknown():
 
 
 @pytest.mark.parametrize(
-    ("task", "oracle"),
+    ("check", "oracle"),
     [
-        (UNIFORM, uniform_with_torch),
-        (SLIP, slip_in_words),
-        (CORRELATIONS, correlations_by_determinant),
-        (SPLIT, split_by_subtraction),
+        (check_kl_of_uniform, uniform_with_torch),
+        (check_prior_of_slip, slip_in_words),
+        (check_kl_of_equal_correlations, correlations_by_determinant),
+        (check_split_kl, split_by_subtraction),
     ],
+    ids=EXERCISES,
 )
-def test_references_agree_with_another_road(task, oracle):
-    for case in task.cases:
-        np.testing.assert_allclose(task.answer(*case), np.asarray(oracle(*case), float), rtol=0, atol=1e-6)
+def test_references_agree_with_another_road(check, oracle):
+    for case in check.trials:
+        np.testing.assert_allclose(check.truth(*case), np.asarray(oracle(*case), float), rtol=0, atol=1e-6)
