@@ -16,7 +16,7 @@ from vae_helpers.checks import (
     check_reparameterize,
 )
 from vae_helpers.checks.engine.codes import ALL, table
-from vae_helpers.checks.engine.exercise import Mistake, Task, check_task
+from vae_helpers.checks.engine.exercise import Exercise, Mistake
 from vae_helpers.checks.engine.fitting import Reading, in_words, read
 from vae_helpers.checks.engine.formula import name_mistakes
 from vae_helpers.checks.engine.measuring import Measurement, Sample
@@ -153,12 +153,14 @@ def test_places_exist():
         assert f"## {section}. " in text, place
 
 
-TASK = Task(
-    exercise="A task",
-    answer=lambda a, b: (a + b) / 2,
+WORDS = {"takes": "a and b", "returns": "their mean", "source": "nobody"}
+MEAN = Exercise(
+    title="A task",
+    **WORDS,
+    truth=lambda a, b: np.mean([a, b]),
+    program=lambda a, b, *, second=1: 0.5 * (a + second * b),
     cases=[(1.0, 2.0), (2.0, 6.0), (0.5, -3.0)],
-    names=("a", "b"),
-    mistakes=[Mistake("term-missing", lambda a, b: a / 2, "Where is b?")],
+    mistakes=["Where is b?", Mistake("term-missing", second=0)],
     where="notebook 1, section 1",
 )
 
@@ -184,15 +186,23 @@ TASK = Task(
     ],
 )
 def test_tasks(fn, codes):
-    found = check_task(fn, TASK)
+    found = MEAN(fn)
     assert found.codes == codes
     if codes - {"not-attempted"}:
         assert "a = 1, b = 2" in found.message
 
 
 def test_infinite_references_are_close_to_nothing():
-    task = Task("Large", lambda a: a, [(1000.0,), (5000.0,), (90000.0,)], ("a",))
-    assert check_task(lambda a: a + 7.0 * np.sqrt(a), task).codes == {"unknown"}
+    large = Exercise(
+        title="Large",
+        **WORDS,
+        where="",
+        truth=lambda a: a,
+        program=float,
+        cases=[(1000.0,), (5000.0,), (90000.0,)],
+        mistakes=[],
+    )
+    assert large(lambda a: a + 7.0 * np.sqrt(a)).codes == {"unknown"}
 
 
 def test_noise_hides_no_offset():

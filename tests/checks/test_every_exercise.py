@@ -111,24 +111,27 @@ def test_a_slip_is_told_by_its_own_code(exercise):
 
 
 @pytest.mark.parametrize(
-    "mistake, message",
+    "mistakes, message",
     [
-        (Mistake("half", whole=1), "mistakes: expected steps of the program, half, got whole in 'A half'"),
-        (Mistake("twice", half=1), "mistakes: expected a key of CODES, got 'twice' in 'A half'"),
+        (["It is whole.", Mistake("half", whole=1)], "steps of the program, half, got whole in 'A half'"),
+        (["It is twice.", Mistake("twice", half=1)], "a key of CODES, got 'twice' in 'A half'"),
+        ([Mistake("half", half=1)], "sentences, each before its mistakes, got <.*Mistake.*> in 'A half'"),
+        (["To nobody.", "It is twice.", Mistake("half", half=1)], "sentences, .*, got 'To nobody.' in"),
+        (["It is twice.", Mistake("half", half=1), "To nobody."], "sentences, .*, got 'To nobody.' in"),
     ],
 )
-def test_a_mistake_that_cannot_be_made_is_refused(mistake, message):
+def test_a_mistake_that_cannot_be_made_is_refused(mistakes, message):
     def program(x, *, half=0.5):
         return half * x
 
     words = {"title": "A half", "takes": "x", "returns": "x / 2", "source": "nobody", "where": "notebook 0"}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"mistakes: expected {message}"):
         Exercise(
             **words,
             truth=lambda x: x / 2,
             program=program,
             cases=[(1.0,), (2.0,)],
-            mistakes={mistake: "It is twice the half."},
+            mistakes=mistakes,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
@@ -108,7 +108,8 @@ class Exercise:
         program: the answer by the suggested road; its keyword-only arguments are the steps that may slip.
         cases: arguments to try, the smallest first; at least three, so that no constant fits. A function
             that makes them, where PyTorch is needed for it. What is no array is handed over as a copy.
-        mistakes: what a teacher says to each mistake, in the order in which they are tried.
+        mistakes: sentences of a teacher, each followed by the mistakes to which it is said, in the order in
+            which they are tried.
         tolerance: largest error, relative to 1 + |value|.
         kinds: which arrays the function is given ("numpy", "torch float32", …), in this order.
         extremes: what a right answer should survive, too.
@@ -124,7 +125,7 @@ class Exercise:
     truth: Answer
     program: Answer
     cases: Sequence[Case] | Callable[[], Sequence[Case]]
-    mistakes: Mapping[Mistake, str]
+    mistakes: Sequence[str | Mistake]
     tolerance: float = 1e-4
     kinds: Sequence[str] = KINDS
     extremes: Extremes | None = None
@@ -133,7 +134,7 @@ class Exercise:
 
     def __post_init__(self) -> None:
         known = _steps(self.program)
-        for mistake in self.mistakes:
+        for mistake, _ in self._marked():
             if mistake.code not in CODES:
                 raise ValueError(f"mistakes: expected a key of CODES, got {mistake.code!r} in {self.title!r}")
             if mistake.answer is None and (unknown := set(mistake.steps) - known):
@@ -171,9 +172,22 @@ class Exercise:
         """Each mistake, what a teacher says to it, and what someone computes who makes it."""
         return [
             (mistake, said, answer)
-            for mistake, said in self.mistakes.items()
+            for mistake, said in self._marked()
             for answer in mistake.answers(self.program)
         ]
+
+    def _marked(self) -> Iterator[tuple[Mistake, str]]:
+        """Each mistake with the sentence before it."""
+        said = ""
+        for item, after in zip(self.mistakes, [*self.mistakes[1:], ""], strict=True):
+            if isinstance(item, Mistake) and said:
+                yield item, said
+            elif isinstance(item, str) and isinstance(after, Mistake):
+                said = item
+            else:
+                raise ValueError(
+                    f"mistakes: expected sentences, each before its mistakes, got {item!r} in {self.title!r}"
+                )
 
     def __call__(self, fn: Answer) -> Report:
         """Checks a function.

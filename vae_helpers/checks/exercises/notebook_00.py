@@ -28,39 +28,31 @@ def _half_of_terms(
     return half * (var(std) + mean * mu**2 - one - two * log(std)) / unit
 
 
-_WRONG_TERMS = {
-    Mistake("std-for-var", var=float): (
-        "The first term is the standard deviation itself; the formula has the variance there."
-    ),
-    Mistake("log-std", two=1): (
-        "The logarithm is that of the standard deviation; the formula has that of the variance."
-    ),
-    Mistake("std-for-var", var=float, two=1): "The standard deviation is taken for the variance, everywhere.",
-    Mistake("term-wrong", var=np.exp, two=1, log=float): (
-        "The standard deviation is taken for the logarithm of the variance: what does the second argument of "
-        "the helper hold?"
-    ),
-    Mistake("term-wrong", var=lambda std: np.exp(std**2), two=1, log=np.square): (
-        "The variance is taken for its own logarithm: what does the second argument of the helper hold?"
-    ),
-    Mistake("term-sign", var=lambda std: -(std**2)): (
-        "The variance has the wrong sign: your value falls when q becomes ever wider."
-    ),
-    Mistake("term-sign", two=-2): (
-        "The logarithm has the wrong sign: your value is below zero for a narrow q."
-    ),
-    Mistake("swapped", var=lambda std: 2 * np.log(std), two=1, log=np.square): (
-        "The variance and its logarithm carry each other's signs."
-    ),
-    Mistake("term-missing", mean=0): "The mean does not enter: a q that sits far from 0 has no divergence.",
-    Mistake("constant", one=0): (
-        "A constant is not there. What must the divergence be when q is the standard normal itself?"
-    ),
-    # KL(p, q) is KL(q, p) for μ / σ and 1 / σ.
-    Mistake("reverse", answer=lambda mu, std, **unit: _half_of_terms(mu / std, 1 / std, **unit)): (
-        "This is the divergence of the standard normal from q. The order of the two matters."
-    ),
-}
+_WRONG_TERMS = [
+    "The first term is the standard deviation itself; the formula has the variance there.",
+    Mistake("std-for-var", var=float),
+    "The logarithm is that of the standard deviation; the formula has that of the variance.",
+    Mistake("log-std", two=1),
+    "The standard deviation is taken for the variance, everywhere.",
+    Mistake("std-for-var", var=float, two=1),
+    "The standard deviation is taken for the logarithm of the variance: what does the second argument of "
+    "the helper hold?",
+    Mistake("term-wrong", var=np.exp, two=1, log=float),
+    "The variance is taken for its own logarithm: what does the second argument of the helper hold?",
+    Mistake("term-wrong", var=lambda std: np.exp(std**2), two=1, log=np.square),
+    "The variance has the wrong sign: your value falls when q becomes ever wider.",
+    Mistake("term-sign", var=lambda std: -(std**2)),
+    "The logarithm has the wrong sign: your value is below zero for a narrow q.",
+    Mistake("term-sign", two=-2),
+    "The variance and its logarithm carry each other's signs.",
+    Mistake("swapped", var=lambda std: 2 * np.log(std), two=1, log=np.square),
+    "The mean does not enter: a q that sits far from 0 has no divergence.",
+    Mistake("term-missing", mean=0),
+    "A constant is not there. What must the divergence be when q is the standard normal itself?",
+    Mistake("constant", one=0),
+    "This is the divergence of the standard normal from q. The order of the two matters.",
+    Mistake("reverse", answer=lambda mu, std, **unit: _half_of_terms(mu / std, 1 / std, **unit)),
+]
 
 check_kl_in_bits = Exercise(
     title="The divergence in bits",
@@ -71,18 +63,21 @@ check_kl_in_bits = Exercise(
     truth=lambda mu, std: _moments(mu, std)[0] / LOG_2,
     program=_half_of_terms,
     cases=[(0.0, 2.0), (1.0, 1.0), (1.0, 0.5), (-2.0, 1.5), (0.3, 0.8), (0.5, 3.0)],
-    mistakes={
-        Mistake("scale", unit=1): "This is the divergence in nats. Bits are another unit for the same thing.",
-        Mistake("scale", unit=1 / LOG_2): (
-            "Nats were turned into bits the wrong way round. Which is the smaller unit?"
+    mistakes=[
+        "This is the divergence in nats. Bits are another unit for the same thing.",
+        Mistake("scale", unit=1),
+        "Nats were turned into bits the wrong way round. Which is the smaller unit?",
+        Mistake("scale", unit=1 / LOG_2),
+        "This is in nats, and the factor ½ is lost.",
+        Mistake("scale", half=1, unit=1),
+        *_WRONG_TERMS,
+        *(
+            item.together_with(unit=1)
+            if isinstance(item, Mistake)
+            else item + " And your value is still in nats."
+            for item in _WRONG_TERMS
         ),
-        Mistake("scale", half=1, unit=1): "This is in nats, and the factor ½ is lost.",
-        **_WRONG_TERMS,
-        **{
-            wrong.together_with(unit=1): said + " And your value is still in nats."
-            for wrong, said in _WRONG_TERMS.items()
-        },
-    },
+    ],
 )
 
 
@@ -114,27 +109,22 @@ check_standard_errors_away = Exercise(
         (np.random.default_rng(1).normal(2.0, 3.0, 64), 3.5),
         (np.random.default_rng(2).exponential(0.5, 200), 0.2),
     ],
-    mistakes={
-        Mistake("sign", distance=AnyOf(float, lambda off: -off)): "It has a sign. A distance has none.",
-        Mistake("term-missing", count=lambda n: 1): (
-            "You count in standard deviations of one draw. The average of n draws scatters less."
-        ),
-        Mistake("term-missing", over=lambda off, error: off): (
-            "This is the distance in the unit of the values. Is that large or small for an average?"
-        ),
-        Mistake("term-wrong", count=float): (
-            "Your standard error falls too fast. By how much do four times as many draws help?"
-        ),
-        Mistake("var-for-std", spread=float, count=float): (
-            "You divide by the variance of the average. Is its unit that of the distance?"
-        ),
-        Mistake("var-for-std", spread=float): (
-            "The variance of the draws stands where their standard deviation belongs."
-        ),
-        Mistake("swapped", over=lambda off, error: error / max(off, 1e-300)): (
-            "The fraction stands on its head: a claim that is far off gives a small number."
-        ),
-    },
+    mistakes=[
+        "It has a sign. A distance has none.",
+        Mistake("sign", distance=AnyOf(float, lambda off: -off)),
+        "You count in standard deviations of one draw. The average of n draws scatters less.",
+        Mistake("term-missing", count=lambda n: 1),
+        "This is the distance in the unit of the values. Is that large or small for an average?",
+        Mistake("term-missing", over=lambda off, error: off),
+        "Your standard error falls too fast. By how much do four times as many draws help?",
+        Mistake("term-wrong", count=float),
+        "You divide by the variance of the average. Is its unit that of the distance?",
+        Mistake("var-for-std", spread=float, count=float),
+        "The variance of the draws stands where their standard deviation belongs.",
+        Mistake("var-for-std", spread=float),
+        "The fraction stands on its head: a claim that is far off gives a small number.",
+        Mistake("swapped", over=lambda off, error: error / max(off, 1e-300)),
+    ],
 )
 
 
@@ -165,31 +155,24 @@ check_draws_to_tell_apart = Exercise(
     program=_draws_by_formula,
     cases=[(1.0, 0.5, 0.01), (1.0, 1.0, 0.01), (0.0, 2.0, 0.02), (-2.0, 1.5, 0.005), (0.5, 0.8, 0.02)],
     tolerance=0.03,
-    mistakes={
-        Mistake("std-for-var", then=np.sqrt): (
-            "This is the square root of the number. The error falls with the root of n, not with n."
-        ),
-        Mistake("std-for-var", power=0.5): (
-            "The standard deviation of one draw stands where its variance belongs."
-        ),
-        Mistake("term-missing", nats=0): (
-            "You resolve wrong_by nats. What is asked for is that fraction of the divergence."
-        ),
-        Mistake("scale", errors=1): (
-            "So many draws make one standard error as large as the difference. Four should fit into it."
-        ),
-        Mistake("scale", errors=4): (
-            "The factor 4 of the four standard errors enters as it is. How does n depend on the error?"
-        ),
-        Mistake("term-wrong", fraction=1, nats=AnyOf(1, 2)): (
-            "wrong_by enters as it is. Half of it should cost four times as many draws: try it."
-        ),
-        Mistake("term-scale", square=1): "The variance of ε² is taken to be 1, as that of ε is.",
-        Mistake("term-missing", mean=lambda mu: 0): (
-            "The part of the variance that comes from the mean is not there."
-        ),
-        Mistake("term-wrong", mean=lambda mu: 1, square=0): (
-            "You took the variance of z. What is averaged is another random number."
-        ),
-    },
+    mistakes=[
+        "This is the square root of the number. The error falls with the root of n, not with n.",
+        Mistake("std-for-var", then=np.sqrt),
+        "The standard deviation of one draw stands where its variance belongs.",
+        Mistake("std-for-var", power=0.5),
+        "You resolve wrong_by nats. What is asked for is that fraction of the divergence.",
+        Mistake("term-missing", nats=0),
+        "So many draws make one standard error as large as the difference. Four should fit into it.",
+        Mistake("scale", errors=1),
+        "The factor 4 of the four standard errors enters as it is. How does n depend on the error?",
+        Mistake("scale", errors=4),
+        "wrong_by enters as it is. Half of it should cost four times as many draws: try it.",
+        Mistake("term-wrong", fraction=1, nats=AnyOf(1, 2)),
+        "The variance of ε² is taken to be 1, as that of ε is.",
+        Mistake("term-scale", square=1),
+        "The part of the variance that comes from the mean is not there.",
+        Mistake("term-missing", mean=lambda mu: 0),
+        "You took the variance of z. What is averaged is another random number.",
+        Mistake("term-wrong", mean=lambda mu: 1, square=0),
+    ],
 )

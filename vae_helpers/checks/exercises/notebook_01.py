@@ -61,54 +61,41 @@ check_after_two_gauges = Exercise(
         (1.8, 1.2, 0.5, 0.25),
         (-0.2, 0.4, 1.0, 0.7),
     ],
-    mistakes={
-        Mistake("var-for-std", width=lambda precision: 1 / precision): (
-            "The second number is the variance; the standard deviation is asked for."
-        ),
-        Mistake("var-for-std", width=float): (
-            "The second number is the precision, the inverse of the variance; asked for is the standard "
-            "deviation."
-        ),
-        Mistake("swapped", sharpness=lambda s: 1 / s[::-1] ** 2): (
-            "The two noises have changed places: each reading is weighed by the noise of the other gauge."
-        ),
-        Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]): (
-            "The two numbers have changed places: the mean comes first."
-        ),
-        Mistake("term-scale", prior=2): (
-            "The prior counts twice: it is in the posterior of each gauge, and these two were multiplied."
-        ),
-        Mistake("term-missing", prior=0): (
-            "The prior does not enter. What was known about z before any gauge was read?"
-        ),
-        Mistake("term-missing", counts=(1, 0)): "The second reading does not enter.",
-        Mistake("term-missing", counts=(0, 1)): (
-            "The first reading does not enter: the second step began from the old prior again."
-        ),
-        Mistake("term-missing", bias=0): (
-            "The bias does not enter: when both gauges show 1 V, as on an ordinary day, your mean is not 0."
-        ),
-        Mistake("std-for-var", sharpness=lambda s: 1 / s): (
-            "The precisions are formed with s where s² belongs."
-        ),
-        Mistake("term-wrong", square=WEIGHT): (
-            "The weight is not squared in the precisions. In what unit is z, and in what unit is the noise "
-            "of the readings?"
-        ),
-        Mistake("term-missing", square=1, slope=1): (
-            "The weight of the gauges does not enter. A gauge that hardly moves with z tells little."
-        ),
-        Mistake("term-missing", slope=1): (
-            "The standard deviation is right. In the mean a weight is missing: in what unit is z, in what "
-            "unit are the readings?"
-        ),
-        Mistake("term-wrong", sharpness=lambda s: np.full(2, 1 / np.mean(s**2))): (
-            "Both readings count the same, although one gauge is better than the other."
-        ),
-        Mistake("term-wrong", answer=_mean_of_posteriors): (
-            "Two posteriors were averaged. Two gauges together know more than either; an average does not."
-        ),
-    },
+    mistakes=[
+        "The second number is the variance; the standard deviation is asked for.",
+        Mistake("var-for-std", width=lambda precision: 1 / precision),
+        "The second number is the precision, the inverse of the variance; asked for is the standard "
+        "deviation.",
+        Mistake("var-for-std", width=float),
+        "The two noises have changed places: each reading is weighed by the noise of the other gauge.",
+        Mistake("swapped", sharpness=lambda s: 1 / s[::-1] ** 2),
+        "The two numbers have changed places: the mean comes first.",
+        Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]),
+        "The prior counts twice: it is in the posterior of each gauge, and these two were multiplied.",
+        Mistake("term-scale", prior=2),
+        "The prior does not enter. What was known about z before any gauge was read?",
+        Mistake("term-missing", prior=0),
+        "The second reading does not enter.",
+        Mistake("term-missing", counts=(1, 0)),
+        "The first reading does not enter: the second step began from the old prior again.",
+        Mistake("term-missing", counts=(0, 1)),
+        "The bias does not enter: when both gauges show 1 V, as on an ordinary day, your mean is not 0.",
+        Mistake("term-missing", bias=0),
+        "The precisions are formed with s where s² belongs.",
+        Mistake("std-for-var", sharpness=lambda s: 1 / s),
+        "The weight is not squared in the precisions. In what unit is z, and in what unit is the noise "
+        "of the readings?",
+        Mistake("term-wrong", square=WEIGHT),
+        "The weight of the gauges does not enter. A gauge that hardly moves with z tells little.",
+        Mistake("term-missing", square=1, slope=1),
+        "The standard deviation is right. In the mean a weight is missing: in what unit is z, in what "
+        "unit are the readings?",
+        Mistake("term-missing", slope=1),
+        "Both readings count the same, although one gauge is better than the other.",
+        Mistake("term-wrong", sharpness=lambda s: np.full(2, 1 / np.mean(s**2))),
+        "Two posteriors were averaged. Two gauges together know more than either; an average does not.",
+        Mistake("term-wrong", answer=_mean_of_posteriors),
+    ],
 )
 
 
@@ -151,34 +138,32 @@ check_mean_log_likelihood = Exercise(
         (-0.5, -0.8, 0.3, 1.5),
         (0.7, 2.0, -1.0, 2.5),
     ],
-    mistakes={
-        Mistake("swapped", noise=np.hypot, scatter=lambda weight: 0, where="notebook 1, section 5"): (
-            "This is log p(x), the logarithm of the mean. Here the mean of the logarithm is asked for."
-        ),
-        Mistake("term-missing", scatter=lambda weight: 0): (
-            "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well."
-        ),
-        Mistake("term-sign", scatter=lambda weight: -(weight**2)): (
-            "The scatter of the causes raises your value. Does it make x easier to explain?"
-        ),
-        Mistake("term-scale", scatter=lambda weight: 2 * weight**2): (
-            "The scatter of the causes counts twice: a factor ½ is lost."
-        ),
-        Mistake("term-missing", residual=lambda x, bias: x): "The bias does not enter.",
-        Mistake("term-wrong", scatter=float): "The weight is not squared. What is the variance of w z?",
-        Mistake("log-two-pi-missing", log_2pi=0): "The constant with 2π is not there.",
-        Mistake("log-sigma-missing", log_s=0): "The logarithm of the noise is not there.",
-        Mistake("log-std", log_s=0.5): (
-            "The logarithm of the noise counts half. Is it the logarithm of s or of s²?"
-        ),
-        Mistake("term-scale", log_s=2): (
-            "The logarithm of the noise counts twice. Is it the logarithm of s or of s²?"
-        ),
-        Mistake("std-for-var", power=1): "The squares are divided by s where s² belongs.",
-        Mistake("std-for-var", power=1, log_s=0.5): (
-            "s is taken for the variance, in the logarithm and in the fractions."
-        ),
-    },
+    mistakes=[
+        "This is log p(x), the logarithm of the mean. Here the mean of the logarithm is asked for.",
+        Mistake("swapped", noise=np.hypot, scatter=lambda weight: 0, where="notebook 1, section 5"),
+        "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well.",
+        Mistake("term-missing", scatter=lambda weight: 0),
+        "The scatter of the causes raises your value. Does it make x easier to explain?",
+        Mistake("term-sign", scatter=lambda weight: -(weight**2)),
+        "The scatter of the causes counts twice: a factor ½ is lost.",
+        Mistake("term-scale", scatter=lambda weight: 2 * weight**2),
+        "The bias does not enter.",
+        Mistake("term-missing", residual=lambda x, bias: x),
+        "The weight is not squared. What is the variance of w z?",
+        Mistake("term-wrong", scatter=float),
+        "The constant with 2π is not there.",
+        Mistake("log-two-pi-missing", log_2pi=0),
+        "The logarithm of the noise is not there.",
+        Mistake("log-sigma-missing", log_s=0),
+        "The logarithm of the noise counts half. Is it the logarithm of s or of s²?",
+        Mistake("log-std", log_s=0.5),
+        "The logarithm of the noise counts twice. Is it the logarithm of s or of s²?",
+        Mistake("term-scale", log_s=2),
+        "The squares are divided by s where s² belongs.",
+        Mistake("std-for-var", power=1),
+        "s is taken for the variance, in the logarithm and in the fractions.",
+        Mistake("std-for-var", power=1, log_s=0.5),
+    ],
 )
 
 
@@ -209,26 +194,23 @@ check_log_of_mean = Exercise(
         (np.array([1.5, -0.5, 0.25, -6.0, -1.0]),),
         (-20 + 3 * np.random.default_rng(3).standard_normal(40),),
     ],
-    mistakes={
-        Mistake("swapped", answer=np.mean): (
-            "This is the mean of the logarithms. Mean and logarithm have changed places: p(x) is a mean of "
-            "likelihoods."
-        ),
-        Mistake("term-missing", over=lambda log_sum, n: log_sum): (
-            "This is the logarithm of the sum. A mean does not grow with the number of draws."
-        ),
-        Mistake("term-sign", over=lambda log_sum, n: log_sum + np.log(n)): (
-            "The number of draws enters with the wrong sign."
-        ),
-        Mistake("term-wrong", over=lambda log_sum, n: log_sum / n): (
-            "It is the logarithm that is divided by n, not the sum inside it."
-        ),
-        Mistake("term-missing", given_back=0): (
-            "Something was subtracted from the exponents and not given back."
-        ),
-        Mistake("term-wrong", answer=np.max): "This is the best of the draws alone. The others count too.",
-        Mistake("not-log", then=np.exp): "This is the mean likelihood itself; its logarithm is asked for.",
-    },
+    mistakes=[
+        "This is the mean of the logarithms. Mean and logarithm have changed places: p(x) is a mean of "
+        "likelihoods.",
+        Mistake("swapped", answer=np.mean),
+        "This is the logarithm of the sum. A mean does not grow with the number of draws.",
+        Mistake("term-missing", over=lambda log_sum, n: log_sum),
+        "The number of draws enters with the wrong sign.",
+        Mistake("term-sign", over=lambda log_sum, n: log_sum + np.log(n)),
+        "It is the logarithm that is divided by n, not the sum inside it.",
+        Mistake("term-wrong", over=lambda log_sum, n: log_sum / n),
+        "Something was subtracted from the exponents and not given back.",
+        Mistake("term-missing", given_back=0),
+        "This is the best of the draws alone. The others count too.",
+        Mistake("term-wrong", answer=np.max),
+        "This is the mean likelihood itself; its logarithm is asked for.",
+        Mistake("not-log", then=np.exp),
+    ],
     extremes=Extremes(
         cases=[
             (np.array([-2000.0, -2001.0]),),
@@ -275,28 +257,21 @@ check_relative_second_moment = Exercise(
     truth=_by_averaging,
     program=_by_exponents,
     cases=[(1.0, 3), (1.2, 1), (0.9, 2), (1.5, 4), (2.0, 10), (1.2, 20)],
-    mistakes={
-        Mistake("term-missing", of_all=lambda one, num_latents: one): (
-            "The number of latents does not enter: this is the moment for one of them."
-        ),
-        Mistake("term-wrong", of_all=lambda one, num_latents: num_latents * one): (
-            "You add up the moments of the latents. What does the density of independent latents do?"
-        ),
-        Mistake("constant", then=lambda moment: moment - 1): (
-            "This is the relative variance. It differs from the second moment by the square of the mean."
-        ),
-        Mistake("std-for-var", var=float): (
-            "The variance of your q is c times that of the posterior. Its standard deviation should be."
-        ),
-        Mistake("term-wrong", constant=float, a=lambda var: 3 - 2 / var): (
-            "You average the squared ratio over the posterior. From where are the draws?"
-        ),
-        Mistake("term-missing", constant=lambda var: var**-0.5): (
-            "The constants in front of the two Gaussians are not there: at c = 1 all is well, elsewhere "
-            "the densities do not integrate to 1."
-        ),
-        Mistake("term-missing", constant=lambda var: 1): (
-            "A constant in front of a Gaussian is not there. How often does q stand in the integral?"
-        ),
-    },
+    mistakes=[
+        "The number of latents does not enter: this is the moment for one of them.",
+        Mistake("term-missing", of_all=lambda one, num_latents: one),
+        "You add up the moments of the latents. What does the density of independent latents do?",
+        Mistake("term-wrong", of_all=lambda one, num_latents: num_latents * one),
+        "This is the relative variance. It differs from the second moment by the square of the mean.",
+        Mistake("constant", then=lambda moment: moment - 1),
+        "The variance of your q is c times that of the posterior. Its standard deviation should be.",
+        Mistake("std-for-var", var=float),
+        "You average the squared ratio over the posterior. From where are the draws?",
+        Mistake("term-wrong", constant=float, a=lambda var: 3 - 2 / var),
+        "The constants in front of the two Gaussians are not there: at c = 1 all is well, elsewhere "
+        "the densities do not integrate to 1.",
+        Mistake("term-missing", constant=lambda var: var**-0.5),
+        "A constant in front of a Gaussian is not there. How often does q stand in the integral?",
+        Mistake("term-missing", constant=lambda var: 1),
+    ],
 )

@@ -40,28 +40,24 @@ check_elbo_from_joint = Exercise(
     truth=_with_entropy_by_quadrature,
     program=_with_entropy_in_closed_form,
     cases=[(0.0, 1.0), (-3.0, 0.8), (-1.5, 0.2), (-40.0, 3.0), (2.5, 1.7)],
-    mistakes={
-        Mistake("term-sign", counts=-1): (
-            "The entropy has the wrong sign: your value rises when q shrinks to a point."
-        ),
-        Mistake("term-missing", counts=0): (
-            "The log of q does not enter. Without it the best guess would be a single point."
-        ),
-        Mistake("constant", square=0): (
-            "This is -log q at the mean of q. What does the squared distance from it average to?"
-        ),
-        Mistake("log-two-pi-missing", log_2pi=0): "The constant with 2π is not there.",
-        Mistake("log-sigma-missing", log_std=0): (
-            "The width of q does not enter: this is right for std = 1 alone."
-        ),
-        Mistake("log-std", log_std=0.5): (
-            "The logarithm of the width counts half. Is it the logarithm of σ or of σ²?"
-        ),
-        Mistake("log-std", log_std=2): (
-            "The logarithm of the width counts twice. Is it the logarithm of σ or of σ²?"
-        ),
-        Mistake("term-scale", counts=2): "The entropy counts twice: a factor ½ is lost.",
-    },
+    mistakes=[
+        "The entropy has the wrong sign: your value rises when q shrinks to a point.",
+        Mistake("term-sign", counts=-1),
+        "The log of q does not enter. Without it the best guess would be a single point.",
+        Mistake("term-missing", counts=0),
+        "This is -log q at the mean of q. What does the squared distance from it average to?",
+        Mistake("constant", square=0),
+        "The constant with 2π is not there.",
+        Mistake("log-two-pi-missing", log_2pi=0),
+        "The width of q does not enter: this is right for std = 1 alone.",
+        Mistake("log-sigma-missing", log_std=0),
+        "The logarithm of the width counts half. Is it the logarithm of σ or of σ²?",
+        Mistake("log-std", log_std=0.5),
+        "The logarithm of the width counts twice. Is it the logarithm of σ or of σ²?",
+        Mistake("log-std", log_std=2),
+        "The entropy counts twice: a factor ½ is lost.",
+        Mistake("term-scale", counts=2),
+    ],
 )
 
 
@@ -99,36 +95,27 @@ check_slipped_guess = Exercise(
     program=_by_larger_noise,
     cases=[(2.0, 1), (2.0, 4), (-1.0, 10), (3.5, 100), (2.0, 784)],
     tolerance=2e-3,
-    mistakes={
-        Mistake("term-missing", times=lambda num_pixels: 1): (
-            "This is the posterior, the best q of the true ELBO. Is neither term divided by the number of "
-            "pixels, or both?"
-        ),
-        Mistake("swapped", times=lambda num_pixels: 1 / num_pixels): (
-            "The divergence is divided instead of the reconstruction: your q moves away from the prior."
-        ),
-        Mistake("term-missing", times=lambda num_pixels: np.inf): (
-            "This is the prior. The reconstruction counts little, but it still counts."
-        ),
-        Mistake("std-for-var", times=np.square): (
-            "The noise s is multiplied by the number of pixels; the log-likelihood contains s²."
-        ),
-        Mistake("var-for-std", std=lambda precision: 1 / precision): (
-            "The second number is the variance of q; the standard deviation is asked for."
-        ),
-        Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]): (
-            "The two numbers have changed places: the mean comes first."
-        ),
-        Mistake("term-wrong", std=lambda precision: POSTERIOR_STD): (
-            "The mean is right; the standard deviation is still that of the posterior."
-        ),
-        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN): (
-            "The standard deviation is right; the mean is still that of the posterior."
-        ),
-        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN / num_pixels): (
-            "The standard deviation is right; the mean is that of the posterior, divided."
-        ),
-    },
+    mistakes=[
+        "This is the posterior, the best q of the true ELBO. Is neither term divided by the number of "
+        "pixels, or both?",
+        Mistake("term-missing", times=lambda num_pixels: 1),
+        "The divergence is divided instead of the reconstruction: your q moves away from the prior.",
+        Mistake("swapped", times=lambda num_pixels: 1 / num_pixels),
+        "This is the prior. The reconstruction counts little, but it still counts.",
+        Mistake("term-missing", times=lambda num_pixels: np.inf),
+        "The noise s is multiplied by the number of pixels; the log-likelihood contains s².",
+        Mistake("std-for-var", times=np.square),
+        "The second number is the variance of q; the standard deviation is asked for.",
+        Mistake("var-for-std", std=lambda precision: 1 / precision),
+        "The two numbers have changed places: the mean comes first.",
+        Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]),
+        "The mean is right; the standard deviation is still that of the posterior.",
+        Mistake("term-wrong", std=lambda precision: POSTERIOR_STD),
+        "The standard deviation is right; the mean is still that of the posterior.",
+        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN),
+        "The standard deviation is right; the mean is that of the posterior, divided.",
+        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN / num_pixels),
+    ],
 )
 
 
@@ -158,21 +145,21 @@ check_upper_bound = Exercise(
     truth=_over_the_posterior,
     program=_evidence_and_gap,
     cases=[(2.0, 0.3, 0.8), (2.0, 1.0, 0.3), (0.5, -1.0, 2.0), (-1.0, -0.5, 0.5), (3.0, 0.0, 1.0)],
-    mistakes={
-        Mistake("reverse", swap=True, gap=-1): (
-            "This is the ELBO: the average over q. Here the posterior is what you average over."
-        ),
-        Mistake("reverse", swap=True): (
-            "The constant is right, and a divergence is added, but its two densities are in the other order. "
-            "Over which one is the average?"
-        ),
-        Mistake("term-sign", gap=-1): "The divergence has the wrong sign: your value lies below log p(x).",
-        Mistake("term-missing", gap=0): "This is log p(x), whatever q is. The guess q must enter.",
-        Mistake("term-missing", evidence=0): "This is the gap alone. What is it a distance from?",
-        Mistake("term-missing", answer=partial(_over_the_posterior, prior=0)): (
-            "The log of the prior is not there: a joint density has two factors."
-        ),
-    },
+    mistakes=[
+        "This is the ELBO: the average over q. Here the posterior is what you average over.",
+        Mistake("reverse", swap=True, gap=-1),
+        "The constant is right, and a divergence is added, but its two densities are in the other order. "
+        "Over which one is the average?",
+        Mistake("reverse", swap=True),
+        "The divergence has the wrong sign: your value lies below log p(x).",
+        Mistake("term-sign", gap=-1),
+        "This is log p(x), whatever q is. The guess q must enter.",
+        Mistake("term-missing", gap=0),
+        "This is the gap alone. What is it a distance from?",
+        Mistake("term-missing", evidence=0),
+        "The log of the prior is not there: a joint density has two factors.",
+        Mistake("term-missing", answer=partial(_over_the_posterior, prior=0)),
+    ],
 )
 
 
@@ -218,27 +205,22 @@ check_em_step = Exercise(
         (-0.8, np.array([-2.0, 1.0, 0.0, 3.0])),
         (2.0, np.array([0.2, 0.6, 1.9, -0.4, 0.8])),
     ],
-    mistakes={
-        Mistake("term-missing", spread=lambda n, var: 0): (
-            "Each latent is taken for known: only the mean of its posterior enters, not its spread."
-        ),
-        Mistake("term-scale", spread=lambda n, var: var): (
-            "The posterior variance enters once, not once for each datum."
-        ),
-        Mistake("std-for-var", spread=lambda n, var: n * np.sqrt(var)): (
-            "The spread of the posterior enters by its standard deviation."
-        ),
-        Mistake("term-missing", second_bias=0): "The bias is not taken off the data in the second step.",
-        Mistake("term-missing", first_bias=0): "The bias is not taken off the data in the first step.",
-        Mistake("term-missing", first_bias=0, second_bias=0): (
-            "The bias is not taken off the data, in neither step."
-        ),
-        Mistake("term-missing", answer=lambda weight, data: weight): (
-            "Your function gives the old weight back: the second step is missing."
-        ),
-        # The rounds keep the weight's sign, a formula may not.
-        Mistake("term-wrong", answer=_where_the_rounds_end, then=AnyOf(float, abs)): (
-            "This is where the rounds end, the best weight of all. One round is asked for."
-        ),
-    },
+    mistakes=[
+        "Each latent is taken for known: only the mean of its posterior enters, not its spread.",
+        Mistake("term-missing", spread=lambda n, var: 0),
+        "The posterior variance enters once, not once for each datum.",
+        Mistake("term-scale", spread=lambda n, var: var),
+        "The spread of the posterior enters by its standard deviation.",
+        Mistake("std-for-var", spread=lambda n, var: n * np.sqrt(var)),
+        "The bias is not taken off the data in the second step.",
+        Mistake("term-missing", second_bias=0),
+        "The bias is not taken off the data in the first step.",
+        Mistake("term-missing", first_bias=0),
+        "The bias is not taken off the data, in neither step.",
+        Mistake("term-missing", first_bias=0, second_bias=0),
+        "Your function gives the old weight back: the second step is missing.",
+        Mistake("term-missing", answer=lambda weight, data: weight),
+        "This is where the rounds end, the best weight of all. One round is asked for.",
+        Mistake("term-wrong", answer=_where_the_rounds_end, then=AnyOf(float, abs)),
+    ],
 )

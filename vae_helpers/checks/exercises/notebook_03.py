@@ -43,34 +43,32 @@ check_kl_of_uniform = Exercise(
     truth=_uniform_by_quadrature,
     program=_by_halves,
     cases=[(0.0, 1.0), (1.0, 0.5), (-2.0, 0.1), (0.5, 2.0), (-1.0, 1.7)],
-    mistakes={
-        Mistake("scale", then=lambda nats: nats / LOG_2): (
-            "This is the divergence in bits; nats are asked for."
-        ),
-        Mistake("term-wrong", twelve=2 * np.pi * np.e): (
-            "This is the divergence of the Gaussian with the same mean and std. One of the two halves "
-            "cares for the shape of q."
-        ),
-        Mistake("term-wrong", twelve=AnyOf(1, 4, 3, 144, 24)): _WIDTH,
-        **{  # and the second moment from the same width
-            Mistake("term-wrong", twelve=square, var=lambda std, w=square: w * std**2 / 12): _WIDTH
+    mistakes=[
+        "This is the divergence in bits; nats are asked for.",
+        Mistake("scale", then=lambda nats: nats / LOG_2),
+        "This is the divergence of the Gaussian with the same mean and std. One of the two halves "
+        "cares for the shape of q.",
+        Mistake("term-wrong", twelve=2 * np.pi * np.e),
+        _WIDTH,
+        Mistake("term-wrong", twelve=AnyOf(1, 4, 3, 144, 24)),
+        *(  # and the second moment from the same width
+            Mistake("term-wrong", twelve=square, var=lambda std, w=square: w * std**2 / 12)
             for square in (1, 4, 3, 48)
-        },
-        Mistake("term-sign", entropy=-1): "The two halves are added. Which of them counts with a minus sign?",
-        Mistake("log-two-pi-missing", log_2pi=0): (
-            "The constant of the prior's log-density is not there. For two Gaussians it cancels; here only "
-            "one half has it."
         ),
-        Mistake("std-for-var", var=float): "σ stands where a second moment belongs.",
-        Mistake("term-missing", mean=0): (
-            "The mean has no part in your value, but the prior is surprised by a q that stands far from 0."
-        ),
-        Mistake("term-missing", entropy=0): "This is the cross-entropy alone.",
-        Mistake("half", half=1): (
-            "The second moment counts twice as much as it should: look at the exponent of the prior's "
-            "density."
-        ),
-    },
+        "The two halves are added. Which of them counts with a minus sign?",
+        Mistake("term-sign", entropy=-1),
+        "The constant of the prior's log-density is not there. For two Gaussians it cancels; here only "
+        "one half has it.",
+        Mistake("log-two-pi-missing", log_2pi=0),
+        "σ stands where a second moment belongs.",
+        Mistake("std-for-var", var=float),
+        "The mean has no part in your value, but the prior is surprised by a q that stands far from 0.",
+        Mistake("term-missing", mean=0),
+        "This is the cross-entropy alone.",
+        Mistake("term-missing", entropy=0),
+        "The second moment counts twice as much as it should: look at the exponent of the prior's density.",
+        Mistake("half", half=1),
+    ],
 )
 
 
@@ -97,29 +95,25 @@ check_prior_of_slip = Exercise(
     truth=_by_search,
     program=_by_comparison,
     cases=[(1.0,), (0.5,), (2.0,), (0.25,), (3.0,)],
-    mistakes={
-        Mistake("term-wrong", variance=lambda c: 2 * c, half=AnyOf(-0.5, 0.5)): (
-            "Your variance is upside down: a larger factor punishes wide q harder. Does the prior "
-            "that does so have a larger or a smaller variance?"
-        ),
-        Mistake("swapped", then=np.flip): "The two numbers have changed places: the variance comes first.",
-        Mistake("std-for-var", then=lambda pair: (np.sqrt(pair[0]), pair[1])): (
-            "The first number is the prior's standard deviation; its variance is asked for."
-        ),
-        Mistake("term-scale", variance=lambda c: 1 / c, more=AnyOf(0, 0.5 * LOG_2)): (
-            "The variance is off by a factor 2. At factor = ½ the prior is the standard normal itself: try "
-            "it."
-        ),
-        Mistake("term-sign", half=-0.5): (
-            "The constant has the wrong sign: it is the slip minus the divergence, not the other way round."
-        ),
-        Mistake("term-scale", half=1): (
-            "The constant is twice what it should be: the logarithm of a variance comes with a ½ in the "
-            "divergence."
-        ),
-        Mistake("constant", half=0): _NOT_THE_CONSTANT,
-        Mistake("constant", more=AnyOf(-0.5, 0.5, -0.5 * LOG_2)): _NOT_THE_CONSTANT,
-    },
+    mistakes=[
+        "Your variance is upside down: a larger factor punishes wide q harder. Does the prior "
+        "that does so have a larger or a smaller variance?",
+        Mistake("term-wrong", variance=lambda c: 2 * c, half=AnyOf(-0.5, 0.5)),
+        "The two numbers have changed places: the variance comes first.",
+        Mistake("swapped", then=np.flip),
+        "The first number is the prior's standard deviation; its variance is asked for.",
+        Mistake("std-for-var", then=lambda pair: (np.sqrt(pair[0]), pair[1])),
+        "The variance is off by a factor 2. At factor = ½ the prior is the standard normal itself: try it.",
+        Mistake("term-scale", variance=lambda c: 1 / c, more=AnyOf(0, 0.5 * LOG_2)),
+        "The constant has the wrong sign: it is the slip minus the divergence, not the other way round.",
+        Mistake("term-sign", half=-0.5),
+        "The constant is twice what it should be: the logarithm of a variance comes with a ½ in the "
+        "divergence.",
+        Mistake("term-scale", half=1),
+        _NOT_THE_CONSTANT,
+        Mistake("constant", half=0),
+        Mistake("constant", more=AnyOf(-0.5, 0.5, -0.5 * LOG_2)),
+    ],
 )
 
 
@@ -144,33 +138,27 @@ check_kl_of_equal_correlations = Exercise(
     truth=_by_the_full_formula,
     program=_by_eigenvalues,
     cases=[(2, 0.6), (3, -0.3), (5, 0.5), (1, 0.5), (10, 0.9)],
-    mistakes={
-        Mistake("term-missing", half=0): (
-            "This is what the diagonal formula says: each coordinate alone looks like the prior. What "
-            "does the full formula see beyond the variances?"
-        ),
-        Mistake("term-wrong", answer=lambda d, rho: -0.25 * d * (d - 1) * np.log(1 - rho**2)): (
-            "You add up what each pair misses by itself. With three coordinates and more the pairs are not "
-            "independent of each other."
-        ),
-        Mistake("term-wrong", answer=lambda d, rho: -0.5 * np.log(1 - rho**2)): (
-            "This is right for two coordinates, whatever their number."
-        ),
-        Mistake("term-missing", together=lambda d, rho: 1): (
-            "One eigenvalue of the matrix is not in your determinant: the one of the direction in which all "
-            "coordinates move together."
-        ),
-        Mistake("term-scale", others=lambda d: d): (
-            "You count one eigenvalue too many: a matrix has as many as it has rows."
-        ),
-        Mistake("term-scale", others=lambda d: 1): (
-            "One of the eigenvalues comes more than once. How many directions are orthogonal to (1, …, 1)?"
-        ),
-        Mistake("term-wrong", together=lambda d, rho: abs(1 + d * rho)): (
-            "One eigenvalue is wrong: multiply the matrix by the vector (1, …, 1) and look at one entry."
-        ),
-        Mistake("half", half=1): "Your value is exactly twice the right one: a factor ½ is lost.",
-    },
+    mistakes=[
+        "This is what the diagonal formula says: each coordinate alone looks like the prior. What "
+        "does the full formula see beyond the variances?",
+        Mistake("term-missing", half=0),
+        "You add up what each pair misses by itself. With three coordinates and more the pairs are not "
+        "independent of each other.",
+        Mistake("term-wrong", answer=lambda d, rho: -0.25 * d * (d - 1) * np.log(1 - rho**2)),
+        "This is right for two coordinates, whatever their number.",
+        Mistake("term-wrong", answer=lambda d, rho: -0.5 * np.log(1 - rho**2)),
+        "One eigenvalue of the matrix is not in your determinant: the one of the direction in which all "
+        "coordinates move together.",
+        Mistake("term-missing", together=lambda d, rho: 1),
+        "You count one eigenvalue too many: a matrix has as many as it has rows.",
+        Mistake("term-scale", others=lambda d: d),
+        "One of the eigenvalues comes more than once. How many directions are orthogonal to (1, …, 1)?",
+        Mistake("term-scale", others=lambda d: 1),
+        "One eigenvalue is wrong: multiply the matrix by the vector (1, …, 1) and look at one entry.",
+        Mistake("term-wrong", together=lambda d, rho: abs(1 + d * rho)),
+        "Your value is exactly twice the right one: a factor ½ is lost.",
+        Mistake("half", half=1),
+    ],
 )
 
 
@@ -235,34 +223,28 @@ check_split_kl = Exercise(
         (np.array([-2.0, 0.3, 1.5]), np.array([0.4, 1.3, 0.8])),
     ],
     tolerance=1e-3,
-    mistakes={
-        Mistake("swapped", then=np.flip): "The two numbers have changed places.",
-        Mistake("term-wrong", mixture=_gaussian_of_moments): (
-            "You take the Gaussian with the mixture's mean and variance for the mixture. An average of "
-            "densities is not the density of averages."
-        ),
-        Mistake("constant", **_LOST_IN_FIRST, **_LOST_IN_SECOND): _NORMALISED,
-        Mistake("constant", **_LOST_IN_FIRST): _NORMALISED,
-        Mistake("constant", **_LOST_IN_SECOND): _NORMALISED,
-        Mistake("constant", **_LOST_IN_FIRST, **_LOST_THROUGHOUT_SECOND): _NORMALISED,
-        Mistake("reverse", **_FIRST_REVERSED, where="notebook 3, section 5"): (
-            "In the first number the two distributions have changed places: which one is averaged over?"
-        ),
-        Mistake("reverse", **_SECOND_REVERSED, where="notebook 3, section 5"): (
-            "In the second number the two distributions have changed places: which one is averaged over?"
-        ),
-        Mistake("reverse", **_FIRST_REVERSED, **_SECOND_REVERSED, where="notebook 3, section 5"): (
-            "In both numbers the two distributions have changed places: which one is averaged over?"
-        ),
-        Mistake("term-scale", first=lambda q, bar, p: len(q) * _kl(q, bar)): (
-            "The first number is a sum over the images, where their average is asked for."
-        ),
-        Mistake("term-wrong", second=lambda q, bar, p: _kl(q, p)): (
-            "The second number compares each q_n with the prior. It should compare all of them together with "
-            "it."
-        ),
-        Mistake("term-wrong", first=lambda q, bar, p: _kl(q, p)): (
-            "The first number compares each q_n with the prior. What should it be compared with?"
-        ),
-    },
+    mistakes=[
+        "The two numbers have changed places.",
+        Mistake("swapped", then=np.flip),
+        "You take the Gaussian with the mixture's mean and variance for the mixture. An average of "
+        "densities is not the density of averages.",
+        Mistake("term-wrong", mixture=_gaussian_of_moments),
+        _NORMALISED,
+        Mistake("constant", **_LOST_IN_FIRST, **_LOST_IN_SECOND),
+        Mistake("constant", **_LOST_IN_FIRST),
+        Mistake("constant", **_LOST_IN_SECOND),
+        Mistake("constant", **_LOST_IN_FIRST, **_LOST_THROUGHOUT_SECOND),
+        "In the first number the two distributions have changed places: which one is averaged over?",
+        Mistake("reverse", **_FIRST_REVERSED, where="notebook 3, section 5"),
+        "In the second number the two distributions have changed places: which one is averaged over?",
+        Mistake("reverse", **_SECOND_REVERSED, where="notebook 3, section 5"),
+        "In both numbers the two distributions have changed places: which one is averaged over?",
+        Mistake("reverse", **_FIRST_REVERSED, **_SECOND_REVERSED, where="notebook 3, section 5"),
+        "The first number is a sum over the images, where their average is asked for.",
+        Mistake("term-scale", first=lambda q, bar, p: len(q) * _kl(q, bar)),
+        "The second number compares each q_n with the prior. It should compare all of them together with it.",
+        Mistake("term-wrong", second=lambda q, bar, p: _kl(q, p)),
+        "The first number compares each q_n with the prior. What should it be compared with?",
+        Mistake("term-wrong", first=lambda q, bar, p: _kl(q, p)),
+    ],
 )

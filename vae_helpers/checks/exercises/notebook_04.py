@@ -65,15 +65,13 @@ _ROUNDED_UP = Exercise(
     truth=lambda mu, std, error: np.ceil(_moments(mu, std)[1] / error**2),
     program=_draws,
     cases=[(*_ONE, 0.27), (*_TWO, 0.3)],  # 7.29 and 10.98 before they are rounded
-    mistakes={
-        Mistake("term-missing", rounded=float): (
-            "Nobody can make a fraction of a draw: the number is to be rounded up."
-        ),
-        Mistake("term-wrong", rounded=AnyOf(np.floor, np.round)): (
-            "With one draw less than is needed the standard error is still too large: how is the number "
-            "to be rounded?"
-        ),
-    },
+    mistakes=[
+        "Nobody can make a fraction of a draw: the number is to be rounded up.",
+        Mistake("term-missing", rounded=float),
+        "With one draw less than is needed the standard error is still too large: how is the number "
+        "to be rounded?",
+        Mistake("term-wrong", rounded=AnyOf(np.floor, np.round)),
+    ],
 )
 _SQUARED = "n is too small: the standard error falls with the square root of n. Solve for n once more."
 _TOO_LARGE = "The term with (σ² - 1)² is too large: mind its ½ when it is squared, and the variance of ε²."
@@ -82,36 +80,34 @@ check_draws_needed = replace(
     _ROUNDED_UP,
     cases=[(*_ONE, 0.01), (*_TWO, 0.01), (*_TWO, 0.003), (*_THREE, 0.02), (*_FOUR, 0.005)],
     tolerance=1e-3,  # rounded or not: all these numbers are above 5,000
-    mistakes={
-        Mistake("std-for-var", variance=_sd, power=1, rounded=AnyOf(float, np.ceil, np.floor)): _SQUARED,
-        Mistake("term-wrong", power=1, rounded=AnyOf(float, np.ceil, np.floor)): _SQUARED,
-        Mistake("std-for-var", variance=_sd): (
-            "The standard deviation of a draw stands where its variance belongs."
-        ),
-        Mistake("term-wrong", variance=_kl): (
-            "This uses the divergence itself. What decides is how much single draws of the log-ratio spread."
-        ),
+    mistakes=[
+        _SQUARED,
+        Mistake("std-for-var", variance=_sd, power=1, rounded=AnyOf(float, np.ceil, np.floor)),
+        Mistake("term-wrong", power=1, rounded=AnyOf(float, np.ceil, np.floor)),
+        "The standard deviation of a draw stands where its variance belongs.",
+        Mistake("std-for-var", variance=_sd),
+        "This uses the divergence itself. What decides is how much single draws of the log-ratio spread.",
+        Mistake("term-wrong", variance=_kl),
+        "You take error for a fraction of the divergence. It is a number of nats.",
         Mistake(
             "term-wrong",
             variance=lambda mu, std: _variance(mu, std) / _kl(mu, std) ** 2,
             then=AnyOf(float, lambda n: 16 * n),  # notebook 0 asked for four standard errors
-        ): ("You take error for a fraction of the divergence. It is a number of nats."),
-        Mistake("term-missing", variance=partial(_variance, linear=lambda mu, var: 0)): (
-            "The means have no part in your variance."
         ),
-        Mistake("term-missing", variance=partial(_variance, quadratic=0)): (
-            "Only the term that is linear in the noise is in your variance; its square is random, too."
-        ),
-        Mistake("term-scale", variance=partial(_variance, quadratic=1)): _TOO_LARGE,
-        Mistake("term-scale", variance=partial(_variance, quadratic=0.25)): (
-            "The term with (σ² - 1)² is too small: what is the variance of ε²?"
-        ),
-        Mistake("std-for-var", variance=partial(_variance, var=np.positive)): "σ stands where σ² belongs.",
-        Mistake("mean-latent", variance=partial(_variance, total=np.mean)): (
-            "With more latents your number does not grow as it should. The variances of independent "
-            "coordinates add up."
-        ),
-    },
+        "The means have no part in your variance.",
+        Mistake("term-missing", variance=partial(_variance, linear=lambda mu, var: 0)),
+        "Only the term that is linear in the noise is in your variance; its square is random, too.",
+        Mistake("term-missing", variance=partial(_variance, quadratic=0)),
+        _TOO_LARGE,
+        Mistake("term-scale", variance=partial(_variance, quadratic=1)),
+        "The term with (σ² - 1)² is too small: what is the variance of ε²?",
+        Mistake("term-scale", variance=partial(_variance, quadratic=0.25)),
+        "σ stands where σ² belongs.",
+        Mistake("std-for-var", variance=partial(_variance, var=np.positive)),
+        "With more latents your number does not grow as it should. The variances of independent "
+        "coordinates add up.",
+        Mistake("mean-latent", variance=partial(_variance, total=np.mean)),
+    ],
     further=_ROUNDED_UP,
 )
 
@@ -148,31 +144,23 @@ check_expected_z_score = Exercise(
     truth=_from_moments,
     program=_bias_over_error,
     cases=[(*_ONE, 1, 1), (*_TWO, 10, 5000), (*_TWO, 4, 100), (*_THREE, 50, 2000), (*_FOUR, 7, 300)],
-    mistakes={
-        Mistake("term-missing", of_runs=lambda repetitions: 1): (
-            "This is the z-score of a single run. What does the mean of many repetitions do to the error bar?"
-        ),
-        Mistake("std-for-var", of_runs=float): (
-            "The error bar shrinks too fast with the repetitions: variances fall like 1/n, standard "
-            "deviations do not."
-        ),
-        Mistake("term-wrong", of_run=lambda n: 1 / np.sqrt(n)): (
-            "The bias is right, the spread is that of the right average: how many terms does the wrong "
-            "one have?"
-        ),
-        Mistake("term-wrong", of_run=lambda n: 1 / np.sqrt(n + 1)): (
-            "The spread is divided by the wrong number: the notes sum n + 1 terms, and divide by n."
-        ),
-        Mistake("term-wrong", bias=lambda kl, n: kl): (
-            "The bias is too large: one extra term among n does not double the average."
-        ),
-        Mistake("term-wrong", bias=lambda kl, n: (n + 1) / n * kl): (
-            "This measures the whole average in standard errors. How far is it from the truth?"
-        ),
-        Mistake("var-for-std", spread=float): (
-            "The variance of a draw stands where its standard deviation belongs."
-        ),
-    },
+    mistakes=[
+        "This is the z-score of a single run. What does the mean of many repetitions do to the error bar?",
+        Mistake("term-missing", of_runs=lambda repetitions: 1),
+        "The error bar shrinks too fast with the repetitions: variances fall like 1/n, standard "
+        "deviations do not.",
+        Mistake("std-for-var", of_runs=float),
+        "The bias is right, the spread is that of the right average: how many terms does the wrong one have?",
+        Mistake("term-wrong", of_run=lambda n: 1 / np.sqrt(n)),
+        "The spread is divided by the wrong number: the notes sum n + 1 terms, and divide by n.",
+        Mistake("term-wrong", of_run=lambda n: 1 / np.sqrt(n + 1)),
+        "The bias is too large: one extra term among n does not double the average.",
+        Mistake("term-wrong", bias=lambda kl, n: kl),
+        "This measures the whole average in standard errors. How far is it from the truth?",
+        Mistake("term-wrong", bias=lambda kl, n: (n + 1) / n * kl),
+        "The variance of a draw stands where its standard deviation belongs.",
+        Mistake("var-for-std", spread=float),
+    ],
 )
 
 
@@ -237,10 +225,12 @@ _FRESH_NOISE = (
     "repeat the result. The draws of z are to be made of eps."
 )
 _LOG_VAR_AS_STD = "log_var itself is taken for σ: it is a logarithm, and may be negative."
-_NEVER_NEGATIVE = {
-    Mistake("log-std", std=np.positive, spread=np.positive): _LOG_VAR_AS_STD,
-    Mistake("log-std", std=np.sqrt, spread=np.sqrt): "log_var is taken for the variance itself.",
-}
+_NEVER_NEGATIVE = [
+    _LOG_VAR_AS_STD,
+    Mistake("log-std", std=np.positive, spread=np.positive),
+    "log_var is taken for the variance itself.",
+    Mistake("log-std", std=np.sqrt, spread=np.sqrt),
+]
 
 
 class _AskedAgain(Exercise):
@@ -250,7 +240,7 @@ class _AskedAgain(Exercise):
         found = super().__call__(fn)
         if found.codes == {"unknown"}:
             fresh = {"truth": partial(self.program, noise=_drawn_anew), "tolerance": 0.2, "where": ""}
-            if self._asked_again(fn, _without_noise, mistakes={}, **fresh).passed:
+            if self._asked_again(fn, _without_noise, mistakes=[], **fresh).passed:
                 finding = Finding("noise-missing", _FRESH_NOISE, self.where)
                 return report(self.title, [finding], found.message.splitlines()[0])
         if found.codes in ({"unknown"}, {"error"}):
@@ -273,45 +263,35 @@ check_z_score = _AskedAgain(
     program=_by_draws,
     cases=[_z_case(0.0, 1, 1), _z_case(1.0, 1, 2), _z_case(0.5, 2, 3), _z_case(2.0, 3, 4)],
     tolerance=2e-3,  # n or n - 1 in the standard error
-    mistakes={
-        Mistake("reverse", roles=lambda q, p: (p, p, q)): (
-            "You check the divergence with q and p exchanged. Which of the two are the draws from?"
-        ),
-        Mistake("reverse", roles=lambda q, p: (p, q, p)): (
-            "The average runs over draws from p. Which distribution does the definition average over?"
-        ),
-        Mistake("term-sign", roles=lambda q, p: (q, p, q)): (
-            "Your estimate has the opposite sign: look at the order inside the log-ratio."
-        ),
-        Mistake("sign", then=abs): (
-            "Your value says how far, and not in which direction: the z-score has a sign."
-        ),
-        Mistake("term-missing", error=lambda w: 1): (
-            "This is the difference in nats. Is that much for so many draws? The difference alone does not "
-            "tell."
-        ),
-        Mistake("term-missing", error=lambda w: w.std(ddof=1)): (
-            "You measure in standard deviations of a single draw. How far does the *average* of the draws "
-            "spread?"
-        ),
-        Mistake("var-for-std", error=lambda w: w.var(ddof=1) / len(w)): (
-            "The variance of the average stands where its standard deviation belongs."
-        ),
-        Mistake("var-for-std", error=lambda w: w.var(ddof=1) / np.sqrt(len(w))): (
-            "The variance of a draw stands where its standard deviation belongs."
-        ),
-        Mistake("std-for-var", error=lambda w: w.std(ddof=1) / len(w)): (
-            "The error bar shrinks too fast with the number of draws: it falls with the square root."
-        ),
-        Mistake("var-for-std", spread=np.exp): (
-            "The draws are spread by σ² instead of σ: what does log_var hold?"
-        ),
-        Mistake("log-std", spread=np.positive): _LOG_VAR_AS_STD,
-        Mistake("log-std", std=np.exp, spread=np.exp): "log_var is read as log σ.",
-        Mistake("mean-latent", total=np.mean): (
-            "Your log-ratio averages over the coordinates. Log-densities of independent coordinates add up."
-        ),
-    },
+    mistakes=[
+        "You check the divergence with q and p exchanged. Which of the two are the draws from?",
+        Mistake("reverse", roles=lambda q, p: (p, p, q)),
+        "The average runs over draws from p. Which distribution does the definition average over?",
+        Mistake("reverse", roles=lambda q, p: (p, q, p)),
+        "Your estimate has the opposite sign: look at the order inside the log-ratio.",
+        Mistake("term-sign", roles=lambda q, p: (q, p, q)),
+        "Your value says how far, and not in which direction: the z-score has a sign.",
+        Mistake("sign", then=abs),
+        "This is the difference in nats. Is that much for so many draws? The difference alone does not tell.",
+        Mistake("term-missing", error=lambda w: 1),
+        "You measure in standard deviations of a single draw. How far does the *average* of the draws "
+        "spread?",
+        Mistake("term-missing", error=lambda w: w.std(ddof=1)),
+        "The variance of the average stands where its standard deviation belongs.",
+        Mistake("var-for-std", error=lambda w: w.var(ddof=1) / len(w)),
+        "The variance of a draw stands where its standard deviation belongs.",
+        Mistake("var-for-std", error=lambda w: w.var(ddof=1) / np.sqrt(len(w))),
+        "The error bar shrinks too fast with the number of draws: it falls with the square root.",
+        Mistake("std-for-var", error=lambda w: w.std(ddof=1) / len(w)),
+        "The draws are spread by σ² instead of σ: what does log_var hold?",
+        Mistake("var-for-std", spread=np.exp),
+        _LOG_VAR_AS_STD,
+        Mistake("log-std", spread=np.positive),
+        "log_var is read as log σ.",
+        Mistake("log-std", std=np.exp, spread=np.exp),
+        "Your log-ratio averages over the coordinates. Log-densities of independent coordinates add up.",
+        Mistake("mean-latent", total=np.mean),
+    ],
 )
 
 
@@ -343,21 +323,22 @@ check_variance_over_kl = Exercise(
         ),
         where="notebook 3, section 6",
     ),
-    mistakes={
-        Mistake("swapped", then=lambda ratio: 1 / ratio): "Your fraction is upside down.",
-        Mistake("std-for-var", variance=_sd): (
-            "The standard deviation of the log-ratio stands where its variance belongs."
-        ),
-        Mistake("log-std", read=lambda log_std: 2 * log_std): "log_var is read as log σ.",
-        Mistake("std-for-var", variance=partial(_variance, var=np.positive)): "σ stands where σ² belongs.",
-        Mistake("term-scale", variance=partial(_variance, quadratic=1)): _TOO_LARGE,
-        Mistake("term-missing", variance=partial(_variance, linear=lambda mu, var: mu**2)): (
-            "The linear term's variance lacks a factor: the slope of the log-ratio along ε is not μ alone."
-        ),
-        Mistake("term-missing", variance=partial(_variance, linear=lambda mu, var: 0)): (
-            "The mean has no part in your variance."
-        ),
-    },
+    mistakes=[
+        "Your fraction is upside down.",
+        Mistake("swapped", then=lambda ratio: 1 / ratio),
+        "The standard deviation of the log-ratio stands where its variance belongs.",
+        Mistake("std-for-var", variance=_sd),
+        "log_var is read as log σ.",
+        Mistake("log-std", read=lambda log_std: 2 * log_std),
+        "σ stands where σ² belongs.",
+        Mistake("std-for-var", variance=partial(_variance, var=np.positive)),
+        _TOO_LARGE,
+        Mistake("term-scale", variance=partial(_variance, quadratic=1)),
+        "The linear term's variance lacks a factor: the slope of the log-ratio along ε is not μ alone.",
+        Mistake("term-missing", variance=partial(_variance, linear=lambda mu, var: mu**2)),
+        "The mean has no part in your variance.",
+        Mistake("term-missing", variance=partial(_variance, linear=lambda mu, var: 0)),
+    ],
 )
 
 
@@ -382,32 +363,27 @@ check_pair_variances = Exercise(
     truth=_pairs_by_quadrature,
     program=_by_what_is_left,
     cases=[_ONE, _TWO, (np.zeros(2), np.array([0.5, 1.2])), (np.ones(1), np.ones(1)), _THREE, _FOUR],
-    mistakes={
-        Mistake("swapped", then=np.flip): "The two numbers have changed places.",
-        Mistake("term-scale", antithetic=(0, 0.5)): (
-            "You halve the variance of the antithetic pair as if its two draws were independent. What "
-            "does the quadratic term do when ε turns into -ε?"
-        ),
-        Mistake("term-scale", independent=(1, 1)): (
-            "The second number is the variance of one draw; asked for is that of the mean of two."
-        ),
-        Mistake("term-scale", antithetic=(0, 4), independent=(2, 2)): (
-            "These are the variances of the sum of two draws; asked for are those of their mean."
-        ),
-        Mistake("term-missing", antithetic=(0.5, 0.5)): (
-            "You treat the antithetic pair like two independent draws, but its second draw is known from "
-            "the first."
-        ),
-        Mistake("term-wrong", antithetic=(1, 0)): (
-            "In the antithetic pair you keep the term that cancels, and drop the one that stays."
-        ),
-        Mistake("term-wrong", antithetic=(0, 0)): (
-            "Not everything cancels in the antithetic pair: is the log-ratio an odd function of ε?"
-        ),
-        Mistake("std-for-var", then=np.sqrt): "These are standard deviations; variances are asked for.",
-        Mistake("mean-latent", total=np.mean): (
-            "With more latents your values do not grow as they should. The variances of independent "
-            "coordinates add up."
-        ),
-    },
+    mistakes=[
+        "The two numbers have changed places.",
+        Mistake("swapped", then=np.flip),
+        "You halve the variance of the antithetic pair as if its two draws were independent. What "
+        "does the quadratic term do when ε turns into -ε?",
+        Mistake("term-scale", antithetic=(0, 0.5)),
+        "The second number is the variance of one draw; asked for is that of the mean of two.",
+        Mistake("term-scale", independent=(1, 1)),
+        "These are the variances of the sum of two draws; asked for are those of their mean.",
+        Mistake("term-scale", antithetic=(0, 4), independent=(2, 2)),
+        "You treat the antithetic pair like two independent draws, but its second draw is known from "
+        "the first.",
+        Mistake("term-missing", antithetic=(0.5, 0.5)),
+        "In the antithetic pair you keep the term that cancels, and drop the one that stays.",
+        Mistake("term-wrong", antithetic=(1, 0)),
+        "Not everything cancels in the antithetic pair: is the log-ratio an odd function of ε?",
+        Mistake("term-wrong", antithetic=(0, 0)),
+        "These are standard deviations; variances are asked for.",
+        Mistake("std-for-var", then=np.sqrt),
+        "With more latents your values do not grow as they should. The variances of independent "
+        "coordinates add up.",
+        Mistake("mean-latent", total=np.mean),
+    ],
 )

@@ -57,32 +57,30 @@ check_best_baseline = Exercise(
         (-100.0, 3.0, 0.5, 2.0),
         (2.0, -1.0, 0.0, 0.3),
     ],
-    mistakes={
-        Mistake("term-scale", c=(1, 1), at=AnyOf(None, (1, 3))): (
-            "The mean of f is the natural baseline, not the best one: it leaves a larger variance. Minimise "
-            "over c."
-        ),
-        Mistake("term-missing", c=(1, 0)): (
-            "Your c is f at the mean. It removes the level there, but f is not flat around it."
-        ),
-        Mistake("term-sign", c=(1, -3), at=AnyOf(None, (1, 3))): (
-            "One sign got lost when you solved for c: it is A - c that has to be minus something."
-        ),
-        Mistake("term-missing", c=(0, -3), at=(1, 3)): "This is A - c, not yet c.",
-        Mistake("term-missing", squared_mean=0): (
-            "The second number is the mean square; for the variance the squared mean is missing."
-        ),
-        Mistake("term-wrong", at=AnyOf((1, 0), (0, 0), (1, 1))): (
-            "c is right, but the second number is not the variance at this c: what becomes of all the terms "
-            "with A - c there?"
-        ),
-        Mistake("term-missing", over=np.ones_like): "The score is ε/σ. Where is σ in your variance?",
-        Mistake("std-for-var", over=float): ("σ stands where σ² belongs: a variance scales with the square."),
-        Mistake("std-for-var", then=lambda pair: (pair[0], np.sqrt(pair[1]))): (
-            "The second number is a standard deviation; the variance is asked for."
-        ),
-        Mistake("swapped", then=lambda pair: pair[::-1]): "The numbers have changed places.",
-    },
+    mistakes=[
+        "The mean of f is the natural baseline, not the best one: it leaves a larger variance. Minimise "
+        "over c.",
+        Mistake("term-scale", c=(1, 1), at=AnyOf(None, (1, 3))),
+        "Your c is f at the mean. It removes the level there, but f is not flat around it.",
+        Mistake("term-missing", c=(1, 0)),
+        "One sign got lost when you solved for c: it is A - c that has to be minus something.",
+        Mistake("term-sign", c=(1, -3), at=AnyOf(None, (1, 3))),
+        "This is A - c, not yet c.",
+        Mistake("term-missing", c=(0, -3), at=(1, 3)),
+        "The second number is the mean square; for the variance the squared mean is missing.",
+        Mistake("term-missing", squared_mean=0),
+        "c is right, but the second number is not the variance at this c: what becomes of all the terms "
+        "with A - c there?",
+        Mistake("term-wrong", at=AnyOf((1, 0), (0, 0), (1, 1))),
+        "The score is ε/σ. Where is σ in your variance?",
+        Mistake("term-missing", over=np.ones_like),
+        "σ stands where σ² belongs: a variance scales with the square.",
+        Mistake("std-for-var", over=float),
+        "The second number is a standard deviation; the variance is asked for.",
+        Mistake("std-for-var", then=lambda pair: (pair[0], np.sqrt(pair[1]))),
+        "The numbers have changed places.",
+        Mistake("swapped", then=lambda pair: pair[::-1]),
+    ],
 )
 
 
@@ -112,40 +110,30 @@ check_score_estimate = Exercise(
     truth=_score_by_differences,
     program=_score_by_formula,
     cases=[(1, 1.0, 0.0), (0, 1.0, 0.0), (1, -1.2, 0.4), (0, -3.0, 0.4), (1, 2.5, -1.5), (0, 0.7, 2.0)],
-    mistakes={
-        Mistake("term-wrong", score=lambda z, pi: z / pi - (1 - z) / (1 - pi)): (
-            "This is the derivative by the probability. The parameter is the logit: one factor of the chain "
-            "rule is missing."
-        ),
-        Mistake("probabilities-not-logits", pi=float): (
-            "a is taken for a probability. It is a logit, and may be any real number."
-        ),
-        Mistake("term-missing", score=lambda z, pi: z * (1 - pi)): (
-            "A draw of 0 tells something, too: log q(0) depends on a."
-        ),
-        Mistake("term-missing", score=lambda z, pi: z): (
-            "The score is not z alone. Its mean under q has to be 0."
-        ),
-        Mistake("term-sign", pi=lambda a: special.expit(-a)): (
-            "π and 1 - π have changed places: a large logit makes z = 1 likely."
-        ),
-        Mistake("term-wrong", score=lambda z, pi: (2 * z - 1) * pi * (1 - pi)): (
-            "This is f times the derivative of q(z). The score is the derivative of log q(z)."
-        ),
-        Mistake("term-missing", score=lambda z, pi: pi * (1 - pi)): (
-            "This is the same for both draws: the score depends on the z that was drawn."
-        ),
-        Mistake("not-differentiable", score=lambda z, pi: 0.0): (
-            "0 is what you get by moving the derivative inside: a draw of 0 or 1 has no slope. The score "
-            "function goes another way."
-        ),
-        Mistake("term-missing", weight=np.ones_like): (
-            "This is the score alone: the value of f has no part in it."
-        ),
-        Mistake("term-wrong", score=lambda z, pi: np.log(pi if z else 1 - pi)): (
-            "f is multiplied by log q(z) itself instead of by its derivative."
-        ),
-    },
+    mistakes=[
+        "This is the derivative by the probability. The parameter is the logit: one factor of the chain "
+        "rule is missing.",
+        Mistake("term-wrong", score=lambda z, pi: z / pi - (1 - z) / (1 - pi)),
+        "a is taken for a probability. It is a logit, and may be any real number.",
+        Mistake("probabilities-not-logits", pi=float),
+        "A draw of 0 tells something, too: log q(0) depends on a.",
+        Mistake("term-missing", score=lambda z, pi: z * (1 - pi)),
+        "The score is not z alone. Its mean under q has to be 0.",
+        Mistake("term-missing", score=lambda z, pi: z),
+        "π and 1 - π have changed places: a large logit makes z = 1 likely.",
+        Mistake("term-sign", pi=lambda a: special.expit(-a)),
+        "This is f times the derivative of q(z). The score is the derivative of log q(z).",
+        Mistake("term-wrong", score=lambda z, pi: (2 * z - 1) * pi * (1 - pi)),
+        "This is the same for both draws: the score depends on the z that was drawn.",
+        Mistake("term-missing", score=lambda z, pi: pi * (1 - pi)),
+        "0 is what you get by moving the derivative inside: a draw of 0 or 1 has no slope. The score "
+        "function goes another way.",
+        Mistake("not-differentiable", score=lambda z, pi: 0.0),
+        "This is the score alone: the value of f has no part in it.",
+        Mistake("term-missing", weight=np.ones_like),
+        "f is multiplied by log q(z) itself instead of by its derivative.",
+        Mistake("term-wrong", score=lambda z, pi: np.log(pi if z else 1 - pi)),
+    ],
 )
 
 
@@ -178,29 +166,26 @@ check_variances_of_sine = Exercise(
     truth=_sine_by_formula,
     program=_sine_by_quadrature,
     cases=[(1.0,), (0.2,), (5.0,), (0.6,), (2.0,)],
-    mistakes={
-        Mistake("swapped", then=lambda pair: pair[::-1]): "The two numbers have changed places.",
-        Mistake("term-missing", score_mean=0, path_mean=0): (
-            "These are mean squares. A variance has the squared mean taken off."
-        ),
-        Mistake("std-for-var", then=np.sqrt): "These are standard deviations; variances are asked for.",
-        Mistake("term-missing", inner=AnyOf(float, np.ones_like), inner_squared=np.ones_like): (
-            "The inner derivative of sin(kz) is missing in the reparameterized estimate."
-        ),
-        Mistake("term-scale", inner_squared=float): (
-            "The inner derivative of sin(kz) has to be squared with the rest."
-        ),
-        Mistake("std-for-var", power=1): "The mean is taken off as it is: it has to be squared.",
-        Mistake("term-wrong", score=np.ones_like): (
-            "The first number is the variance of f alone: the score multiplies it inside the expectation."
-        ),
-        Mistake("term-missing", path_mean=0): (
-            "The second number is a mean square. A variance has the squared mean taken off."
-        ),
-        Mistake("term-missing", score_mean=0): (
-            "The first number is a mean square. A variance has the squared mean taken off."
-        ),
-    },
+    mistakes=[
+        "The two numbers have changed places.",
+        Mistake("swapped", then=lambda pair: pair[::-1]),
+        "These are mean squares. A variance has the squared mean taken off.",
+        Mistake("term-missing", score_mean=0, path_mean=0),
+        "These are standard deviations; variances are asked for.",
+        Mistake("std-for-var", then=np.sqrt),
+        "The inner derivative of sin(kz) is missing in the reparameterized estimate.",
+        Mistake("term-missing", inner=AnyOf(float, np.ones_like), inner_squared=np.ones_like),
+        "The inner derivative of sin(kz) has to be squared with the rest.",
+        Mistake("term-scale", inner_squared=float),
+        "The mean is taken off as it is: it has to be squared.",
+        Mistake("std-for-var", power=1),
+        "The first number is the variance of f alone: the score multiplies it inside the expectation.",
+        Mistake("term-wrong", score=np.ones_like),
+        "The second number is a mean square. A variance has the squared mean taken off.",
+        Mistake("term-missing", path_mean=0),
+        "The first number is a mean square. A variance has the squared mean taken off.",
+        Mistake("term-missing", score_mean=0),
+    ],
 )
 
 
@@ -267,31 +252,27 @@ check_path_gradient = Exercise(
         _full_case(3, 2, 0.2, 0.7, seed=3),
         _full_case(4, 3, -0.4, 1.3, seed=4),
     ],
-    mistakes={
-        Mistake("term-wrong", free=np.asarray): (
-            "The entries above the diagonal of L are no parameters: they are 0 and stay 0."
-        ),
-        Mistake("swapped", free=lambda slopes: np.tril(slopes.T)): (
-            "Rows and columns have changed places: which entries of z and of ε does L with the indices i, j "
-            "connect?"
-        ),
-        Mistake("swapped", free=np.transpose): (
-            "Rows and columns have changed places, and the entries above the diagonal of L are no parameters."
-        ),
-        Mistake("term-missing", free=lambda slopes: np.diag(np.diag(slopes))): (
-            "Only the diagonal is there: each z depends on all ε up to its own index."
-        ),
-        Mistake("noise-missing", factor=np.zeros_like): (
-            "The slope of log p is taken at the mean, not at the z that was drawn."
-        ),
-        Mistake("noise-missing", noise=np.ones_like): (
-            "The noise has no part in the last step: what is the derivative of z by an entry of L?"
-        ),
-        Mistake("term-missing", bias=0): "The decoder's bias b has no part in your residual.",
-        Mistake("std-for-var", variance=float): "s stands where s² belongs.",
-        Mistake("term-missing", variance=np.ones_like): (
-            "The variance of the observation noise has no part in your gradient."
-        ),
-        Mistake("swapped", factor=np.transpose): "z is made with the transpose of L.",
-    },
+    mistakes=[
+        "The entries above the diagonal of L are no parameters: they are 0 and stay 0.",
+        Mistake("term-wrong", free=np.asarray),
+        "Rows and columns have changed places: which entries of z and of ε does L with the indices i, j "
+        "connect?",
+        Mistake("swapped", free=lambda slopes: np.tril(slopes.T)),
+        "Rows and columns have changed places, and the entries above the diagonal of L are no parameters.",
+        Mistake("swapped", free=np.transpose),
+        "Only the diagonal is there: each z depends on all ε up to its own index.",
+        Mistake("term-missing", free=lambda slopes: np.diag(np.diag(slopes))),
+        "The slope of log p is taken at the mean, not at the z that was drawn.",
+        Mistake("noise-missing", factor=np.zeros_like),
+        "The noise has no part in the last step: what is the derivative of z by an entry of L?",
+        Mistake("noise-missing", noise=np.ones_like),
+        "The decoder's bias b has no part in your residual.",
+        Mistake("term-missing", bias=0),
+        "s stands where s² belongs.",
+        Mistake("std-for-var", variance=float),
+        "The variance of the observation noise has no part in your gradient.",
+        Mistake("term-missing", variance=np.ones_like),
+        "z is made with the transpose of L.",
+        Mistake("swapped", factor=np.transpose),
+    ],
 )

@@ -52,30 +52,23 @@ check_hidden_beta = Exercise(
         (784, 20, "sum", "mean"),
         (100, 5, "mean", "sum"),
     ],
-    mistakes={
-        Mistake("swapped", of_D=-1, of_d=1): (
-            "This is the weight of the log-likelihood against the KL. β is the other weight, once the "
-            "log-likelihood stands there with weight 1."
-        ),
-        Mistake("term-missing", of_d=0): (
-            "A mean over the latents changes nothing in your β, and yet it makes the KL smaller."
-        ),
-        Mistake("term-missing", of_D=0): (
-            "A mean over the pixels changes nothing in your β, and yet it makes the log-likelihood smaller."
-        ),
-        Mistake("term-wrong", of_d=1): (
-            "A mean over the latents makes your β larger. Does it make the KL weigh more?"
-        ),
-        Mistake("term-wrong", of_D=-1): (
-            "A mean over the pixels makes your β smaller. Against what is the KL weighed?"
-        ),
-        Mistake("swapped", mean="sum"): (
-            "Sum and mean have changed places: with two sums the loss is -ELBO itself."
-        ),
-        Mistake("swapped", swap=True): (
-            "The two sizes have changed places: which of the sums has data_dim terms?"
-        ),
-    },
+    mistakes=[
+        "This is the weight of the log-likelihood against the KL. β is the other weight, once the "
+        "log-likelihood stands there with weight 1.",
+        Mistake("swapped", of_D=-1, of_d=1),
+        "A mean over the latents changes nothing in your β, and yet it makes the KL smaller.",
+        Mistake("term-missing", of_d=0),
+        "A mean over the pixels changes nothing in your β, and yet it makes the log-likelihood smaller.",
+        Mistake("term-missing", of_D=0),
+        "A mean over the latents makes your β larger. Does it make the KL weigh more?",
+        Mistake("term-wrong", of_d=1),
+        "A mean over the pixels makes your β smaller. Against what is the KL weighed?",
+        Mistake("term-wrong", of_D=-1),
+        "Sum and mean have changed places: with two sums the loss is -ELBO itself.",
+        Mistake("swapped", mean="sum"),
+        "The two sizes have changed places: which of the sums has data_dim terms?",
+        Mistake("swapped", swap=True),
+    ],
 )
 
 
@@ -122,33 +115,25 @@ check_best_constant = Exercise(
         cause="A pixel that is never inked, or always, makes it infinite or NaN, or costs too much.",
         tolerance=0.01,  # whoever keeps probabilities a thousandth away from 0 and 1 is right enough
     ),
-    mistakes={
-        Mistake("mean-pixels", where="notebook 6, section 3", over_pixels=np.mean): (
-            "The more pixels, the more an image costs; yours is averaged over them."
-        ),
-        Mistake("batch-reduced", over_images=np.sum): (
-            "The cost of all images together is returned; asked is the cost of one, on average."
-        ),
-        Mistake("term-missing", empty=0): (
-            "Only the inked pixels are charged. What does the model pay for a pixel that stays empty?"
-        ),
-        Mistake("term-missing", ink=0): (
-            "Only the empty pixels are charged. What does the model pay for a pixel that is inked?"
-        ),
-        Mistake("term-wrong", where="notebook 6, section 1", probability=np.asarray): (
-            "This is the floor of section 1: what the tosses cost someone who knows each grey value. A "
-            "decoder that ignores z does not know which image it is."
-        ),
-        Mistake("term-wrong", probability=lambda images: 0.5): (
-            "Fair coins are one choice of constant logits, but not the best for these images."
-        ),
-        Mistake("term-wrong", probability=np.mean): (
-            "One probability serves all pixels. The decoder may return another logit for each."
-        ),
-        Mistake("probabilities-not-logits", probability=lambda images: special.expit(_mean_image(images))): (
-            "The mean image is handed over as logits. Which logit has that probability?"
-        ),
-    },
+    mistakes=[
+        "The more pixels, the more an image costs; yours is averaged over them.",
+        Mistake("mean-pixels", where="notebook 6, section 3", over_pixels=np.mean),
+        "The cost of all images together is returned; asked is the cost of one, on average.",
+        Mistake("batch-reduced", over_images=np.sum),
+        "Only the inked pixels are charged. What does the model pay for a pixel that stays empty?",
+        Mistake("term-missing", empty=0),
+        "Only the empty pixels are charged. What does the model pay for a pixel that is inked?",
+        Mistake("term-missing", ink=0),
+        "This is the floor of section 1: what the tosses cost someone who knows each grey value. A "
+        "decoder that ignores z does not know which image it is.",
+        Mistake("term-wrong", where="notebook 6, section 1", probability=np.asarray),
+        "Fair coins are one choice of constant logits, but not the best for these images.",
+        Mistake("term-wrong", probability=lambda images: 0.5),
+        "One probability serves all pixels. The decoder may return another logit for each.",
+        Mistake("term-wrong", probability=np.mean),
+        "The mean image is handed over as logits. Which logit has that probability?",
+        Mistake("probabilities-not-logits", probability=lambda images: special.expit(_mean_image(images))),
+    ],
 )
 
 
@@ -214,39 +199,32 @@ check_tighter_bound = Exercise(
             "than any number that a computer can hold."
         ),
     ),
-    mistakes={
-        Mistake("term-wrong", average=partial(torch.mean, dim=0)): (
-            "The logarithms are averaged. That is the ELBO once more, by several draws, and no tighter."
-        ),
-        Mistake("term-wrong", prior=0, q=0, kl=1, average=partial(torch.mean, dim=0)): (
-            "This is the ELBO, averaged over several draws: each draw is under a logarithm of its own."
-        ),
-        Mistake("term-wrong", prior=0, q=0, kl=1): (
-            "The KL is an average over all z. Under the logarithm each draw needs the ratio at its own place."
-        ),
-        Mistake("term-missing", average=partial(torch.logsumexp, dim=0)): (
-            "The ratios are added up and not averaged, so that your value grows with each draw."
-        ),
-        Mistake("term-missing", prior=0, q=0): (
-            "Only the likelihood stands under the logarithm: right for draws from the prior, not for these."
-        ),
-        Mistake("term-missing", prior=0): (
-            "The prior is missing: the numerator is the joint density of x and z."
-        ),
-        Mistake("term-missing", q=0): (
-            "Nothing is divided by: the draws come from q, and each must be weighed by how likely q made it."
-        ),
-        Mistake("term-sign", q=1): "The density of q multiplies where it should divide.",
-        Mistake("term-sign", prior=-1, q=1): "Prior and q have changed places in the ratio.",
-        Mistake("var-for-std", where="notebook 5, section 6", scale=torch.exp): (
-            "The noise is scaled by σ², not by σ, so that the draws are not from q."
-        ),
-        Mistake("mean-pixels", where="notebook 6, section 3", per_pixel=True): (
-            "The log-likelihood is averaged over the pixels."
-        ),
-        Mistake("noise-missing", where="notebook 5, section 3", scale=torch.zeros_like): (
-            "The noise is not used: z is always the mean of q."
-        ),
-        Mistake("not-log", then=torch.exp): "This is an estimate of p(x); asked is its logarithm.",
-    },
+    mistakes=[
+        "The logarithms are averaged. That is the ELBO once more, by several draws, and no tighter.",
+        Mistake("term-wrong", average=partial(torch.mean, dim=0)),
+        "This is the ELBO, averaged over several draws: each draw is under a logarithm of its own.",
+        Mistake("term-wrong", prior=0, q=0, kl=1, average=partial(torch.mean, dim=0)),
+        "The KL is an average over all z. Under the logarithm each draw needs the ratio at its own place.",
+        Mistake("term-wrong", prior=0, q=0, kl=1),
+        "The ratios are added up and not averaged, so that your value grows with each draw.",
+        Mistake("term-missing", average=partial(torch.logsumexp, dim=0)),
+        "Only the likelihood stands under the logarithm: right for draws from the prior, not for these.",
+        Mistake("term-missing", prior=0, q=0),
+        "The prior is missing: the numerator is the joint density of x and z.",
+        Mistake("term-missing", prior=0),
+        "Nothing is divided by: the draws come from q, and each must be weighed by how likely q made it.",
+        Mistake("term-missing", q=0),
+        "The density of q multiplies where it should divide.",
+        Mistake("term-sign", q=1),
+        "Prior and q have changed places in the ratio.",
+        Mistake("term-sign", prior=-1, q=1),
+        "The noise is scaled by σ², not by σ, so that the draws are not from q.",
+        Mistake("var-for-std", where="notebook 5, section 6", scale=torch.exp),
+        "The log-likelihood is averaged over the pixels.",
+        Mistake("mean-pixels", where="notebook 6, section 3", per_pixel=True),
+        "The noise is not used: z is always the mean of q.",
+        Mistake("noise-missing", where="notebook 5, section 3", scale=torch.zeros_like),
+        "This is an estimate of p(x); asked is its logarithm.",
+        Mistake("not-log", then=torch.exp),
+    ],
 )

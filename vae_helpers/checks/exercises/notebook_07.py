@@ -40,24 +40,20 @@ check_cost_of_precision = Exercise(
     truth=_by_entropies,
     program=_average_of_terms,
     cases=[(np.array(std),) for std in (0.5, 0.1, 0.9, 0.25, 0.015, 1e-3)],
-    mistakes={
-        Mistake("half", half=1): (
-            "Your value is twice the right one: the logarithm in the KL is that of σ², and it has a factor."
-        ),
-        Mistake("scale", unit=np.log(2)): "Your value is in bits; asked is nats.",
-        Mistake("term-missing", mean_square=lambda std: 0): (
-            "This is the KL of a latent whose mean never moves. What is the average of μ² here?"
-        ),
-        Mistake("term-wrong", mean_square=lambda std: 1): (
-            "Here the means alone fill the prior. It is the draws whose mean square is 1."
-        ),
-        Mistake("term-wrong", mean_square=lambda std: (1 - std) ** 2): (
-            "Your means have size 1 - σ. It is squares that add up to 1."
-        ),
-        Mistake("constant", one=0): (
-            "Your value is too large by ½, each time. At σ = 1 q is the prior, and the KL is 0."
-        ),
-    },
+    mistakes=[
+        "Your value is twice the right one: the logarithm in the KL is that of σ², and it has a factor.",
+        Mistake("half", half=1),
+        "Your value is in bits; asked is nats.",
+        Mistake("scale", unit=np.log(2)),
+        "This is the KL of a latent whose mean never moves. What is the average of μ² here?",
+        Mistake("term-missing", mean_square=lambda std: 0),
+        "Here the means alone fill the prior. It is the draws whose mean square is 1.",
+        Mistake("term-wrong", mean_square=lambda std: 1),
+        "Your means have size 1 - σ. It is squares that add up to 1.",
+        Mistake("term-wrong", mean_square=lambda std: (1 - std) ** 2),
+        "Your value is too large by ½, each time. At σ = 1 q is the prior, and the KL is 0.",
+        Mistake("constant", one=0),
+    ],
 )
 
 
@@ -188,33 +184,27 @@ check_blend = Exercise(
         (*_DRAWS[:, :3], np.array(0.28)),
         (*_DRAWS, np.array(0.9)),
     ],
-    mistakes={
-        Mistake("std-for-var", weights=lambda a: (a, 1 - a)): (
-            "This is the straight line: its weights add up to 1. What adds up for independent draws?"
-        ),
-        Mistake("var-for-std", weights=lambda a: (a, 1 - a**2)): (
-            "This is the variance that is left for z2. Which weight gives a draw that variance?"
-        ),
-        Mistake("term-wrong", weights=lambda a: (a, np.sqrt(1 - a))): (
-            "Here z1 is charged with a for its variance. What is the variance of a z1?"
-        ),
+    mistakes=[
+        "This is the straight line: its weights add up to 1. What adds up for independent draws?",
+        Mistake("std-for-var", weights=lambda a: (a, 1 - a)),
+        "This is the variance that is left for z2. Which weight gives a draw that variance?",
+        Mistake("var-for-std", weights=lambda a: (a, 1 - a**2)),
+        "Here z1 is charged with a for its variance. What is the variance of a z1?",
+        Mistake("term-wrong", weights=lambda a: (a, np.sqrt(1 - a))),
+        "This point has the prior's distribution, but its weight on z1 is not the a that was given.",
         Mistake(
             "term-wrong",
             weights=AnyOf(lambda a: np.sqrt([a, 1 - a]), lambda a: np.array([a, 1 - a]) / np.hypot(a, 1 - a)),
-        ): "This point has the prior's distribution, but its weight on z1 is not the a that was given.",
-        Mistake("term-wrong", weights=lambda a: (np.cos(np.pi * a / 2), np.sin(np.pi * a / 2))): (
-            "This point has the prior's distribution, but a was the weight of z1, not the way along the arc."
         ),
-        Mistake("term-wrong", weights=lambda a: (a, np.sqrt(1 + a**2))): (
-            "The variances are subtracted where they add up, so that your point lies too far out."
-        ),
-        Mistake("swapped", weights=lambda a: (np.sqrt(1 - a**2), a)): (
-            "The two draws have changed places: a is the weight of z1."
-        ),
-        Mistake("term-scale", weights=lambda a: (a, 1)): (
-            "The second draw comes with its full variance, and the first adds to it."
-        ),
-    },
+        "This point has the prior's distribution, but a was the weight of z1, not the way along the arc.",
+        Mistake("term-wrong", weights=lambda a: (np.cos(np.pi * a / 2), np.sin(np.pi * a / 2))),
+        "The variances are subtracted where they add up, so that your point lies too far out.",
+        Mistake("term-wrong", weights=lambda a: (a, np.sqrt(1 + a**2))),
+        "The two draws have changed places: a is the weight of z1.",
+        Mistake("swapped", weights=lambda a: (np.sqrt(1 - a**2), a)),
+        "The second draw comes with its full variance, and the first adds to it.",
+        Mistake("term-scale", weights=lambda a: (a, 1)),
+    ],
 )
 
 
@@ -256,24 +246,20 @@ check_spoilt = Exercise(
         (*_LOGS[:, :3], np.array(0.05)),
         (np.array([-20.0, -3.0, -8.0]), np.array([-22.0, -30.0, -7.0]), np.array(0.9)),
     ],
-    mistakes={
-        Mistake("term-wrong", times=np.multiply, plus=np.add): (
-            "Logarithms are averaged. An image can arise in two ways: what adds up?"
-        ),
-        Mistake("term-missing", shares=lambda junk: (1, 1)): (
-            "The shares are missing: your probabilities of all images add up to 2."
-        ),
-        Mistake("term-missing", shares=lambda junk: (1 - junk, 0)): (
-            "This is the lower bound of section 4. The junk, too, gives each image some probability."
-        ),
-        Mistake("swapped", shares=lambda junk: (junk, 1 - junk)): (
-            "The shares have changed places: junk is that of the junk."
-        ),
-        Mistake("term-wrong", times=np.multiply): (
-            "The shares multiply the logarithms; they belong to the probabilities."
-        ),
-        Mistake("term-wrong", plus=np.add): "The logarithm of a sum is taken for a sum of logarithms.",
-    },
+    mistakes=[
+        "Logarithms are averaged. An image can arise in two ways: what adds up?",
+        Mistake("term-wrong", times=np.multiply, plus=np.add),
+        "The shares are missing: your probabilities of all images add up to 2.",
+        Mistake("term-missing", shares=lambda junk: (1, 1)),
+        "This is the lower bound of section 4. The junk, too, gives each image some probability.",
+        Mistake("term-missing", shares=lambda junk: (1 - junk, 0)),
+        "The shares have changed places: junk is that of the junk.",
+        Mistake("swapped", shares=lambda junk: (junk, 1 - junk)),
+        "The shares multiply the logarithms; they belong to the probabilities.",
+        Mistake("term-wrong", times=np.multiply),
+        "The logarithm of a sum is taken for a sum of logarithms.",
+        Mistake("term-wrong", plus=np.add),
+    ],
     extremes=Extremes(
         cases=[
             (np.array([-900.0]), np.array([-1000.0]), np.array(0.9)),
@@ -364,37 +350,28 @@ check_switched_on = Exercise(
     program=_column_by_column,
     cases=_models_to_switch_on,
     kinds=("torch float32",),
-    mistakes={
-        Mistake("swapped", on=lambda order, k: order.flip(0)[:k]): (
-            "The latents are switched on from the other end: order begins with the first."
-        ),
-        Mistake("swapped", on=lambda order, k: order[k:]): (
-            "On and off have changed places: with 0 latents on, all of z is left to the prior."
-        ),
-        Mistake("term-missing", on=lambda order, k: order[max(k - 1, 0) : k]): (
-            "Only one latent is on at a time. Those that were switched on before stay on."
-        ),
-        Mistake("term-wrong", on=lambda order, k: torch.arange(k)): (
-            "The latents are switched on by their number; order is not used."
-        ),
-        Mistake("term-wrong", on=lambda order, k: order.argsort()[:k]): (
-            "Order is read the wrong way round: it lists latents, and not the rank of each."
-        ),
-        Mistake("noise-missing", off=lambda eps, fresh: torch.zeros_like(fresh)): (
-            "Latents that are off stand at 0. Left to the prior, they vary from image to image."
-        ),
-        Mistake("noise-missing", std=torch.zeros_like, where="notebook 6, section 5"): (
-            "Latents that are on stand at the mean of q; asked is a draw."
-        ),
-        Mistake("noise-shared", off=lambda eps, fresh: eps): (
-            "The noise of q is used for the prior too; fresh is not used."
-        ),
-        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"): (
-            "The noise is scaled by σ², not by σ."
-        ),
-        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"): (
-            "The distortion is averaged over the pixels."
-        ),
-        Mistake("batch-reduced", images=torch.sum): "The distortion of all images together is returned.",
-    },
+    mistakes=[
+        "The latents are switched on from the other end: order begins with the first.",
+        Mistake("swapped", on=lambda order, k: order.flip(0)[:k]),
+        "On and off have changed places: with 0 latents on, all of z is left to the prior.",
+        Mistake("swapped", on=lambda order, k: order[k:]),
+        "Only one latent is on at a time. Those that were switched on before stay on.",
+        Mistake("term-missing", on=lambda order, k: order[max(k - 1, 0) : k]),
+        "The latents are switched on by their number; order is not used.",
+        Mistake("term-wrong", on=lambda order, k: torch.arange(k)),
+        "Order is read the wrong way round: it lists latents, and not the rank of each.",
+        Mistake("term-wrong", on=lambda order, k: order.argsort()[:k]),
+        "Latents that are off stand at 0. Left to the prior, they vary from image to image.",
+        Mistake("noise-missing", off=lambda eps, fresh: torch.zeros_like(fresh)),
+        "Latents that are on stand at the mean of q; asked is a draw.",
+        Mistake("noise-missing", std=torch.zeros_like, where="notebook 6, section 5"),
+        "The noise of q is used for the prior too; fresh is not used.",
+        Mistake("noise-shared", off=lambda eps, fresh: eps),
+        "The noise is scaled by σ², not by σ.",
+        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"),
+        "The distortion is averaged over the pixels.",
+        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"),
+        "The distortion of all images together is returned.",
+        Mistake("batch-reduced", images=torch.sum),
+    ],
 )

@@ -61,33 +61,25 @@ check_grouped_bound = Exercise(
         (_log_weights(3, (8, 2)), 1),
         (_log_weights(4, (20, 4)), 10),
     ],
-    mistakes={
-        Mistake("term-missing", divisor=lambda groups: 1): (
-            "The weights of a group are added up, but not averaged."
-        ),
-        Mistake("term-wrong", divisor=lambda groups: groups.shape[0] * groups.shape[1]): (
-            "Each group's sum is divided by the number of all draws. How many are in one group?"
-        ),
-        Mistake("term-wrong", groups=lambda log_w, k: log_w[:, None]): (
-            "The logarithms are averaged: that is the bound with one draw, the ELBO, for every k."
-        ),
-        Mistake("term-wrong", groups=lambda log_w, k: log_w[None]): (
-            "This is the bound with all draws in one group: k is not used."
-        ),
-        Mistake("term-missing", groups=lambda log_w, k: log_w[None, :k]): (
-            "This is the bound of the first group. The others know something, too."
-        ),
-        Mistake("swapped", groups=lambda log_w, k: log_w.reshape(k, -1, log_w.shape[1])): (
-            "You make k groups. Asked for are groups of k draws."
-        ),
-        Mistake("term-wrong", groups=lambda log_w, k: np.stack(np.split(log_w, k), axis=1)): (
-            "A group takes its draws from all over the table. That is as good a bound, but not the one asked "
-            "for: the first k rows are the first group."
-        ),
-        Mistake("term-scale", average=np.sum): (
-            "The bounds of the groups are added up. One more group should only make their average surer."
-        ),
-    },
+    mistakes=[
+        "The weights of a group are added up, but not averaged.",
+        Mistake("term-missing", divisor=lambda groups: 1),
+        "Each group's sum is divided by the number of all draws. How many are in one group?",
+        Mistake("term-wrong", divisor=lambda groups: groups.shape[0] * groups.shape[1]),
+        "The logarithms are averaged: that is the bound with one draw, the ELBO, for every k.",
+        Mistake("term-wrong", groups=lambda log_w, k: log_w[:, None]),
+        "This is the bound with all draws in one group: k is not used.",
+        Mistake("term-wrong", groups=lambda log_w, k: log_w[None]),
+        "This is the bound of the first group. The others know something, too.",
+        Mistake("term-missing", groups=lambda log_w, k: log_w[None, :k]),
+        "You make k groups. Asked for are groups of k draws.",
+        Mistake("swapped", groups=lambda log_w, k: log_w.reshape(k, -1, log_w.shape[1])),
+        "A group takes its draws from all over the table. That is as good a bound, but not the one asked "
+        "for: the first k rows are the first group.",
+        Mistake("term-wrong", groups=lambda log_w, k: np.stack(np.split(log_w, k), axis=1)),
+        "The bounds of the groups are added up. One more group should only make their average surer.",
+        Mistake("term-scale", average=np.sum),
+    ],
     extremes=Extremes(
         cases=[
             (np.array([[-900.0], [-901.0]]), 2),
@@ -132,25 +124,22 @@ check_effective_draws = Exercise(
         (_log_weights(6, (7, 3), 1.0),),
         (_log_weights(7, (20, 4), -2.0),),
     ],
-    mistakes={
-        Mistake("swapped", then=np.reciprocal): (
-            "The fraction is upside down: for equal weights all draws count."
-        ),
-        Mistake("term-scale", below=lambda w: len(w) * (w**2).sum(axis=0)): (
-            "This is the share of the draws that count. Asked for is their number."
-        ),
-        Mistake("not-log", weights=lambda log_w: log_w): "The logarithms are taken for the weights.",
-        Mistake("term-wrong", weights=np.exp, above=lambda w: w.sum(axis=0)): (
-            "The sum in the numerator is not squared: your number changes when all weights are doubled."
-        ),
-        Mistake("term-wrong", below=lambda w: w.max(axis=0)): (
-            "This is the sum over the largest weight. It asks less than the sum of squares."
-        ),
-        Mistake("term-wrong", below=lambda w: np.exp(-special.entr(w).sum(axis=0))): (
-            "This is the exponential of the entropy of the normalised weights: another count, not this one."
-        ),
-        Mistake("term-wrong", then=np.log): "This is the logarithm of the number.",
-    },
+    mistakes=[
+        "The fraction is upside down: for equal weights all draws count.",
+        Mistake("swapped", then=np.reciprocal),
+        "This is the share of the draws that count. Asked for is their number.",
+        Mistake("term-scale", below=lambda w: len(w) * (w**2).sum(axis=0)),
+        "The logarithms are taken for the weights.",
+        Mistake("not-log", weights=lambda log_w: log_w),
+        "The sum in the numerator is not squared: your number changes when all weights are doubled.",
+        Mistake("term-wrong", weights=np.exp, above=lambda w: w.sum(axis=0)),
+        "This is the sum over the largest weight. It asks less than the sum of squares.",
+        Mistake("term-wrong", below=lambda w: w.max(axis=0)),
+        "This is the exponential of the entropy of the normalised weights: another count, not this one.",
+        Mistake("term-wrong", below=lambda w: np.exp(-special.entr(w).sum(axis=0))),
+        "This is the logarithm of the number.",
+        Mistake("term-wrong", then=np.log),
+    ],
     extremes=Extremes(
         cases=[
             (np.array([[-900.0], [-901.0]]),),
@@ -219,32 +208,28 @@ check_evidence_and_doubt = Exercise(
         _grid(2, 7, 0.2),
         _grid(3, 9, 1.3, 2.0),
     ],
-    mistakes={
-        Mistake("term-missing", cell=lambda values, step: 1): (
-            "The step is missing: a sum is no integral before it is multiplied by the area of a cell."
-        ),
-        Mistake("term-scale", cell=lambda values, step: step): "A cell of the plane has two sides.",
-        Mistake("term-sign", cell=lambda values, step: step**-2): "You divide by the area of a cell.",
-        Mistake("term-wrong", coarser=1): (
-            "The coarse sum has fewer points, and each stands for a larger cell."
-        ),
-        Mistake("term-wrong", coarser=np.sqrt(2)): (
-            "The coarse grid has twice the step on both axes: what is the area of its cells?"
-        ),
-        Mistake("term-wrong", coarser=np.sqrt(2), rows=1): "Every second point is left out on one axis only.",
-        Mistake("term-wrong", cell=lambda values, step: 1 / values.size): (
-            "You average over the points. The integral is their sum times the area of a cell."
-        ),
-        Mistake("sign", doubt=lambda fine, coarse: -abs(coarse - fine)): (
-            "The doubt is a distance, and not negative."
-        ),
-        Mistake("term-wrong", doubt=lambda fine, coarse: abs(np.expm1(coarse - fine))): (
-            "Your second number is the relative error of p(x); asked for is a difference of logarithms."
-        ),
-        Mistake("term-wrong", doubt=lambda fine, coarse: coarse): (
-            "Your second number is the coarse value itself; asked for is how far it is from the fine one."
-        ),
-    },
+    mistakes=[
+        "The step is missing: a sum is no integral before it is multiplied by the area of a cell.",
+        Mistake("term-missing", cell=lambda values, step: 1),
+        "A cell of the plane has two sides.",
+        Mistake("term-scale", cell=lambda values, step: step),
+        "You divide by the area of a cell.",
+        Mistake("term-sign", cell=lambda values, step: step**-2),
+        "The coarse sum has fewer points, and each stands for a larger cell.",
+        Mistake("term-wrong", coarser=1),
+        "The coarse grid has twice the step on both axes: what is the area of its cells?",
+        Mistake("term-wrong", coarser=np.sqrt(2)),
+        "Every second point is left out on one axis only.",
+        Mistake("term-wrong", coarser=np.sqrt(2), rows=1),
+        "You average over the points. The integral is their sum times the area of a cell.",
+        Mistake("term-wrong", cell=lambda values, step: 1 / values.size),
+        "The doubt is a distance, and not negative.",
+        Mistake("sign", doubt=lambda fine, coarse: -abs(coarse - fine)),
+        "Your second number is the relative error of p(x); asked for is a difference of logarithms.",
+        Mistake("term-wrong", doubt=lambda fine, coarse: abs(np.expm1(coarse - fine))),
+        "Your second number is the coarse value itself; asked for is how far it is from the fine one.",
+        Mistake("term-wrong", doubt=lambda fine, coarse: coarse),
+    ],
     extremes=Extremes(
         cases=[_grid(4, 5, 0.5, -900.0), _grid(5, 7, 0.3, -2000.0), _grid(6, 5, 0.5, 800.0)],
         cause=(
@@ -294,32 +279,24 @@ check_approximation_gap = Exercise(
         (_covariance(2, 4, 0.1),),
         (np.diag([0.2, 3.0, 1.0]),),
     ],
-    mistakes={
-        Mistake("term-wrong", variances=np.diag): (
-            "Your q has the posterior's own variances. That is too wide across the ridge: which widths does "
-            "KL(q, posterior) like best?"
-        ),
-        Mistake("reverse", variances=np.diag, divergence=lambda q, posterior: _kl(posterior, q)): (
-            "This is the smallest KL(posterior, q), the divergence the other way round. For two latents the "
-            "two happen to agree, for more they do not."
-        ),
-        Mistake("reverse", divergence=lambda q, posterior: _kl(posterior, q)): (
-            "Your q is the right one, but the divergence is taken the other way round."
-        ),
-        Mistake("term-missing", answer=lambda cov: _of_the_best_variances(cov[:2, :2])): (
-            "This sees the correlation of the first two latents only."
-        ),
-        Mistake("term-wrong", variances=np.linalg.eigvalsh): (
-            "Your q has the variances along the ridge and across it, but its axes are those of the "
-            "coordinates."
-        ),
-        Mistake("term-wrong", variances=lambda cov: np.ones(len(cov))): (
-            "Your q is the prior. The best one may have any variances."
-        ),
-        Mistake("term-missing", divergence=lambda q, posterior: -0.5 * np.linalg.slogdet(posterior)[1]): (
-            "This lacks the variances of q: for a posterior without correlation the gap is 0."
-        ),
-    },
+    mistakes=[
+        "Your q has the posterior's own variances. That is too wide across the ridge: which widths does "
+        "KL(q, posterior) like best?",
+        Mistake("term-wrong", variances=np.diag),
+        "This is the smallest KL(posterior, q), the divergence the other way round. For two latents the "
+        "two happen to agree, for more they do not.",
+        Mistake("reverse", variances=np.diag, divergence=lambda q, posterior: _kl(posterior, q)),
+        "Your q is the right one, but the divergence is taken the other way round.",
+        Mistake("reverse", divergence=lambda q, posterior: _kl(posterior, q)),
+        "This sees the correlation of the first two latents only.",
+        Mistake("term-missing", answer=lambda cov: _of_the_best_variances(cov[:2, :2])),
+        "Your q has the variances along the ridge and across it, but its axes are those of the coordinates.",
+        Mistake("term-wrong", variances=np.linalg.eigvalsh),
+        "Your q is the prior. The best one may have any variances.",
+        Mistake("term-wrong", variances=lambda cov: np.ones(len(cov))),
+        "This lacks the variances of q: for a posterior without correlation the gap is 0.",
+        Mistake("term-missing", divergence=lambda q, posterior: -0.5 * np.linalg.slogdet(posterior)[1]),
+    ],
 )
 
 
@@ -399,45 +376,35 @@ check_safe_bound = Exercise(
     program=_with_torch,
     cases=_models_and_draws,
     kinds=("torch float32",),
-    mistakes={
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: torch.cat([log_q[:n], log_p[n:]])): (
-            "Each draw is divided by the density that it was drawn from. That is unbiased, but where q "
-            "misses a draw of q may still have a huge weight. All draws together come from the mixture."
-        ),
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_q): (
-            "All draws are divided by q, those of the prior, too."
-        ),
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_p): (
-            "All draws are divided by the prior, those of q, too."
-        ),
-        Mistake("term-missing", log_r=lambda log_q, log_p, n, m: torch.logaddexp(log_q, log_p)): (
-            "The two densities are added without their shares: this mixture integrates to 2."
-        ),
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: (n * log_q + m * log_p) / (n + m)): (
-            "The shares multiply logarithms. The density of a mixture is a sum of densities."
-        ),
-        Mistake("swapped", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, m, n)): (
-            "The shares have changed places: n of the n + m draws are those of q."
-        ),
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, 1, 1)): (
-            "The mixture is half and half, whatever the numbers of draws are."
-        ),
-        Mistake("term-wrong", average=lambda log_w: log_w.mean(dim=0)): (
-            "The logarithms of the weights are averaged; the average belongs inside the logarithm."
-        ),
-        Mistake("term-missing", average=lambda log_w: torch.logsumexp(log_w, dim=0)): (
-            "The weights are added up, but not averaged."
-        ),
-        Mistake("term-missing", prior=0): "The weight lacks p(z): it is the joint p(x, z) that stands above.",
-        Mistake("term-missing", draws=lambda eps, fresh: (eps, fresh[:0])): (
-            "The draws of the prior are not used."
-        ),
-        Mistake("term-missing", draws=lambda eps, fresh: (eps[:0], fresh)): ("The draws of q are not used."),
-        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"): (
-            "The noise is scaled by σ², not by σ."
-        ),
-        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"): (
-            "The log-likelihood is averaged over the pixels."
-        ),
-    },
+    mistakes=[
+        "Each draw is divided by the density that it was drawn from. That is unbiased, but where q "
+        "misses a draw of q may still have a huge weight. All draws together come from the mixture.",
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: torch.cat([log_q[:n], log_p[n:]])),
+        "All draws are divided by q, those of the prior, too.",
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_q),
+        "All draws are divided by the prior, those of q, too.",
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_p),
+        "The two densities are added without their shares: this mixture integrates to 2.",
+        Mistake("term-missing", log_r=lambda log_q, log_p, n, m: torch.logaddexp(log_q, log_p)),
+        "The shares multiply logarithms. The density of a mixture is a sum of densities.",
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: (n * log_q + m * log_p) / (n + m)),
+        "The shares have changed places: n of the n + m draws are those of q.",
+        Mistake("swapped", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, m, n)),
+        "The mixture is half and half, whatever the numbers of draws are.",
+        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, 1, 1)),
+        "The logarithms of the weights are averaged; the average belongs inside the logarithm.",
+        Mistake("term-wrong", average=lambda log_w: log_w.mean(dim=0)),
+        "The weights are added up, but not averaged.",
+        Mistake("term-missing", average=lambda log_w: torch.logsumexp(log_w, dim=0)),
+        "The weight lacks p(z): it is the joint p(x, z) that stands above.",
+        Mistake("term-missing", prior=0),
+        "The draws of the prior are not used.",
+        Mistake("term-missing", draws=lambda eps, fresh: (eps, fresh[:0])),
+        "The draws of q are not used.",
+        Mistake("term-missing", draws=lambda eps, fresh: (eps[:0], fresh)),
+        "The noise is scaled by σ², not by σ.",
+        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"),
+        "The log-likelihood is averaged over the pixels.",
+        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"),
+    ],
 )

@@ -55,21 +55,22 @@ check_num_alive = Exercise(
         (np.array([5.0, 3.0, 0.7, 0.45, 0.15]), 0.4, 2.0, 5),
         (np.array([5.0, 3.0, 0.7, 0.45, 0.15]), 2.0, 0.1, 5),
     ],
-    mistakes={
-        Mistake("std-for-var", power=1): (
-            "The eigenvalues are variances, and they are compared with a standard deviation."
-        ),
-        Mistake("std-for-var", weight=2): "β is squared together with s. What does it multiply?",
-        Mistake("term-missing", weight=0): "The weight β is not used.",
-        Mistake("term-missing", cap=False): "You count directions. There may be more of them than latents.",
-        Mistake("term-wrong", weight=-1): (
-            "The water falls where it should rise: a larger β makes the KL dearer."
-        ),
-        Mistake("swapped", alive=np.less_equal, cap=False): "These are the dead directions.",
-        Mistake("term-wrong", order=np.array): (
-            "You look at the first eigenvalues in the list. Need they be the largest?"
-        ),
-    },
+    mistakes=[
+        "The eigenvalues are variances, and they are compared with a standard deviation.",
+        Mistake("std-for-var", power=1),
+        "β is squared together with s. What does it multiply?",
+        Mistake("std-for-var", weight=2),
+        "The weight β is not used.",
+        Mistake("term-missing", weight=0),
+        "You count directions. There may be more of them than latents.",
+        Mistake("term-missing", cap=False),
+        "The water falls where it should rise: a larger β makes the KL dearer.",
+        Mistake("term-wrong", weight=-1),
+        "These are the dead directions.",
+        Mistake("swapped", alive=np.less_equal, cap=False),
+        "You look at the first eigenvalues in the list. Need they be the largest?",
+        Mistake("term-wrong", order=np.array),
+    ],
 )
 
 
@@ -109,28 +110,23 @@ check_noise_to_learn = Exercise(
         (np.array([1.0, 9.0, 0.3, 2.0, 0.04]), 1),
     ],
     tolerance=1e-3,
-    mistakes={
-        Mistake("term-wrong", left=lambda lam, d: np.append(np.zeros(d), lam[d:])): (
-            "The variance that is left over is spread over all directions, also those that latents describe."
-        ),
-        Mistake("batch-reduced", average=np.sum): (
-            "This is all of the variance that is left over. s² is the noise of one direction."
-        ),
-        Mistake("swapped", left=lambda lam, d: lam[:d]): (
-            "These are the directions that the latents describe; the noise has to explain the others."
-        ),
-        Mistake("term-wrong", order=np.array): (
-            "You look at the last eigenvalues in the list. Need they be the smallest?"
-        ),
-        Mistake("term-wrong", left=lambda lam, d: lam[d]): (
-            "With this noise the largest variance that is left over is just explained; the others, being "
-            "smaller, are not."
-        ),
-        Mistake("term-wrong", left=lambda lam, d: lam[d - 1]): (
-            "With this noise the last of your latents is just about to die."
-        ),
-        Mistake("term-wrong", left=lambda lam, d: lam): "This is the best noise without latents.",
-    },
+    mistakes=[
+        "The variance that is left over is spread over all directions, also those that latents describe.",
+        Mistake("term-wrong", left=lambda lam, d: np.append(np.zeros(d), lam[d:])),
+        "This is all of the variance that is left over. s² is the noise of one direction.",
+        Mistake("batch-reduced", average=np.sum),
+        "These are the directions that the latents describe; the noise has to explain the others.",
+        Mistake("swapped", left=lambda lam, d: lam[:d]),
+        "You look at the last eigenvalues in the list. Need they be the smallest?",
+        Mistake("term-wrong", order=np.array),
+        "With this noise the largest variance that is left over is just explained; the others, being "
+        "smaller, are not.",
+        Mistake("term-wrong", left=lambda lam, d: lam[d]),
+        "With this noise the last of your latents is just about to die.",
+        Mistake("term-wrong", left=lambda lam, d: lam[d - 1]),
+        "This is the best noise without latents.",
+        Mistake("term-wrong", left=lambda lam, d: lam),
+    ],
 )
 
 
@@ -159,33 +155,28 @@ check_counted_rate = Exercise(
         (3 * KL, 0.25),
         (0.1 * KL, 0.5),
     ],
-    mistakes={
-        # Over no axis nothing is averaged.
-        Mistake("term-wrong", axis=(), total=lambda counted: counted.sum(axis=1).mean()): (
-            "Each image has free bits of its own here. First comes the average over the batch."
-        ),
-        Mistake("term-wrong", limit=lambda rate, free: max(rate.sum(), free)): (
-            "The free bits are given once, for all latents together."
-        ),
-        Mistake("term-wrong", limit=lambda rate, free: max(rate.sum(), free * len(rate))): (
-            "The latents share their free bits, so that one that says much uses those of the dead."
-        ),
-        Mistake("swapped", limit=np.minimum): "Here the rate has an upper limit. Free bits are a lower one.",
-        Mistake("term-missing", limit=lambda rate, free: np.maximum(rate - free, 0)): (
-            "This differs from what is asked by a constant: the free bits themselves, d times."
-        ),
-        Mistake("term-missing", limit=lambda rate, free: rate * (rate > free)): (
-            "A latent below the limit counts nothing here, so that the loss jumps at the limit."
-        ),
-        Mistake("term-missing", limit=lambda rate, free: rate): "This is the rate itself: nothing is free.",
-        Mistake("mean-latent", total=np.mean, where="notebook 6, section 3"): (
-            "The rate is a sum over latents, not an average."
-        ),
-        Mistake("batch-reduced", average=np.sum): (
-            "The limit is compared with the sum over the batch, not with the average."
-        ),
-        Mistake("swapped", axis=1): "The axes have changed places: rows are images, columns are latents.",
-    },
+    mistakes=[
+        "Each image has free bits of its own here. First comes the average over the batch.",
+        Mistake("term-wrong", axis=(), total=lambda counted: counted.sum(axis=1).mean()),
+        "The free bits are given once, for all latents together.",
+        Mistake("term-wrong", limit=lambda rate, free: max(rate.sum(), free)),
+        "The latents share their free bits, so that one that says much uses those of the dead.",
+        Mistake("term-wrong", limit=lambda rate, free: max(rate.sum(), free * len(rate))),
+        "Here the rate has an upper limit. Free bits are a lower one.",
+        Mistake("swapped", limit=np.minimum),
+        "This differs from what is asked by a constant: the free bits themselves, d times.",
+        Mistake("term-missing", limit=lambda rate, free: np.maximum(rate - free, 0)),
+        "A latent below the limit counts nothing here, so that the loss jumps at the limit.",
+        Mistake("term-missing", limit=lambda rate, free: rate * (rate > free)),
+        "This is the rate itself: nothing is free.",
+        Mistake("term-missing", limit=lambda rate, free: rate),
+        "The rate is a sum over latents, not an average.",
+        Mistake("mean-latent", total=np.mean, where="notebook 6, section 3"),
+        "The limit is compared with the sum over the batch, not with the average.",
+        Mistake("batch-reduced", average=np.sum),
+        "The axes have changed places: rows are images, columns are latents.",
+        Mistake("swapped", axis=1),
+    ],
 )
 
 
@@ -228,27 +219,22 @@ check_elbo_lost = Exercise(
         (np.sort(SPECTRUM), 0.3, 0.1),
         (np.array([2.0, 0.1]), 0.5, 16.0),
     ],
-    mistakes={
-        Mistake("term-wrong", weight=1): (
-            "You compare the β-weighted objective with the ELBO. How good is the trained model by the ELBO?"
-        ),
-        Mistake("term-wrong", noise=1): (
-            "The noise of the decoder stays s²: only the training looks as if it were β s²."
-        ),
-        Mistake("term-missing", distortion=0, rate=-1): (
-            "This is the rate that is saved; distortion is paid for it."
-        ),
-        Mistake("term-missing", rate=0): "This is the distortion that is paid; rate is saved by it.",
-        Mistake("term-missing", best=0): (
-            "This is minus the ELBO without its constant. Asked is how far it lies from the best."
-        ),
-        Mistake("term-wrong", answer=_lost_by_count, above=AnyOf(float, lambda beta: 1)): (
-            "Right for directions that are alive at both weights. Some drown, or come up, in between."
-        ),
-        Mistake("term-wrong", answer=_lost_by_count): (
-            "Right for directions that are alive at both weights. Some are dead."
-        ),
-    },
+    mistakes=[
+        "You compare the β-weighted objective with the ELBO. How good is the trained model by the ELBO?",
+        Mistake("term-wrong", weight=1),
+        "The noise of the decoder stays s²: only the training looks as if it were β s².",
+        Mistake("term-wrong", noise=1),
+        "This is the rate that is saved; distortion is paid for it.",
+        Mistake("term-missing", distortion=0, rate=-1),
+        "This is the distortion that is paid; rate is saved by it.",
+        Mistake("term-missing", rate=0),
+        "This is minus the ELBO without its constant. Asked is how far it lies from the best.",
+        Mistake("term-missing", best=0),
+        "Right for directions that are alive at both weights. Some drown, or come up, in between.",
+        Mistake("term-wrong", answer=_lost_by_count, above=AnyOf(float, lambda beta: 1)),
+        "Right for directions that are alive at both weights. Some are dead.",
+        Mistake("term-wrong", answer=_lost_by_count),
+    ],
 )
 
 
@@ -288,20 +274,18 @@ check_price_of_free_bits = Exercise(
         (3.0, 0.5, 2.0),
         (0.9, 0.3, 0.02),
     ],
-    mistakes={
-        Mistake("term-missing", distortion=0): (
-            "This is the rate that is paid. The latent also says something for it, which saves distortion."
-        ),
-        Mistake("term-wrong", trained=lambda best, free: free): (
-            "A latent that is worth more than its free bits does not stop at them."
-        ),
-        Mistake("term-wrong", trained=lambda best, free: best if best > 0 else free): (
-            "Being alive is not enough: is the best rate of this latent above its free bits?"
-        ),
-        Mistake("std-for-var", power=1): "A rate of r nats leaves the share exp(−2r) of the variance.",
-        Mistake("term-wrong", trained=lambda best, free: best + free): (
-            "The free bits do not come on top of what the latent says anyway."
-        ),
-        Mistake("sign", then=np.negative): "A price is positive: free bits cannot raise the highest ELBO.",
-    },
+    mistakes=[
+        "This is the rate that is paid. The latent also says something for it, which saves distortion.",
+        Mistake("term-missing", distortion=0),
+        "A latent that is worth more than its free bits does not stop at them.",
+        Mistake("term-wrong", trained=lambda best, free: free),
+        "Being alive is not enough: is the best rate of this latent above its free bits?",
+        Mistake("term-wrong", trained=lambda best, free: best if best > 0 else free),
+        "A rate of r nats leaves the share exp(−2r) of the variance.",
+        Mistake("std-for-var", power=1),
+        "The free bits do not come on top of what the latent says anyway.",
+        Mistake("term-wrong", trained=lambda best, free: best + free),
+        "A price is positive: free bits cannot raise the highest ELBO.",
+        Mistake("sign", then=np.negative),
+    ],
 )
