@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,7 @@ class Exercise:
     def _marked(self) -> Iterator[tuple[Mistake, str]]:
         """Each mistake with the sentence before it."""
         said = ""
-        for item, after in zip(self.mistakes, [*self.mistakes[1:], ""], strict=True):
+        for item, after in pairwise([*self.mistakes, ""]):
             if isinstance(item, Mistake) and said:
                 yield item, said
             elif isinstance(item, str) and isinstance(after, Mistake):
