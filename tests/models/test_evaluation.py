@@ -12,7 +12,7 @@ from test_objectives import as_numpy, generator, line_integral, linear_world, lo
 from torch import nn
 
 from vae_helpers.models import evaluation
-from vae_helpers.models.data import binarize
+from vae_helpers.models.likelihoods import binarize
 from vae_helpers.models.evaluation import (
     active_units,
     gaps,

@@ -1,6 +1,5 @@
 """The VAE, its objectives, training and evaluation, in PyTorch."""
 
-from vae_helpers.models.data import binarize, load_idx
 from vae_helpers.models.evaluation import (
     active_units,
     gaps,
@@ -9,6 +8,7 @@ from vae_helpers.models.evaluation import (
     log_evidence_quadrature,
     quadrature,
 )
+from vae_helpers.models.likelihoods import binarize
 from vae_helpers.models.objectives import elbo, iwae, iwae_for_training, kl_standard_normal, log_weights
 from vae_helpers.models.storage import load, save
 from vae_helpers.models.training import History, fit, mean_elbo, observed

@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_helpers.models._validate import check_unit_interval
-from vae_helpers.models.data import binarize
+from vae_helpers.models._validate import check_images, check_unit_interval, fresh_generator
 
 
 class Likelihood(ABC):
@@ -142,3 +141,28 @@ class Gaussian(Likelihood):
 def _softplus(logits: Tensor) -> Tensor:
     # From 40 on it is linear to the last bit of float64 (PyTorch cuts it at 20 already).
     return F.softplus(logits, threshold=40)
+
+
+def binarize(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draws black-and-white images: each pixel is 1 with a probability equal to its grey value.
+
+    Args:
+        images: grey values in [0, 1], any shape.
+        generator: where the randomness comes from; None takes fresh entropy, so that every
+            call differs (the global state is never touched).
+
+    Returns:
+        A float tensor of zeros and ones of the same shape.
+
+    Raises:
+        ValueError: values outside [0, 1], NaN, or an empty tensor.
+        TypeError: not a floating-point tensor.
+
+    Source: Salakhutdinov & Murray 2008, section 4 (stochastic binarization of MNIST).
+    """
+    check_images(images)
+    # Uniform numbers and a comparison: the same zeros and ones on every machine.
+    uniform = torch.rand(
+        images.shape, generator=fresh_generator(generator, images.device), device=images.device
+    )
+    return (uniform < images).to(images.dtype)

@@ -57,16 +57,6 @@ def check_folder(path: Path, name: str = "path") -> None:
         raise FileNotFoundError(f"{name}: expected an existing folder, got {path.parent}")
 
 
-def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file beside its place and renames it.
-
-    Raises:
-        FileNotFoundError: the folder does not exist.
-    """
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def fingerprint(tensor: Tensor) -> str:
     """Tells two tensors apart, by shape and content, in a few characters."""
     return f"{tuple(tensor.shape)} {zlib.crc32(tensor.detach().cpu().contiguous().numpy()):08x}"

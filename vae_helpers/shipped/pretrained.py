@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models.data import load_idx
 from vae_helpers.models.storage import load, save
 from vae_helpers.models.vae import VAE
-from vae_helpers.shipped.images import load_mnist
+from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.recipes import (
     FOLDER,
     Recipe,
