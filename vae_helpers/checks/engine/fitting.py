@@ -8,11 +8,10 @@ from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vae_helpers.checks.engine.measuring import Measurement, Sample
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
 Terms = Mapping[str, Callable[..., Array]]
 TOLERANCES = 1e-10, 3e-6  # of the largest value: for float64 functions, and for float32 ones
 
@@ -78,9 +77,10 @@ def read(
     noise = measurement.noise
     terms = {**core, **extras, **whole}
     for tolerance in TOLERANCES[1:] if noise else TOLERANCES:
-        for found in _sparse(first, core, {**extras, **whole}, tolerance, noise, max_extras):
-            other = _solve(second, {name: terms[name] for name in found}, tolerance, noise)
-            reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
+        for fit in _sparse(first, core, {**extras, **whole}, tolerance, noise, max_extras):
+            larger = _solve(second, {name: terms[name] for name in fit}, tolerance, noise)
+            dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
+            reading = None if larger is None else _compare(fit, larger, dims, set(whole), noise)
             if reading is not None:
                 reading = _without_traces(reading, terms, core, first)
                 return replace(reading, exact=tolerance == TOLERANCES[0] or bool(noise))
@@ -95,31 +95,27 @@ def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample)
         for name, value in reading.coefficients.items()
         if name in core or np.abs(value * sample.column(terms[name])).max() > size
     }
-    return replace(
-        reading, coefficients=kept, averaged=reading.averaged & set(kept), grown=reading.grown & set(kept)
-    )
+    return Reading(kept, reading.averaged & set(kept), reading.grown & set(kept))
 
 
 def _compare(
-    found: dict[str, float],
-    other: dict[str, float],
-    first: Sample,
-    second: Sample,
+    smaller: Mapping[str, float],
+    larger: Mapping[str, float],
+    dims: tuple[int, int],
     whole: set[str],
     noise: float,
 ) -> Reading | None:
-    """The coefficients at two event sizes as one reading; None where they contradict each other."""
-    dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
+    """The coefficients at the smaller and the larger event as one reading; None where they contradict."""
     averaged, grown, coefficients = set(), set(), {}
-    for name, value in found.items():
-        if np.isclose(other[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
-            coefficients[name] = value
-        elif np.isclose(other[name] * dims[1], value * dims[0], rtol=2e-3):
+    for name, value in smaller.items():
+        coefficients[name] = value
+        if np.isclose(larger[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
+            continue
+        if np.isclose(larger[name] * dims[1], value * dims[0], rtol=2e-3):
             averaged.add(name)
             coefficients[name] = value * dims[0]
-        elif np.isclose(other[name] * dims[0], value * dims[1], rtol=2e-3):
+        elif np.isclose(larger[name] * dims[0], value * dims[1], rtol=2e-3):
             grown.add(name)  # what belongs to the whole event, added in each coordinate
-            coefficients[name] = value
         else:
             return None
     return Reading(coefficients, frozenset(averaged), frozenset(grown))
@@ -132,26 +128,23 @@ def _sparse(
     columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
     usable = [name for name in extras if np.isfinite(columns[name]).all()]
     rounding, slack = _slack(sample, tolerance, noise)
+
+    def fitted(names: Iterable[str]) -> tuple[dict[str, float], float] | None:
+        fit = _least_squares(np.stack([columns[name] for name in names], axis=1), sample.values, slack)
+        return fit and (dict(zip(names, map(float, fit[0]), strict=True)), fit[1])
+
+    def contributes(name: str, value: float) -> bool:
+        return abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
+
     for count in range(max_extras + 1):
         fits = []
         for chosen in combinations(usable, count):
-            names = [*core, *chosen]
-            fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, slack)
-            if fit is not None:
-                fits.append((max(fit[1], 0.03 * slack), dict(zip(names, fit[0], strict=True))))
-        found = []
-        for error, coefficients in fits:
-            kept = {  # what contributes nothing goes, and the others are fitted again
-                name: value
-                for name, value in coefficients.items()
-                if abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
-            }
-            if kept:
-                matrix = np.stack([columns[name] for name in kept], axis=1)
-                again = _least_squares(matrix, sample.values, slack)
-                kept = dict(zip(kept, map(float, again[0]), strict=True)) if again else kept
-            found.append((error, len(kept), kept))
-        yield from (kept for _, _, kept in sorted(found, key=lambda fit: fit[:2]))
+            fit = fitted([*core, *chosen])
+            if fit is not None:  # what contributes nothing goes, and the others are fitted again
+                kept = {name: value for name, value in fit[0].items() if contributes(name, value)}
+                again = fitted(kept) if kept else None
+                fits.append((max(fit[1], 0.03 * slack), again[0] if again else kept))
+        yield from (kept for _, kept in sorted(fits, key=lambda fit: (fit[0], len(fit[1]))))
 
 
 def _solve(sample: Sample, terms: Terms, tolerance: float, noise: float) -> dict[str, float] | None:

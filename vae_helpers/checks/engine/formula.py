@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vae_helpers.checks.engine.calling import Failed, Student
 from vae_helpers.checks.engine.fitting import (
     Reading,
+    Terms,
     agrees,
     in_words,
     names_of,
@@ -22,12 +22,90 @@ from vae_helpers.checks.engine.fitting import (
 )
 from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, safely
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
-Terms = Mapping[str, Callable[..., Array]]
-Key = tuple[str, float | str]
-Findings = tuple[Finding, ...]
-Pattern = Callable[[Mapping[str, float], Mapping[str, float]], list[Finding]]
+CONSTANT = "1"  # the name of the term that is a constant
+Coefficients = Mapping[str, float]
+Row = tuple[Sequence[float], ...]  # one row of each argument
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of a right answer, and what is said when it is not as it should be.
+
+    Attributes:
+        coefficient: what multiplies it in the right answer.
+        value: the term itself, elementwise in the rows of the arguments.
+        written: how a message writes it, where not by its name.
+        missing: the mistake if it is not there and nothing stands for it.
+        turned: the mistake if its sign is turned round.
+        scaled: the mistakes if it has such a factor, whatever its sign.
+        stand_ins: terms that are likely to have replaced it, the likeliest first, with commas between.
+        replaced: the mistakes if one of these has.
+    """
+
+    coefficient: float
+    value: Callable[..., Array]
+    written: str = ""
+    missing: Finding | None = None
+    turned: Finding | None = None
+    scaled: Mapping[float, Finding] = field(default_factory=dict)
+    stand_ins: str = ""
+    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
+
+    def __call__(self, *rows: Array) -> Array:
+        """The term at rows of the arguments."""
+        return self.value(*rows)
+
+    def replaced_by(self, extras: Iterable[str]) -> list[str]:
+        """Those of some terms that may have replaced it, the likeliest first."""
+        return [name for name in self.stand_ins.split(", ") if name in extras]
+
+
+def present(coefficient: float) -> bool:
+    """In a pattern: a term that is there with any coefficient."""
+    return coefficient != 0
+
+
+def perhaps(coefficient: float) -> bool:
+    """In a pattern: a term that may be there or not."""
+    return True
+
+
+class Pattern(NamedTuple):
+    """A mistake that touches several terms at once.
+
+    Attributes:
+        seen: for each term that is there its factor (a term of the right answer) or coefficient (any
+            other), as a number or as a function that says whether it fits; no other term may be there.
+        code: a key of `CODES`.
+        text: what a teacher says of it.
+        where: where to look; empty takes the place that `CODES` names.
+        also: further mistakes that come with it.
+    """
+
+    seen: Mapping[str, float | Callable[[float], bool]]
+    code: str
+    text: str
+    where: str = ""
+    also: Sequence[Finding] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is said of it."""
+        return [Finding(self.code, self.text, self.where), *self.also]
+
+    def fits(self, coefficients: Coefficients) -> bool:
+        """Whether this is what is seen.
+
+        Args:
+            coefficients: the factors of the right answer's terms, and the coefficients of others.
+        """
+        for name in {**coefficients, **self.seen}:
+            wanted, value = self.seen.get(name, 0.0), coefficients.get(name, 0.0)
+            if not (wanted(value) if callable(wanted) else same(value, wanted)):
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -41,22 +119,19 @@ class Formula:
         arguments: names of the arguments.
         truth: the right answer, (n, d) arrays -> (n,), by an implementation of its own.
         draw: random arguments.
-        true: coefficients of the right answer's terms (`core`).
-        core: these terms, elementwise; "1" is the constant.
+        core: the right answer's terms by their names; "1" is the constant.
         extras: elementwise terms that mistakes bring in.
         whole: such terms that are functions of a whole row.
-        stands_for: for a term, the extra terms that are likely to have replaced it.
-        special: findings of their own for (term, factor) or (term, extra term that replaced it).
-        pattern: the findings for a mistake that touches several terms, given factors and extras.
-        averaged: code and sentence for a mean over the event instead of a sum.
+        patterns: the mistakes that touch several terms; the first that fits is named.
+        averaged: the mistake of a mean over the event instead of a sum; None where there is no such event.
         constant: the sentence about a wrong constant.
         axis: what the event axis holds.
+        dims: two event sizes.
         simple: small arguments for an example, the smallest first; numbers, one for each argument.
-        extreme: rows at which a right function must stay right, each a tuple of sequences.
+        extreme: rows at which a right function must stay right.
         beyond: rows at which it is only noted if it does not.
         stable_where: where the course treats such rows.
         harmless: other draws to look at when values are not finite, or when nothing fits.
-        shown: how a message writes the terms, where not by their own name.
         half: the likely cause of a value that is twice as large.
         is_log: the value is a logarithm, which may be forgotten.
     """
@@ -67,34 +142,45 @@ class Formula:
     arguments: tuple[str, ...]
     truth: Callable[..., Array]
     draw: Draw
-    true: Mapping[str, float]
-    core: Terms
+    core: Mapping[str, Term]
     extras: Terms
-    averaged: tuple[str, str]
-    constant: str
+    averaged: Finding | None = None
+    constant: str = "A constant is added that does not belong here."
     whole: Terms = field(default_factory=dict)
-    stands_for: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    special: Mapping[Key, Findings] = field(default_factory=dict)
-    pattern: Pattern = lambda factors, extras: []
+    patterns: Sequence[Pattern] = ()
     axis: str = "latents"
     dims: tuple[int, int] = (3, 5)
     simple: Sequence[tuple[float, ...]] = ()
-    extreme: Sequence[tuple[Sequence[float], ...]] = ()
-    beyond: Sequence[tuple[Sequence[float], ...]] = ()
+    extreme: Sequence[Row] = ()
+    beyond: Sequence[Row] = ()
     stable_where: str = ""
     harmless: Sequence[Draw] = ()
-    shown: Mapping[str, str] = field(default_factory=dict)
     half: str = "a factor ½ is lost"
     is_log: bool = False
+
+    @property
+    def true(self) -> dict[str, float]:
+        """The coefficients of the right answer."""
+        return {name: term.coefficient for name, term in self.core.items()}
 
     @property
     def terms(self) -> dict[str, Callable[..., Array]]:
         """All terms by their names: of the right answer and of mistakes."""
         return {**self.core, **self.extras, **self.whole}
 
-    def write(self, names: Any) -> str:
+    def apart(self, coefficients: Coefficients) -> tuple[dict[str, float], dict[str, float]]:
+        """What multiplies the right answer's terms (0: missing), and the coefficients of other terms."""
+        factors = {name: coefficients.get(name, 0.0) / true for name, true in self.true.items()}
+        return factors, {name: value for name, value in coefficients.items() if name not in self.core}
+
+    def pattern(self, factors: Coefficients, extras: Coefficients) -> list[Finding]:
+        """The findings of the first pattern that fits."""
+        seen = {**factors, **extras}
+        return next((pattern.findings for pattern in self.patterns if pattern.fits(seen)), [])
+
+    def write(self, names: Iterable[str]) -> str:
         """Terms as a message writes them."""
-        return names_of([self.shown.get(name, name) for name in names])
+        return names_of([self.core[n].written or n if n in self.core else n for n in names])
 
 
 def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
@@ -113,119 +199,105 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
 
 def _check(student: Student, formula: Formula) -> Report:
     try:
-        found = measure(student, formula.draw, formula.dims, formula.axis)
+        measurement = measure(student, formula.draw, formula.dims, formula.axis)
     except Failed as failed:
-        rescued = _elsewhere(student, formula)
-        findings = rescued if rescued and failed.finding.code == "error" else [failed.finding]
-        return report(formula.exercise, findings, where=formula.where)
-    if not found.samples:
-        return report(formula.exercise, found.findings, notes=found.notes, where=formula.where)
-    if all(agrees(sample, formula.truth) for sample in found.samples):
-        right = Reading(dict(formula.true), frozenset())
-        findings = [*found.findings, *_unstable(student, formula, found, right)]
-        if not findings and (beyond := _unstable(student, formula, found, right, formula.beyond)):
-            found.notes.append(beyond[0].text[0].lower() + beyond[0].text[1:])
+        rescued = _elsewhere(student, formula) if failed.finding.code == "error" else []
+        return report(formula.exercise, rescued or [failed.finding], where=formula.where)
+    findings, notes = measurement.findings, measurement.notes
+    if not measurement.samples:
+        return report(formula.exercise, findings, notes=notes, where=formula.where)
+    if all(agrees(sample, formula.truth) for sample in measurement.samples):
+        right = Reading(formula.true, frozenset())
+        findings = [*findings, *_unstable(student, formula, measurement, right)]
+        if not findings and (event := _breakdown(student, formula, measurement, right, formula.beyond)):
+            notes.append(f"for {event}")
     else:
-        findings = [*found.findings, *diagnose(student, formula, found)]
-    seen = smallest_example(student, formula, found.noise) if findings else ""
-    return report(formula.exercise, findings, seen, found.notes, formula.where)
+        findings = [*findings, *_diagnose(student, formula, measurement)]
+    seen = smallest_example(student, formula, measurement.noise) if findings else ""
+    return report(formula.exercise, findings, seen, notes, formula.where)
 
 
-def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
+def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> list[Finding]:
     """The mistakes in values that are not right."""
-    reading = read(found, formula.core, formula.extras, formula.whole)
+    reading = read(measurement, formula.core, formula.extras, formula.whole)
     if reading is not None and (reading.exact or _simple(formula, reading)):
-        findings = name_mistakes(formula, reading, noisy=bool(found.noise))
-        return [*findings, *_unstable(student, formula, found, reading)]
-    if formula.is_log and all((sample.values > 0).all() for sample in found.samples):
-        logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in found.samples]
+        findings = name_mistakes(formula, reading, noisy=bool(measurement.noise))
+        return [*findings, *_unstable(student, formula, measurement, reading)]
+    if formula.is_log and all((sample.values > 0).all() for sample in measurement.samples):
+        logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in measurement.samples]
         reading = read(Measurement(logarithms), formula.core, formula.extras)
         if reading is not None:
-            forgotten = Finding(
-                "not-log", "Your values are probabilities (densities): their logarithm is asked for."
-            )
-            return [forgotten, *name_mistakes(formula, reading)]
-    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in found.samples):
-        return [
-            Finding(
-                "unstable",
-                "Your values are nearly right, which is too little for a closed form: perhaps a small "
-                "number is added inside a logarithm or a square root, or a value is clipped.",
-            )
-        ]
-    return _elsewhere(student, formula) or [
-        Finding(
-            "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
+            text = "Your values are probabilities (densities): their logarithm is asked for."
+            return [Finding("not-log", text), *name_mistakes(formula, reading)]
+    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
+        text = (
+            "Your values are nearly right, which is too little for a closed form: perhaps a small "
+            "number is added inside a logarithm or a square root, or a value is clipped."
         )
-    ]
+        return [Finding("unstable", text)]
+    text = "This fits no mistake that is known here. Work the example out by hand, term by term."
+    return _elsewhere(student, formula) or [Finding("unknown", text)]
 
 
 def _simple(formula: Formula, reading: Reading) -> bool:
     """Whether the coefficients are such as people write; chance fits of other functions have odd ones."""
-    true = formula.true
-    factors = {n: reading.coefficients.get(n, 0.0) / true[n] for n in true}
+    factors, extras = formula.apart(reading.coefficients)
     scale = overall_factor(factors)
-    return all(simple(value / scale) for value in factors.values()) and all(
-        simple(value / scale) for name, value in reading.coefficients.items() if name not in true
-    )
+    return all(simple(value / scale) for value in (*factors.values(), *extras.values()))
 
 
 def _elsewhere(student: Student, formula: Formula) -> list[Finding]:
     """The mistakes seen at arguments that spare the function what it cannot take."""
     for draw in formula.harmless:
         try:
-            found = measure(student, draw, formula.dims, formula.axis)
+            measurement = measure(student, draw, formula.dims, formula.axis)
         except Failed:
             continue
-        if found.samples:
-            reading = read(found, formula.core, formula.extras, formula.whole)
+        if measurement.samples:
+            reading = read(measurement, formula.core, formula.extras, formula.whole)
             findings = name_mistakes(formula, reading) if reading is not None else []
             if findings:
-                return [*found.findings, *findings]
+                return [*measurement.findings, *findings]
     return []
 
 
 def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> list[Finding]:
-    """The mistakes that coefficients show; none when they are those of the right answer."""
+    """The mistakes that coefficients show; none when they are those of the right answer.
+
+    Args:
+        formula: the right answer.
+        reading: the coefficients.
+        noisy: they are read off a Monte Carlo estimate, and taken as the nearest quarter of the right ones.
+    """
     coefficients = dict(reading.coefficients)
-    if noisy:  # the nearest quarter of its own: a Monte Carlo estimate cannot be read any finer
-        coefficients = {n: _to_quarters(c, formula.true.get(n, 1.0)) for n, c in coefficients.items()}
+    if noisy:
+        units = {name: formula.true.get(name, 1.0) for name in coefficients}
+        coefficients = {n: round(4 * c / units[n]) / 4 * units[n] for n, c in coefficients.items()}
         coefficients = {name: value for name, value in coefficients.items() if value}
     if not coefficients:
         return [Finding("unknown", "Your function gives 0, whatever its arguments are.")]
     findings: list[Finding] = []
-    averaged = set(reading.averaged)
-    if averaged == {"1"} and set(coefficients) != {"1"}:
-        findings.append(
-            Finding("constant", f"The constant is added once; each of the {formula.axis} has its own.")
-        )
-        others = {n: coefficients.get(n, 0.0) / formula.true[n] for n in formula.core if n != "1"}
-        coefficients["1"] = formula.true["1"] * overall_factor(others)
-    elif averaged:
-        code, text = formula.averaged
-        if not averaged >= set(coefficients) - {"1"}:
-            text += f" It concerns {formula.write(sorted(averaged))}."
-        findings.append(Finding(code, text))
-    extras = {name: value for name, value in coefficients.items() if name not in formula.core}
-    factors = {name: coefficients.get(name, 0.0) / formula.true[name] for name in formula.core}
+    if reading.averaged == {CONSTANT} and set(coefficients) != {CONSTANT}:
+        text = f"The constant is added once; each of the {formula.axis} has its own."
+        findings.append(Finding("constant", text))
+        others = {n: factor for n, factor in formula.apart(coefficients)[0].items() if n != CONSTANT}
+        coefficients[CONSTANT] = formula.true[CONSTANT] * overall_factor(others)
+    elif reading.averaged and formula.averaged:
+        code, text, where = formula.averaged
+        if not reading.averaged >= set(coefficients) - {CONSTANT}:
+            text += f" It concerns {formula.write(sorted(reading.averaged))}."
+        findings.append(Finding(code, text, where))
+    factors, extras = formula.apart(coefficients)
     scale = overall_scale(formula, factors, extras, reading.grown)
     factors = {name: factor / scale for name, factor in factors.items()}
     extras = {name: value / scale for name, value in extras.items()}
-    whole = not extras and all(same(f, 1) for f in factors.values())
-    findings += _scale_findings(formula, scale, partly=not whole)
-    pattern = formula.pattern(factors, extras)
-    return [*findings, *(pattern or _term_findings(formula, factors, extras))]
-
-
-def _to_quarters(value: float, unit: float) -> float:
-    return round(4 * value / unit) / 4 * unit
+    partly = bool(extras) or not all(same(factor, 1) for factor in factors.values())
+    findings += _scale_findings(formula, scale, partly)
+    return [*findings, *(formula.pattern(factors, extras) or _term_findings(formula, factors, extras))]
 
 
 def overall_scale(
-    formula: Formula,
-    factors: Mapping[str, float],
-    extras: Mapping[str, float],
-    grown: frozenset[str] = frozenset(),
+    formula: Formula, factors: Coefficients, extras: Coefficients, grown: frozenset[str] = frozenset()
 ) -> float:
     """The factor in front of everything; one that leaves a pattern with a name is preferred.
 
@@ -243,10 +315,9 @@ def overall_scale(
     # A relative that replaced a term with the same coefficient speaks for the factor, though less.
     votes = dict(factors)
     missing = {name for name, factor in factors.items() if not factor}
-    for term in missing:
-        for name in formula.stands_for.get(term, ()):
-            if name in extras:
-                votes[term] = extras[name] / formula.true[term]
+    for name in missing:
+        for stand_in in formula.core[name].replaced_by(extras):
+            votes[name] = extras[stand_in] / formula.true[name]
     if len(missing) == len(factors):  # nothing of the right answer is left: only a sign can be told
         return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
     return overall_factor(votes, {**dict.fromkeys(missing, 0.5), **dict.fromkeys(grown, 0.1)})
@@ -255,11 +326,10 @@ def overall_scale(
 def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Finding]:
     """What a factor before everything means, or before all but the terms that are named after it."""
     findings = []
-    value = "Most of your value" if partly else "Your value"
+    value, exactly = ("Most of your value", "") if partly else ("Your value", "exactly ")
     if scale < 0:
         findings.append(Finding("sign", f"{value} has the opposite sign: this is minus {formula.noun}."))
     if same(abs(scale), 2):
-        exactly = "" if partly else "exactly "
         findings.append(Finding("half", f"{value} is {exactly}twice {formula.noun}: {formula.half}."))
     elif not same(abs(scale), 1):
         bits = " In nats, not bits?" if same(abs(scale), 1 / np.log(2)) else ""
@@ -267,110 +337,106 @@ def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Findin
     return findings
 
 
-def _term_findings(
-    formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]
-) -> list[Finding]:
+def _term_findings(formula: Formula, factors: Coefficients, extras: Coefficients) -> list[Finding]:
     """Mistakes term by term, after the overall factor."""
     findings, missing, left = [], [], dict(extras)
-    for term, factor in factors.items():
+    constant = Finding("constant", formula.constant)
+    for name, factor in factors.items():
+        term = formula.core[name]
         if same(factor, 1):
             continue
+        stand_ins = term.replaced_by(left)
         if factor:
-            findings += _factor_findings(formula, term, factor)
-            continue
-        shown = formula.write([term])
-        stand_in = next((name for name in formula.stands_for.get(term, ()) if name in left), None)
-        if stand_in is not None:
-            text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
-            named = formula.special.get((term, stand_in), (Finding("term-wrong", text),))
-            size = abs(left[stand_in] / formula.true[term])
-            if not same(size, 1) and any(factors.values()):
-                named = (
-                    named[0]._replace(text=f"{named[0].text} Its factor is {in_words(size)}."),
-                    *named[1:],
-                )
-            findings += named
-            del left[stand_in]
-        elif (term, 0.0) in formula.special:
-            findings += formula.special[term, 0.0]
-        elif term == "1":
-            findings.append(Finding("constant", formula.constant))
+            findings += _factor_findings(formula, name, factor)
+        elif stand_ins:
+            size = abs(left.pop(stand_ins[0]) / term.coefficient)
+            findings += _replaced(formula, term, stand_ins[0], size if any(factors.values()) else 1.0)
+        elif term.missing or name == CONSTANT:
+            findings.append(term.missing or constant)
         else:
-            missing.append(Finding("term-missing", f"{shown} is not in your value at all."))
+            text = f"{formula.write([name])} is not in your value at all."
+            missing.append(Finding("term-missing", text))
     if any(factors.values()) or not left:  # else the value is so different that nothing is said of its parts
         findings += missing
-    if left.pop("1", None):
-        findings.append(Finding("constant", formula.constant))
+    if left.pop(CONSTANT, None):
+        findings.append(constant)
     if left:
         findings.append(Finding("term-wrong", f"A term with {formula.write(left)} does not belong here."))
     return findings
 
 
-def _factor_findings(formula: Formula, term: str, factor: float) -> Findings:
+def _replaced(formula: Formula, term: Term, stand_in: str, size: float) -> list[Finding]:
+    """What another term in the place of one means, with so many times its coefficient."""
+    text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
+    first, *others = term.replaced.get(stand_in, (Finding("term-wrong", text),))
+    if not same(size, 1):
+        first = first._replace(text=f"{first.text} Its factor is {in_words(size)}.")
+    return [first, *others]
+
+
+def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding]:
     """What a wrong factor of a term that is there means."""
-    shown, findings = formula.write([term]), ()
-    if term == "1":
-        findings = (Finding("constant", formula.constant),)
-    if factor < 0 and (term != "1" or same(factor, -1)):
-        turned = Finding("term-sign", f"The sign of {shown} is turned round.")
-        findings += formula.special.get((term, -1.0), (turned,))
-    size = abs(factor)
-    if term != "1" and not same(size, 1):
+    term, size, findings = formula.core[name], abs(factor), []
+    if name == CONSTANT:
+        findings.append(Finding("constant", formula.constant))
+    if factor < 0 and (name != CONSTANT or same(size, 1)):
+        text = f"The sign of {formula.write([name])} is turned round."
+        findings.append(term.turned or Finding("term-sign", text))
+    if name != CONSTANT and not same(size, 1):
         text = (
-            f"{shown} has {in_words(size)} times the coefficient that it should have, compared with the "
-            "other terms."
+            f"{formula.write([name])} has {in_words(size)} times the coefficient that it should have, "
+            "compared with the other terms."
         )
-        named = [
-            f
-            for (t, k), f in formula.special.items()
-            if t == term and isinstance(k, float) and k and same(size, k)
-        ]
-        findings += named[0] if named else (Finding("term-scale", text),)
+        named = (finding for scale, finding in term.scaled.items() if same(size, scale))
+        findings.append(next(named, Finding("term-scale", text)))
     return findings
 
 
 def _unstable(
-    student: Student,
-    formula: Formula,
-    found: Measurement,
-    reading: Reading,
-    rows: Sequence[tuple[Sequence[float], ...]] | None = None,
+    student: Student, formula: Formula, measurement: Measurement, reading: Reading
 ) -> list[Finding]:
     """Whether a function stays at extreme arguments what it is at moderate ones."""
-    if found.noise:
-        return []
-    for row in formula.extreme if rows is None else rows:
+    event = _breakdown(student, formula, measurement, reading, formula.extreme)
+    return [Finding("unstable", f"For {event}", formula.stable_where)] if event else []
+
+
+def _breakdown(
+    student: Student, formula: Formula, measurement: Measurement, reading: Reading, rows: Sequence[Row]
+) -> str:
+    """The first of some rows where a function is not what it is at moderate ones, and its value there."""
+    for row in rows if not measurement.noise else ():
         arguments = [np.array([values], float) for values in row]
         try:
-            value = _value_at(student, arguments, found)
+            value = _value_at(student, arguments, measurement)
         except Failed:
             value = np.nan
         expected = reading.at(formula.terms, *arguments)
         if np.isfinite(expected) and not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
-            shown = " and ".join(
-                f"{name} = {_numbers(values)}" for name, values in zip(formula.arguments, row, strict=True)
+            shown = " and ".join(f"{n} = {_numbers(v)}" for n, v in zip(formula.arguments, row, strict=True))
+            return (
+                f"{shown} your function gives {value:.4g} where, by its values at moderate "
+                f"arguments, {expected:.4g} is to be expected. Something overflows or is rounded away "
+                "before a logarithm is taken, or a small number added for safety, or a clip, wins."
             )
-            return [
-                Finding(
-                    "unstable",
-                    f"For {shown} your function gives {value:.4g} where, by its values at moderate "
-                    f"arguments, {expected:.4g} is to be expected. Something overflows or is rounded away "
-                    "before a logarithm is taken, or a small number added for safety, or a clip, wins.",
-                    formula.stable_where,
-                )
-            ]
-    return []
+    return ""
 
 
-def _value_at(student: Student, arguments: list[Array], found: Measurement) -> float:
+def _value_at(student: Student, arguments: list[Array], measurement: Measurement) -> float:
     """The value for one row; as one of many equal rows where the function was measured in a batch."""
-    if any(finding.code == "batch-reduced" for finding in found.findings):
+    if measurement.mixes_rows:
         return float(student(*arguments).sum())
     return float(student(*(np.repeat(a, BATCH, axis=0) for a in arguments)).reshape(BATCH, -1)[0].sum())
 
 
-def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> str:
-    """The smallest example at which the function is wrong, in words: one row of one entry, or of two."""
+def smallest_example(student: Student, formula: Formula, noise: float = 0.0, expected: str = "") -> str:
+    """The smallest example at which the function is wrong, in words: one row of one entry, or of two.
+
+    Args:
+        student: the function.
+        formula: what it should be.
+        noise: the standard error of its values.
+        expected: what comes before the right value; empty takes the formula's noun.
+    """
     rows = [[(value,) for value in values] for values in formula.simple]
     if formula.dims[1] > 1:
         rows += [[(value, value) for value in values] for values in formula.simple[:3]]
@@ -380,12 +446,12 @@ def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> 
             value = student(*arguments)
         except Failed:
             return ""
-        expected = float(formula.truth(*arguments)[0])
-        if value.size == 1 and not abs(value.item() - expected) <= 1e-4 * (1 + abs(expected)) + 5 * noise:
+        right = float(np.sum(formula.truth(*arguments)))
+        if value.size == 1 and not abs(value.item() - right) <= 1e-4 * (1 + abs(right)) + 5 * noise:
             shown = [_numbers(v) if formula.dims[1] == 1 else f"[{_numbers(v)}]" for v in row]
-            named = [f"{n} = {v}" for n, v in zip(formula.arguments, shown, strict=True)]
-            given, right = (f"{number + 0.0:.4g}" for number in (value.item(), expected))
-            return f"For {names_of(named)} your function gives {given}; {formula.noun} is {right}."
+            named = names_of(f"{n} = {v}" for n, v in zip(formula.arguments, shown, strict=True))
+            given, right = (f"{number + 0.0:.4g}" for number in (value.item(), right))
+            return f"For {named} your function gives {given}; {expected or formula.noun + ' is'} {right}."
     return ""
 
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vae_helpers.checks.engine.calling import Failed, Student
 from vae_helpers.checks.engine.report import Finding
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, int], tuple[Array, ...]]
 BATCH = 48
 SLOW = 0.2  # seconds a call: fewer calls from here on
 # How a result grows with the size of the batch, as a power, and what that is.
-HOW = {
+GROWTH = {
     0: "the mean over the batch",
     1: "the sum over the batch",
     -1: "the mean over the batch, divided by its size once more",
 }
+RANDOM = "your function is random; it was judged by its average over many calls."
+PARTLY = Finding(
+    "batch-reduced",
+    "What your function gives for one row changes with the other rows of the batch: a part of it is summed "
+    "or averaged over the batch, and then joined to something that is not.",
+)
 
 
 @dataclass
@@ -28,7 +34,8 @@ class Sample:
     """Values of the function at one event size d, and the rows that they belong to.
 
     Attributes:
-        rows: the arguments, each of shape (n, group, d): each value speaks of the mean over a group.
+        rows: the arguments, each of shape (n, group, d), the first one with the d that counts: each value
+            speaks of the mean over a group.
         values: shape (n,).
         errors: their standard errors, 0 for a function that always gives the same.
     """
@@ -39,8 +46,8 @@ class Sample:
 
     def column(self, function: Callable[..., Array]) -> Array:
         """The mean over each group of a function of the rows, elementwise or one number a row."""
-        n, group, d = self.rows[0].shape
-        flat = [argument.reshape(n * group, d) for argument in self.rows]
+        n, group, _ = self.rows[0].shape
+        flat = [argument.reshape(n * group, -1) for argument in self.rows]
         with np.errstate(all="ignore"):
             result = np.asarray(function(*flat), float)
         if result.ndim == 2:
@@ -67,6 +74,11 @@ class Measurement:
         """The largest standard error of a value."""
         return max((float(np.max(sample.errors)) for sample in self.samples), default=0.0)
 
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether the function sums or averages over the batch, at least in part."""
+        return any(finding.code == "batch-reduced" for finding in self.findings)
+
 
 def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: str = "latents") -> Measurement:
     """Calls the function on random batches and undoes what it did to the axes.
@@ -83,94 +95,91 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
     Raises:
         Failed: the function gave nothing that can be compared.
     """
-    found = Measurement()
+    measurement = Measurement()
     for number, dim in enumerate(dims):
-        rng = np.random.default_rng([number, dim])
-        arguments = draw(rng, BATCH, dim)
-        value = student(*arguments)
-        findings, rows = _per_row(value, BATCH, dim, axis)
-        if not found.findings:
-            found.findings = findings
-        if rows is not None:
-            rows, errors = _average_noise(student, arguments, rows, dim, axis)
-            twin = "" if np.any(errors) or student.seconds > SLOW else _twins(student, arguments, rows, axis)
-            if twin == "differ":
-                rows, errors = _average_twins(student, arguments, axis)
-            if twin == "follow the others":
-                if not number:
-                    found.findings = [*found.findings, PARTLY]
-                try:
-                    found.samples.append(_one_by_one(student, draw, rng, dim))
-                except Failed:  # a batch of one row is too small for it
-                    return Measurement([], found.findings, found.notes)
-            else:
-                found.samples.append(Sample(tuple(a[:, None, :] for a in arguments), rows, errors))
-        elif any(finding.code == "batch-reduced" for finding in findings):
-            sample, how = _grouped(student, draw, rng, dim)
-            if not number:
-                found.findings = [f._replace(text=f.text.replace("HOW", how)) for f in found.findings]
-            if sample is None:
-                return Measurement([], found.findings, found.notes)
-            found.samples.append(sample)
-        else:
-            return Measurement([], findings, found.notes)
-    everything = np.concatenate([sample.values for sample in found.samples])
-    if np.isfinite(everything).all() and np.ptp(everything) < 1e-12:
-        always = f"Your function gives {everything[0]:.4g}, whatever its arguments are."
+        sample, findings = _sample(student, draw, np.random.default_rng([number, dim]), dim, axis)
+        measurement.findings = measurement.findings or findings
+        if sample is None:
+            return Measurement([], measurement.findings)
+        measurement.samples.append(sample)
+    values = np.concatenate([sample.values for sample in measurement.samples])
+    if np.isfinite(values).all() and np.ptp(values) < 1e-12:
+        always = f"Your function gives {values[0]:.4g}, whatever its arguments are."
         return Measurement([], [Finding("unknown", always)])
-    if student.changed:
-        found.notes.append("your function changes its arguments in place; its caller may still need them.")
-    if found.noise:
-        found.notes.append("your function is random; it was judged by its average over many calls.")
-    return found
+    measurement.notes = student.notes + [RANDOM] * bool(measurement.noise)
+    return measurement
 
 
-def _per_row(value: Array, batch: int, dim: int, axis: str) -> tuple[list[Finding], Array | None]:
-    """(findings, one value a row), or (findings, None) when the rows cannot be told apart."""
-    if value.shape == (batch,):
-        finite = value[np.isfinite(value)]
-        if (
-            len(finite) == batch
-            and np.ptp(finite) <= 1e-9 * (1e-30 + np.abs(finite).max())
-            and finite[0] != 0
-        ):
-            return [_reduced("the same number for every row")], None
-        return [], value
-    expected = f"one number a row, shape ({batch},)"
-    if value.shape == (batch, dim) and dim > 1:
+def _sample(
+    student: Student, draw: Draw, rng: np.random.Generator, dim: int, axis: str
+) -> tuple[Sample | None, list[Finding]]:
+    """The values at one event size, and what their shape shows; no sample where it makes no sense."""
+
+    def values_of(*batch: Array) -> Array | None:
+        return _by_rows(student(*batch), dim, axis).values
+
+    arguments = draw(rng, BATCH, dim)
+    values, findings, reduced = _by_rows(student(*arguments), dim, axis)
+    if reduced:
+        sample, how = _grouped(student, draw, rng, dim)
         text = (
-            f"For a batch of {batch} rows with {dim} {axis} your result has the shape {value.shape}; expected"
+            f"Your function gives {reduced}, {how}; expected one number for each row. The average over the "
+            "batch comes later, once, when the loss is formed."
         )
-        return [Finding("shape", f"{text} {expected}. The {axis} are not summed.")], value.sum(axis=-1)
+        return sample, [Finding("batch-reduced", text), *findings]
+    if values is None:
+        return None, findings
+    errors: Array | float = 0.0
+    if student.seconds <= SLOW:
+        values, errors = _average_noise(values_of, arguments, values)
+    if student.seconds <= SLOW and not np.any(errors):
+        twins = _twins(values_of, arguments, values)
+        if twins == "differ":
+            values, errors = _average_twins(values_of, arguments)
+        elif twins == "follow the others":
+            try:
+                return _one_by_one(student, draw, rng, dim), [*findings, PARTLY]
+            except Failed:  # a batch of one row is too small for it
+                return None, [*findings, PARTLY]
+    return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
+
+
+class _ByRows(NamedTuple):
+    """A result taken apart into rows.
+
+    Attributes:
+        values: one for each row; None where the rows cannot be told apart.
+        findings: what is wrong with the shape.
+        reduced: what it is instead of one number for each row, where the rows of the batch are mixed.
+    """
+
+    values: Array | None
+    findings: list[Finding]
+    reduced: str = ""
+
+
+def _by_rows(value: Array, dim: int, axis: str) -> _ByRows:
+    if value.shape == (BATCH,):
+        same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max()
+        if same and value[0] != 0:
+            return _ByRows(None, [], "the same number for every row")
+        return _ByRows(value, [])
     if value.size == 1:
-        return [_reduced("a single number")], None
+        return _ByRows(None, [], "a single number")
+    expected = f"expected one number a row, shape ({BATCH},)."
     if value.shape in {(dim,), (1, dim)}:
-        return [
-            _reduced(f"one number for each of the {dim} {axis}"),
-            Finding("shape", f"Your result has the shape {value.shape}; expected {expected}."),
-        ], None
+        text = f"Your result has the shape {value.shape}; {expected}"
+        return _ByRows(None, [Finding("shape", text)], f"one number for each of the {dim} {axis}")
+    if value.shape == (BATCH, dim) and dim > 1:
+        text = f"For a batch of {BATCH} rows with {dim} {axis} your result has the shape {value.shape}; "
+        finding = Finding("shape", f"{text}{expected} The {axis} are not summed.")
+        return _ByRows(value.sum(axis=-1), [finding])
     events = f" with {dim} {axis}" if dim > 1 else ""
-    text = f"For {batch} rows{events} your result has the shape {value.shape}; expected {expected}."
-    squeezed = value.reshape(-1)
-    return [Finding("shape", text)], squeezed if squeezed.shape == (batch,) else None
+    text = f"For {BATCH} rows{events} your result has the shape {value.shape}; {expected}"
+    return _ByRows(value.reshape(-1) if value.size == BATCH else None, [Finding("shape", text)])
 
 
-def _reduced(what: str) -> Finding:
-    return Finding(
-        "batch-reduced",
-        f"Your function gives {what}, HOW; expected one number for each row. The average over the batch "
-        "comes later, once, when the loss is formed.",
-    )
-
-
-PARTLY = Finding(
-    "batch-reduced",
-    "What your function gives for one row changes with the other rows of the batch: a part of it is summed "
-    "or averaged over the batch, and then joined to something that is not.",
-)
-
-
-def _twins(student: Student, arguments: tuple[Array, ...], rows: Array, axis: str) -> str:
+def _twins(values_of: Callable[..., Array | None], arguments: tuple[Array, ...], values: Array) -> str:
     """What happens when half of the rows become copies of the first one.
 
     Returns:
@@ -178,49 +187,41 @@ def _twins(student: Student, arguments: tuple[Array, ...], rows: Array, axis: st
         each call. "follow the others" if the untouched rows change, or the copies together: a row's
         value depends on the rest of its batch. Else empty.
     """
-    half, dim = BATCH // 2, arguments[0].shape[-1]
+    half = BATCH // 2
     mixed = (np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments)
-    again = _per_row(student(*mixed), BATCH, dim, axis)[1]
-    if again is None or not (np.isfinite(again).all() and np.isfinite(rows).all()):
+    again = values_of(*mixed)
+    if again is None or not (np.isfinite(again).all() and np.isfinite(values).all()):
         return ""
-    if np.mean(np.abs(again[:half] - rows[:half]) > 1e-5 * (1 + np.abs(rows[:half]))) > 0.5:
+    if np.mean(np.abs(again[:half] - values[:half]) > 1e-5 * (1 + np.abs(values[:half]))) > 0.5:
         return "follow the others"
-    return "differ" if np.ptp(again[half:]) > 1e-4 * (1 + abs(rows[0])) else ""
+    return "differ" if np.ptp(again[half:]) > 1e-4 * (1 + abs(values[0])) else ""
 
 
-def _average_twins(student: Student, arguments: tuple[Array, ...], axis: str) -> tuple[Array, Array]:
+def _average_twins(
+    values_of: Callable[..., Array | None], arguments: tuple[Array, ...]
+) -> tuple[Array, Array]:
     """Each row's value as the average over a batch of its copies, and the standard errors."""
-    dim = arguments[0].shape[-1]
-    values = np.array(
-        [
-            _per_row(student(*(np.repeat(a[n : n + 1], BATCH, axis=0) for a in arguments)), BATCH, dim, axis)[
-                1
-            ]
-            for n in range(BATCH)
-        ]
-    )
+    copies = ([np.repeat(a[n : n + 1], BATCH, axis=0) for a in arguments] for n in range(BATCH))
+    values = np.array([values_of(*batch) for batch in copies])
     return values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(BATCH)
+
+
+def _average_noise(
+    values_of: Callable[..., Array | None], arguments: tuple[Array, ...], values: Array
+) -> tuple[Array, Array | float]:
+    """The values again, averaged over calls where the function is random, and their standard errors."""
+    again = values_of(*arguments)
+    if again is None or np.allclose(values, again, rtol=1e-9, atol=1e-12, equal_nan=True):
+        return values, 0.0
+    repeats = [values_of(*arguments) for _ in range(40)]
+    many = np.array([repeat for repeat in repeats if repeat is not None])
+    return many.mean(axis=0), many.std(axis=0, ddof=1) / np.sqrt(len(many))
 
 
 def _one_by_one(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> Sample:
     """Values of batches of a single row, for which sum and mean over the batch are the same."""
     drawn = [draw(rng, 1, dim) for _ in range(BATCH // 2 if student.seconds < SLOW else 7)]
-    values = np.array([_total(student(*arguments)) for arguments in drawn])
-    return Sample(tuple(np.stack(arguments) for arguments in zip(*drawn, strict=True)), values)
-
-
-def _average_noise(
-    student: Student, arguments: tuple[Array, ...], rows: Array, dim: int, axis: str
-) -> tuple[Array, Array | float]:
-    """The rows again, averaged over calls where the function is random, and their standard errors."""
-    if student.seconds > SLOW:
-        return rows, 0.0
-    again = _per_row(student(*arguments), BATCH, dim, axis)[1]
-    if again is None or np.allclose(rows, again, rtol=1e-9, atol=1e-12, equal_nan=True):
-        return rows, 0.0
-    repeats = [_per_row(student(*arguments), BATCH, dim, axis)[1] for _ in range(40)]
-    values = np.array([r for r in repeats if r is not None])
-    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return Sample(_stacked(drawn), np.array([_total(student(*arguments)) for arguments in drawn]))
 
 
 def _grouped(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> tuple[Sample | None, str]:
@@ -228,21 +229,23 @@ def _grouped(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -
 
     There is no sample if it is neither the sum nor the mean.
     """
-    count = 24 if student.seconds < SLOW else 7
-    drawn = [draw(rng, 4, dim) for _ in range(count)]
+    drawn = [draw(rng, 4, dim) for _ in range(24 if student.seconds < SLOW else 7)]
     try:
         values = np.array([_total(student(*arguments)) for arguments in drawn])
         doubled = _total(student(*(np.concatenate([a, a]) for a in drawn[0])))
-        student.random = _total(student(*drawn[0])) != values[0]
+        random = _total(student(*drawn[0])) != values[0]
     except (Failed, ValueError):
         return None, "made from the whole batch"
-    rows = tuple(np.stack(arguments) for arguments in zip(*drawn, strict=True))
-    for power, how in HOW.items():
+    for power, how in GROWTH.items():
         if np.isclose(doubled, 2.0**power * values[0], rtol=1e-4):
-            return Sample(rows, values / 4.0**power), how
-    if not student.random:
+            return Sample(_stacked(drawn), values / 4.0**power), how
+    if not random:
         return _one_by_one(student, draw, rng, dim), "partly a sum and partly a mean over the batch"
     return None, "made from the whole batch"
+
+
+def _stacked(drawn: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+    return tuple(np.stack(arguments) for arguments in zip(*drawn, strict=True))
 
 
 def _total(value: Array) -> float:
