@@ -15,18 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Failed, Finding
 from vae_helpers.numerics._validate import Array
 
 KINDS = ("numpy", "torch float64", "torch float32")
-
-
-class Failed(Exception):
-    """The function gave nothing that could be compared; `finding` says why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.text)
-        self.finding = finding
 
 
 class Student:
@@ -53,9 +45,7 @@ class Student:
         kinds: Sequence[str] = KINDS,
         result: Callable[[Any], Array] | None = None,
     ) -> None:
-        if not callable(fn):
-            raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-        self.fn, self.kinds, self.result = fn, tuple(kinds), result or as_array
+        self.fn, self.kinds, self.result = as_function(fn), tuple(kinds), result or as_array
         self.kind: str | None = None
         self.changed, self.seconds, self.calls = False, 0.0, 0
 
@@ -133,6 +123,17 @@ CHANGES_ARGUMENTS = "your function changes its arguments in place; its caller ma
 NOT_ATTEMPTED = Finding(
     "not-attempted", "The function returns nothing so far. Write your answer and run the cell again."
 )
+
+
+def as_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+    return fn
 
 
 def parameters_of(fn: Callable[..., Any]) -> list[inspect.Parameter] | None:

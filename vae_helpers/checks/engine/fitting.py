@@ -57,11 +57,7 @@ def agrees(sample: Sample, truth: Callable[..., Array], tolerance: float = 1e-4)
 
 
 def read(
-    measurement: Measurement,
-    core: Terms,
-    extras: Terms,
-    whole: Terms | None = None,
-    max_extras: int = 2,
+    measurement: Measurement, core: Terms, extras: Terms, whole: Terms | None = None, max_extras: int = 2
 ) -> Reading | None:
     """Fits the values by as few terms as possible, at both event sizes; None if no sum of terms fits.
 

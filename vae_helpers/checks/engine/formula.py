@@ -8,18 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae_helpers.checks.engine import fitting
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.fitting import (
-    Reading,
-    Terms,
-    agrees,
-    in_words,
-    names_of,
-    overall_factor,
-    read,
-    same,
-    simple,
-)
+from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, names_of, read, same
 from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, safely
 from vae_helpers.numerics._validate import Array
@@ -76,8 +67,8 @@ class Pattern(NamedTuple):
     """A mistake that touches several terms at once.
 
     Attributes:
-        seen: for each term that is there its factor (a term of the right answer) or coefficient (any
-            other), as a number or as a function that says whether it fits; no other term may be there.
+        seen: for each term that is there its factor (a term of the right answer) or its coefficient (any
+            other), as a number or as a function that says whether it fits.
         code: a key of `CODES`.
         text: what a teacher says of it.
         where: where to look; empty takes the place that `CODES` names.
@@ -95,14 +86,10 @@ class Pattern(NamedTuple):
         """What is said of it."""
         return [Finding(self.code, self.text, self.where), *self.also]
 
-    def fits(self, coefficients: Coefficients) -> bool:
-        """Whether this is what is seen.
-
-        Args:
-            coefficients: the factors of the right answer's terms, and the coefficients of others.
-        """
-        for name in {**coefficients, **self.seen}:
-            wanted, value = self.seen.get(name, 0.0), coefficients.get(name, 0.0)
+    def fits(self, relative: Coefficients) -> bool:
+        """Whether this is what is seen: these terms, and no others."""
+        for name in {**relative, **self.seen}:
+            wanted, value = self.seen.get(name, 0.0), relative.get(name, 0.0)
             if not (wanted(value) if callable(wanted) else same(value, wanted)):
                 return False
         return True
@@ -134,6 +121,7 @@ class Formula:
         harmless: other draws to look at when values are not finite, or when nothing fits.
         half: the likely cause of a value that is twice as large.
         is_log: the value is a logarithm, which may be forgotten.
+        unknown: what is said when nothing fits.
     """
 
     exercise: str
@@ -157,6 +145,9 @@ class Formula:
     harmless: Sequence[Draw] = ()
     half: str = "a factor ½ is lost"
     is_log: bool = False
+    unknown: Finding = Finding(
+        "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
+    )
 
     @property
     def true(self) -> dict[str, float]:
@@ -168,15 +159,17 @@ class Formula:
         """All terms by their names: of the right answer and of mistakes."""
         return {**self.core, **self.extras, **self.whole}
 
-    def apart(self, coefficients: Coefficients) -> tuple[dict[str, float], dict[str, float]]:
-        """What multiplies the right answer's terms (0: missing), and the coefficients of other terms."""
-        factors = {name: coefficients.get(name, 0.0) / true for name, true in self.true.items()}
-        return factors, {name: value for name, value in coefficients.items() if name not in self.core}
+    def relative(self, coefficients: Coefficients) -> dict[str, float]:
+        """What multiplies the right answer's terms, and the coefficients of other terms."""
+        return {name: value / self.true.get(name, 1.0) for name, value in coefficients.items()}
 
-    def pattern(self, factors: Coefficients, extras: Coefficients) -> list[Finding]:
+    def factors(self, relative: Coefficients) -> dict[str, float]:
+        """What multiplies the right answer's terms, 0 where one is missing."""
+        return {name: relative.get(name, 0.0) for name in self.core}
+
+    def pattern(self, relative: Coefficients) -> list[Finding]:
         """The findings of the first pattern that fits."""
-        seen = {**factors, **extras}
-        return next((pattern.findings for pattern in self.patterns if pattern.fits(seen)), [])
+        return next((pattern.findings for pattern in self.patterns if pattern.fits(relative)), [])
 
     def write(self, names: Iterable[str]) -> str:
         """Terms as a message writes them."""
@@ -194,15 +187,22 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
         TypeError: fn is not a function.
     """
     student = Student(fn)
-    return safely(formula.exercise, lambda: _check(student, formula))
+    return safely(formula.exercise, lambda: compare(student, formula))
 
 
-def _check(student: Student, formula: Formula) -> Report:
+def compare(student: Student, formula: Formula) -> Report:
+    """The same for a guarded function.
+
+    Raises:
+        Failed: it gave nothing that can be compared.
+    """
     try:
         measurement = measure(student, formula.draw, formula.dims, formula.axis)
     except Failed as failed:
         rescued = _elsewhere(student, formula) if failed.finding.code == "error" else []
-        return report(formula.exercise, rescued or [failed.finding], where=formula.where)
+        if not rescued:
+            raise
+        return report(formula.exercise, rescued, where=formula.where)
     findings, notes = measurement.findings, measurement.notes
     if not measurement.samples:
         return report(formula.exercise, findings, notes=notes, where=formula.where)
@@ -235,15 +235,14 @@ def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> l
             "number is added inside a logarithm or a square root, or a value is clipped."
         )
         return [Finding("unstable", text)]
-    text = "This fits no mistake that is known here. Work the example out by hand, term by term."
-    return _elsewhere(student, formula) or [Finding("unknown", text)]
+    return _elsewhere(student, formula) or [formula.unknown]
 
 
 def _simple(formula: Formula, reading: Reading) -> bool:
     """Whether the coefficients are such as people write; chance fits of other functions have odd ones."""
-    factors, extras = formula.apart(reading.coefficients)
-    scale = overall_factor(factors)
-    return all(simple(value / scale) for value in (*factors.values(), *extras.values()))
+    relative = formula.relative(reading.coefficients)
+    scale = fitting.overall_factor(formula.factors(relative))
+    return all(fitting.simple(value / scale) for value in relative.values())
 
 
 def _elsewhere(student: Student, formula: Formula) -> list[Finding]:
@@ -269,58 +268,50 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
         reading: the coefficients.
         noisy: they are read off a Monte Carlo estimate, and taken as the nearest quarter of the right ones.
     """
-    coefficients = dict(reading.coefficients)
+    relative = formula.relative(reading.coefficients)
     if noisy:
-        units = {name: formula.true.get(name, 1.0) for name in coefficients}
-        coefficients = {n: round(4 * c / units[n]) / 4 * units[n] for n, c in coefficients.items()}
-        coefficients = {name: value for name, value in coefficients.items() if value}
-    if not coefficients:
+        relative = {name: round(4 * c) / 4 for name, c in relative.items() if round(4 * c)}
+    if not relative:
         return [Finding("unknown", "Your function gives 0, whatever its arguments are.")]
     findings: list[Finding] = []
-    if reading.averaged == {CONSTANT} and set(coefficients) != {CONSTANT}:
+    if reading.averaged == {CONSTANT} and set(relative) != {CONSTANT}:
         text = f"The constant is added once; each of the {formula.axis} has its own."
         findings.append(Finding("constant", text))
-        others = {n: factor for n, factor in formula.apart(coefficients)[0].items() if n != CONSTANT}
-        coefficients[CONSTANT] = formula.true[CONSTANT] * overall_factor(others)
+        others = {name: factor for name, factor in formula.factors(relative).items() if name != CONSTANT}
+        relative[CONSTANT] = fitting.overall_factor(others)
     elif reading.averaged and formula.averaged:
         code, text, where = formula.averaged
-        if not reading.averaged >= set(coefficients) - {CONSTANT}:
+        if not reading.averaged >= set(relative) - {CONSTANT}:
             text += f" It concerns {formula.write(sorted(reading.averaged))}."
         findings.append(Finding(code, text, where))
-    factors, extras = formula.apart(coefficients)
-    scale = overall_scale(formula, factors, extras, reading.grown)
-    factors = {name: factor / scale for name, factor in factors.items()}
-    extras = {name: value / scale for name, value in extras.items()}
-    partly = bool(extras) or not all(same(factor, 1) for factor in factors.values())
-    findings += _scale_findings(formula, scale, partly)
-    return [*findings, *(formula.pattern(factors, extras) or _term_findings(formula, factors, extras))]
+    scale = overall_scale(formula, relative, reading.grown)
+    relative = {name: value / scale for name, value in relative.items()}
+    whole = set(relative) == set(formula.core) and all(same(factor, 1) for factor in relative.values())
+    findings += _scale_findings(formula, scale, partly=not whole)
+    return [*findings, *(formula.pattern(relative) or _term_findings(formula, relative))]
 
 
-def overall_scale(
-    formula: Formula, factors: Coefficients, extras: Coefficients, grown: frozenset[str] = frozenset()
-) -> float:
+def overall_scale(formula: Formula, relative: Coefficients, grown: frozenset[str] = frozenset()) -> float:
     """The factor in front of everything; one that leaves a pattern with a name is preferred.
 
     Args:
         formula: the right answer.
-        factors: what multiplies its terms.
-        extras: coefficients of other terms.
+        relative: what multiplies its terms, and the coefficients of others.
         grown: terms whose factor depends on the event's size, and says little.
     """
-    others = {sign * abs(c) for c in (*extras.values(), *factors.values()) if c for sign in (1, -1)}
-    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, *sorted(others, reverse=True)):
-        rest = {n: f / scale for n, f in factors.items()}, {n: c / scale for n, c in extras.items()}
-        if formula.pattern(*rest):
+    sizes = {sign * abs(value) for value in relative.values() if value for sign in (1, -1)}
+    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, *sorted(sizes, reverse=True)):
+        if formula.pattern({name: value / scale for name, value in relative.items()}):
             return scale
     # A relative that replaced a term with the same coefficient speaks for the factor, though less.
-    votes = dict(factors)
-    missing = {name for name, factor in factors.items() if not factor}
+    votes = formula.factors(relative)
+    missing = [name for name, factor in votes.items() if not factor]
     for name in missing:
-        for stand_in in formula.core[name].replaced_by(extras):
-            votes[name] = extras[stand_in] / formula.true[name]
-    if len(missing) == len(factors):  # nothing of the right answer is left: only a sign can be told
+        for stand_in in formula.core[name].replaced_by(relative):
+            votes[name] = relative[stand_in] / formula.true[name]
+    if len(missing) == len(votes):  # nothing of the right answer is left: only a sign can be told
         return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
-    return overall_factor(votes, {**dict.fromkeys(missing, 0.5), **dict.fromkeys(grown, 0.1)})
+    return fitting.overall_factor(votes, {**dict.fromkeys(missing, 0.5), **dict.fromkeys(grown, 0.1)})
 
 
 def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Finding]:
@@ -337,9 +328,10 @@ def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Findin
     return findings
 
 
-def _term_findings(formula: Formula, factors: Coefficients, extras: Coefficients) -> list[Finding]:
+def _term_findings(formula: Formula, relative: Coefficients) -> list[Finding]:
     """Mistakes term by term, after the overall factor."""
-    findings, missing, left = [], [], dict(extras)
+    findings, missing, factors = [], [], formula.factors(relative)
+    left = {name: value for name, value in relative.items() if name not in factors}
     constant = Finding("constant", formula.constant)
     for name, factor in factors.items():
         term = formula.core[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -116,7 +115,7 @@ def _sample(
     """The values at one event size, and what their shape shows; no sample where it makes no sense."""
 
     def values_of(*batch: Array) -> Array | None:
-        return _by_rows(student(*batch), dim, axis).values
+        return _by_rows(student(*batch), dim, axis)[0]
 
     arguments = draw(rng, BATCH, dim)
     values, findings, reduced = _by_rows(student(*arguments), dim, axis)
@@ -144,39 +143,30 @@ def _sample(
     return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
 
 
-class _ByRows(NamedTuple):
+def _by_rows(value: Array, dim: int, axis: str) -> tuple[Array | None, list[Finding], str]:
     """A result taken apart into rows.
 
-    Attributes:
-        values: one for each row; None where the rows cannot be told apart.
-        findings: what is wrong with the shape.
-        reduced: what it is instead of one number for each row, where the rows of the batch are mixed.
+    Returns:
+        One value for each row, or None where the rows cannot be told apart; what is wrong with the shape;
+        and what the result is instead, where the rows of the batch are mixed.
     """
-
-    values: Array | None
-    findings: list[Finding]
-    reduced: str = ""
-
-
-def _by_rows(value: Array, dim: int, axis: str) -> _ByRows:
     if value.shape == (BATCH,):
         same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max()
         if same and value[0] != 0:
-            return _ByRows(None, [], "the same number for every row")
-        return _ByRows(value, [])
+            return None, [], "the same number for every row"
+        return value, [], ""
     if value.size == 1:
-        return _ByRows(None, [], "a single number")
+        return None, [], "a single number"
     expected = f"expected one number a row, shape ({BATCH},)."
     if value.shape in {(dim,), (1, dim)}:
         text = f"Your result has the shape {value.shape}; {expected}"
-        return _ByRows(None, [Finding("shape", text)], f"one number for each of the {dim} {axis}")
+        return None, [Finding("shape", text)], f"one number for each of the {dim} {axis}"
     if value.shape == (BATCH, dim) and dim > 1:
         text = f"For a batch of {BATCH} rows with {dim} {axis} your result has the shape {value.shape}; "
-        finding = Finding("shape", f"{text}{expected} The {axis} are not summed.")
-        return _ByRows(value.sum(axis=-1), [finding])
+        return value.sum(axis=-1), [Finding("shape", f"{text}{expected} The {axis} are not summed.")], ""
     events = f" with {dim} {axis}" if dim > 1 else ""
     text = f"For {BATCH} rows{events} your result has the shape {value.shape}; {expected}"
-    return _ByRows(value.reshape(-1) if value.size == BATCH else None, [Finding("shape", text)])
+    return value.reshape(-1) if value.size == BATCH else None, [Finding("shape", text)], ""
 
 
 def _twins(values_of: Callable[..., Array | None], arguments: tuple[Array, ...], values: Array) -> str:

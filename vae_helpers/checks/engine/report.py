@@ -27,6 +27,14 @@ class Finding(NamedTuple):
     where: str = ""
 
 
+class Failed(Exception):
+    """The function gave nothing that could be compared; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
+
+
 @dataclass(frozen=True, repr=False)
 class Report:
     """The answer of a check; a notebook shows it as a framed text.
@@ -96,7 +104,7 @@ def report(
 
 
 def safely(exercise: str, check: Callable[[], Report]) -> Report:
-    """What the check reports; an answer that confounds the check itself gives a report, too.
+    """What the check reports; an answer that fails, or confounds the check itself, gives a report, too.
 
     Args:
         exercise: what is checked.
@@ -104,6 +112,8 @@ def safely(exercise: str, check: Callable[[], Report]) -> Report:
     """
     try:
         return check()
+    except Failed as failed:
+        return report(exercise, [failed.finding])
     except Exception as error:  # a student is never to see our own traceback
         text = (
             f"This answer could not be analysed ({type(error).__name__}: {error}). Try it on a small example."

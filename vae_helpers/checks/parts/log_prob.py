@@ -117,8 +117,7 @@ LOG_PROB = Formula(
             replaced={
                 "(x - μ)²/σ⁴": [
                     Finding(
-                        "var-for-std",
-                        "The distance is divided by σ² before it is squared, where σ belongs.",
+                        "var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."
                     )
                 ],
                 "(x - μ)²/σ": [Finding("std-for-var", "The squared distance is divided by σ instead of σ².")],

@@ -7,30 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.calling import Failed, Student, parameters_of
+from vae_helpers.checks.engine.calling import Student, parameters_of
 from vae_helpers.checks.engine.fitting import read
-from vae_helpers.checks.engine.formula import (
-    Formula,
-    Pattern,
-    Term,
-    name_mistakes,
-    present,
-    smallest_example,
-)
+from vae_helpers.checks.engine.formula import Formula, Pattern, Term, name_mistakes, present, smallest_example
 from vae_helpers.checks.engine.measuring import Measurement, Sample
 from vae_helpers.checks.engine.report import Finding, Report, report, safely
-from vae_helpers.checks.parts.sampling import (
-    MISSING,
-    READ_AS_STD,
-    SHARED,
-    STD_MISSING,
-    SWAPPED,
-    VARIANCE,
-    gradients,
-    own_noise,
-    with_generator,
-    wrong_shape,
-)
+from vae_helpers.checks.parts import sampling
 from vae_helpers.numerics._validate import Array
 
 EXERCISE = "The reparameterized sample"
@@ -71,7 +53,7 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
     Source: Kingma & Welling 2014, section 2.4.
     """
     takes_noise = _takes_noise(fn)
-    student = Student(fn if takes_noise else with_generator(fn))
+    student = Student(fn if takes_noise else sampling.with_generator(fn))
     return safely(EXERCISE, lambda: _check(student, takes_noise, handed=student.fn is not fn))
 
 
@@ -85,15 +67,11 @@ def _takes_noise(fn: Callable[..., Any]) -> bool:
 
 
 def _check(student: Student, takes_noise: bool, handed: bool) -> Report:
-    findings, seen, notes = [], "", []
-    try:
-        if takes_noise:
-            findings, seen = _given_noise(student)
-        else:
-            findings, notes = own_noise(student, handed)
-    except Failed as failed:
-        return report(EXERCISE, [failed.finding])
-    return report(EXERCISE, findings, seen, notes + student.notes, WHERE)
+    if takes_noise:
+        findings, seen = _given_noise(student)
+        return report(EXERCISE, findings, seen, student.notes, WHERE)
+    findings, notes = sampling.own_noise(student, handed)
+    return report(EXERCISE, findings, "", notes + student.notes, WHERE)
 
 
 def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding], str]:
@@ -114,17 +92,17 @@ def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding],
         if z.shape[1:] == mu.shape and len(z) == 1:
             z = z[0]
         if z.shape != mu.shape:
-            return [wrong_shape(z, mu)], ""
+            return [sampling.wrong_shape(z, mu)], ""
         if not np.isfinite(z).all() and lowest < 0:
             # Perhaps a root of log_var: where it is positive, one sees more.
             return _given_noise(student, lowest=0.2)[0], _example(student)
         rows = (mu, v, eps, *(np.broadcast_to(share(eps), eps.shape) for share in SHARING.values()))
         samples.append(Sample(tuple(np.array(a).reshape(-1, 1, 1) for a in rows), z.reshape(-1)))
     if all(np.allclose(s.values, s.column(_truth), rtol=1e-4, atol=1e-4) for s in samples):
-        return gradients(student, True, []), ""
+        return sampling.gradients(student, True, []), ""
     reading = read(Measurement(samples), SAMPLE.core, SAMPLE.extras)
     findings = [UNKNOWN] if reading is None else name_mistakes(SAMPLE, reading)
-    return [*findings, *gradients(student, True, findings)], _example(student)
+    return [*findings, *sampling.gradients(student, True, findings)], _example(student)
 
 
 def _example(student: Student) -> str:
@@ -138,9 +116,9 @@ def _truth(mu: Array, v: Array, eps: Array, *_: Array) -> Array:
 # What may multiply the noise, and what is wrong with it.
 SCALES: dict[str, tuple[Callable[[Array], Array], list[Finding]]] = {
     "σ": (lambda v: np.exp(v / 2), []),
-    "σ²": (np.exp, [VARIANCE]),
-    "1": (np.ones_like, [STD_MISSING]),
-    "log σ²": (lambda v: v, [READ_AS_STD]),
+    "σ²": (np.exp, [sampling.VARIANCE]),
+    "1": (np.ones_like, [sampling.STD_MISSING]),
+    "log σ²": (lambda v: v, [sampling.READ_AS_STD]),
     "1/σ": (lambda v: np.exp(-v / 2), [DIVIDED]),
 }
 # Noise that rows, latents or both share.
@@ -174,15 +152,15 @@ SAMPLE = Formula(
             1.0,
             lambda mu, v, e, *_: np.exp(v / 2) * e,
             written="the noise",
-            missing=MISSING,
+            missing=sampling.MISSING,
             turned=SUBTRACTED,
             stand_ins=", ".join(SHARED_TERMS) + ", σ² ε, ε, log σ² · ε, √σ ε, σ⁴ ε, ε/σ, μ σ ε, μ ε, σ ε², "
             "σ |ε|, σ, σ², √|log σ²| ε, log(1 + σ²) ε, log(1 + σ) ε, |log σ²| ε",
             replaced={
-                "σ² ε": [VARIANCE],
-                "ε": [STD_MISSING],
-                "log σ² · ε": [READ_AS_STD],
-                **{name: [SHARED, *SCALES[scale][1]] for name, (scale, _) in SHARED_TERMS.items()},
+                "σ² ε": [sampling.VARIANCE],
+                "ε": [sampling.STD_MISSING],
+                "log σ² · ε": [sampling.READ_AS_STD],
+                **{name: [sampling.SHARED, *SCALES[scale][1]] for name, (scale, _) in SHARED_TERMS.items()},
             },
         ),
     },
@@ -209,7 +187,7 @@ SAMPLE = Formula(
         "μ σ": lambda mu, v, *_: mu * np.exp(v / 2),
         **{name: _shared_term(scale, noise) for name, (scale, noise) in SHARED_TERMS.items()},
     },
-    patterns=[Pattern({"σ": present, "μ ε": present}, *SWAPPED)],
+    patterns=[Pattern({"σ": present, "μ ε": present}, *sampling.SWAPPED)],
     simple=[(0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 2.0, -1.0)],
     half="everything is counted twice",
 )

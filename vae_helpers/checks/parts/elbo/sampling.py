@@ -25,18 +25,26 @@ if TYPE_CHECKING:
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
 SLOPE = 1.5  # how much the probed decoder depends on z
+DECODES_MEAN = Finding(
+    "noise-missing",
+    "The mean of q is decoded, not a draw from it: that is no estimate of the expectation, and the value is "
+    "no bound on log p(x).",
+)
 SHARED = Finding(
     "noise-shared", "All rows of a batch use the same noise; each image needs a draw of its own."
 )
-OTHERWISE = Finding(
+VARIANCE = Finding("var-for-std", "z is drawn with σ² in place of σ.")
+UNSCALED = Finding("std-missing", "z is drawn with a standard deviation of 1, whatever log_var says.")
+NOT_NORMAL = Finding("noise-not-normal", "The noise of z is uniform between 0 and 1.")
+FROM_PRIOR = Finding("term-wrong", "z is drawn from the prior instead of q.")
+LOG_AS_STD = Finding("term-wrong", "log_var itself is used as the standard deviation of z.")
+UNKNOWN_DRAW = Finding(
     "term-wrong", "The average over many calls is not the expectation over q: how is z drawn?"
 )
-# Noise as the nodes and weights of a quadrature.
-Noise = tuple[Array, Array]
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(60)
-NORMAL: Noise = _nodes, _weights / _weights.sum()
+NORMAL = _nodes, _weights / _weights.sum()
 _nodes, _weights = np.polynomial.legendre.leggauss(40)
-UNIFORM: Noise = (_nodes + 1) / 2, _weights / 2
+UNIFORM = (_nodes + 1) / 2, _weights / 2
 
 
 class Draw(NamedTuple):
@@ -44,49 +52,34 @@ class Draw(NamedTuple):
 
     Attributes:
         z: from mu and log_var, (images, 1), and noise, (nodes,).
-        code: a key of `CODES`; empty for the right way.
-        text: what a teacher says.
-        noise: its distribution.
+        finding: the mistake; None for the right way.
+        noise: nodes and weights of its quadrature.
     """
 
     z: Callable[[Array, Array, Array], Array]
-    code: str = ""
-    text: str = ""
-    noise: Noise = NORMAL
+    finding: Finding | None
+    noise: tuple[Array, Array] = NORMAL
 
 
 def _scaled(size: float) -> Draw:
-    text = f"The noise of z has {size:g} times the size of σ."
-    return Draw(lambda mu, v, noise: mu + size * np.exp(v / 2) * noise, "term-scale", text)
+    finding = Finding("term-scale", f"The noise of z has {size:g} times the size of σ.")
+    return Draw(lambda mu, v, noise: mu + size * np.exp(v / 2) * noise, finding)
 
 
-FROM_Q = Draw(lambda mu, v, noise: mu + np.exp(v / 2) * noise)
-THE_MEAN = Draw(
-    lambda mu, v, noise: mu + 0 * noise,
-    "noise-missing",
-    "The mean of q is decoded, not a draw from it: that is no estimate of the expectation, and the value is "
-    "no bound on log p(x).",
-)
+FROM_Q = Draw(lambda mu, v, noise: mu + np.exp(v / 2) * noise, None)
+THE_MEAN = Draw(lambda mu, v, noise: mu + 0 * noise, DECODES_MEAN)
 WRONG_DRAWS = [
-    Draw(lambda mu, v, noise: mu + np.exp(v) * noise, "var-for-std", "z is drawn with σ² in place of σ."),
-    Draw(
-        lambda mu, v, noise: mu + noise,
-        "std-missing",
-        "z is drawn with a standard deviation of 1, whatever log_var says.",
-    ),
-    Draw(FROM_Q.z, "noise-not-normal", "The noise of z is uniform between 0 and 1.", UNIFORM),
-    Draw(lambda mu, v, noise: 0 * mu + noise, "term-wrong", "z is drawn from the prior instead of q."),
-    Draw(
-        lambda mu, v, noise: mu + v * noise,
-        "term-wrong",
-        "log_var itself is used as the standard deviation of z.",
-    ),
+    Draw(lambda mu, v, noise: mu + np.exp(v) * noise, VARIANCE),
+    Draw(lambda mu, v, noise: mu + noise, UNSCALED),
+    Draw(FROM_Q.z, NOT_NORMAL, UNIFORM),
+    Draw(lambda mu, v, noise: 0 * mu + noise, FROM_PRIOR),
+    Draw(lambda mu, v, noise: mu + v * noise, LOG_AS_STD),
     *(_scaled(size) for size in (0.01, 0.1, 0.5, 2.0)),
 ]
 
 
 class Probe(NamedTuple):
-    """A model with one latent whose decoder depends on it, images, and q's mu and log_var for these."""
+    """A model whose decoder depends on its only latent, images, and q's mu and log_var for these."""
 
     model: VAE
     images: Array
@@ -95,13 +88,12 @@ class Probe(NamedTuple):
 
     def average(self, of_pixel: Callable[[Array, Array], Array], draw: Draw, power: int = 1) -> Array:
         """The expectation of the log-likelihood, or of what replaces it, for each image, by quadrature."""
+        import torch
+
         nodes, weights = draw.noise
-        first, second = (
-            {name: value.detach().double().numpy() for name, value in layer.named_parameters()}
-            for layer in (self.model.decoder[0], self.model.decoder[2])
-        )
-        z = draw.z(self.mu, self.v, nodes)[..., None]
-        logits = np.tanh(z * first["weight"][:, 0] + first["bias"]) @ second["weight"].T + second["bias"]
+        z = torch.tensor(draw.z(self.mu, self.v, nodes))[..., None]
+        with torch.no_grad():
+            logits = copy.deepcopy(self.model.decoder).double()(z).numpy()
         return of_pixel(self.images[:, None], logits).sum(-1) ** power @ weights
 
 
@@ -113,44 +105,55 @@ def _probe() -> Probe:
 
 
 def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) -> list[Finding]:
-    """Whether z is drawn from q: the average over many draws against quadrature.
+    """Whether z is drawn from q, and lets gradients pass.
 
     Args:
         fn: takes a model and images.
         reading: what its value is a sum of, where the decoder ignores z.
         reduced: "wholly" or "partly" if it averages or sums over the batch; else empty.
     """
-    probe = _probe()
     name = next(name for name in LIKELIHOODS if name in reading.coefficients)
-    of_pixel = LIKELIHOODS[name].of_pixel
     try:
-        values = _values(guarded(fn, 1, slope=SLOPE), probe.images, reduced)
+        values = _values(guarded(fn, 1, slope=SLOPE), _probe().images, reduced)
     except (Failed, ValueError):
         return []
-    of_kl = [c * KL.terms[n](probe.mu, probe.v) for n, c in reading.coefficients.items() if n in KL.terms]
-    rest = sum(term.reshape(IMAGES, 1) for term in of_kl)
-    likelihoods = (values - rest) / reading.coefficients[name]
+    for term, coefficient in reading.coefficients.items():
+        if term in KL.terms:
+            of_kl = coefficient * KL.terms[term](_probe().mu, _probe().v)
+            values = values - of_kl.reshape(IMAGES, 1)
+    likelihoods = values / reading.coefficients[name]
+    return _drawn_otherwise(likelihoods, LIKELIHOODS[name].of_pixel, reduced) or _cut_off(fn, reading)
+
+
+def _drawn_otherwise(
+    likelihoods: Array, of_pixel: Callable[[Array, Array], Array], reduced: str
+) -> list[Finding]:
+    """What the average log-likelihood over many draws says about them, held against quadrature.
+
+    Args:
+        likelihoods: what is seen, (images, draws).
+        of_pixel: the log-likelihood, or what replaces it.
+        reduced: as above.
+    """
     mean, spread = likelihoods.mean(1), likelihoods.std(1)
+    constant = spread.max() < 2e-3
 
-    def is_drawn_by(draw: Draw, error: Array | float) -> bool:
-        return bool(np.all(np.abs(mean - probe.average(of_pixel, draw)) < error))
+    def is_drawn(draw: Draw, error: Array | float) -> bool:
+        return bool(np.all(np.abs(mean - _probe().average(of_pixel, draw)) < error))
 
-    if spread.max() < 2e-3 and is_drawn_by(THE_MEAN, 2e-3):
-        return [Finding(THE_MEAN.code, THE_MEAN.text)]
-    if reduced != "partly":
-        if spread.max() < 2e-3 and not is_drawn_by(FROM_Q, 5e-3):
-            return [SHARED]
+    if constant and is_drawn(THE_MEAN, 2e-3):
+        return [DECODES_MEAN]
+    if reduced != "partly" and constant and not is_drawn(FROM_Q, 5e-3):
+        return [SHARED]
+    if reduced == "wholly":
         # An average over many draws of its own hardly varies; one over a single draw does.
-        variance = probe.average(of_pixel, FROM_Q, power=2) - probe.average(of_pixel, FROM_Q) ** 2
-        if reduced and np.all(spread > 0.2 * np.sqrt(variance)):
+        variance = _probe().average(of_pixel, FROM_Q, power=2) - _probe().average(of_pixel, FROM_Q) ** 2
+        if np.all(spread > 0.2 * np.sqrt(variance)):
             return [SHARED]
     error = 5.5 * spread / np.sqrt(likelihoods.shape[1]) + 2e-3
-    if not is_drawn_by(FROM_Q, error):
-        named = (Finding(draw.code, draw.text) for draw in WRONG_DRAWS if is_drawn_by(draw, error))
-        return [next(named, OTHERWISE)]
-    names = _cut_off(fn, reading)
-    text = f"The log-likelihood sends no gradient through z to {names}: z is cut off from it."
-    return [Finding("not-differentiable", text)] if names else []
+    if is_drawn(FROM_Q, error):
+        return []
+    return [next((draw.finding for draw in WRONG_DRAWS if is_drawn(draw, error)), UNKNOWN_DRAW)]
 
 
 def _values(student: Student, images: Array, reduced: str) -> Array:
@@ -192,24 +195,24 @@ def _differentiable(fn: Callable[..., Any]) -> tuple[VAE, torch.Tensor, torch.Te
     return model, images, value if carries else None
 
 
-def _cut_off(fn: Callable[..., Any], reading: Reading) -> str:
-    """What gets no gradient through z: for it, the encoder's gradient is that of the KL's terms alone."""
+def _cut_off(fn: Callable[..., Any], reading: Reading) -> list[Finding]:
+    """Whether z sends no gradient to mu or log_var: the encoder's is that of the KL's terms alone."""
     import torch
 
     try:
         model, images, value = _differentiable(fn)
     except Failed:
-        return ""
+        return []
     if value is None:  # for looking at only
-        return ""
+        return []
     bias = model.encoder[2].bias  # of mu, and of log_var
     (gradient,) = torch.autograd.grad(value.sum(), bias, allow_unused=True)
     if gradient is None:
-        return "mu and log_var"
+        return [_no_gradient(["mu", "log_var"])]
     mu, log_var = model.encode(images)
     terms = {"1": 0 * mu, "μ²": mu**2, "σ²": log_var.exp(), "log σ²": log_var}
     if not set(reading.coefficients) <= {*terms, *LIKELIHOODS}:
-        return ""
+        return []
     alone = sum((c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms), 0 * mu.sum())
     (expected,) = torch.autograd.grad(alone, bias)
     names = []
@@ -218,4 +221,9 @@ def _cut_off(fn: Callable[..., Any], reading: Reading) -> str:
         slack = 2e-5 * float(gradient.abs().max())
         if any(torch.allclose(given, of_kl / count, rtol=2e-5, atol=slack) for count in (1, IMAGES)):
             names.append(name)
-    return " and ".join(names)
+    return [_no_gradient(names)] if names else []
+
+
+def _no_gradient(names: list[str]) -> Finding:
+    text = f"The log-likelihood sends no gradient through z to {' and '.join(names)}: z is cut off from it."
+    return Finding("not-differentiable", text)
