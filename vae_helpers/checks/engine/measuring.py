@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +96,8 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
     """
     measurement = Measurement()
     for number, dim in enumerate(dims):
-        sample, findings = _sample(student, draw, np.random.default_rng([number, dim]), dim, axis)
+        batches = _Batches(student, draw, np.random.default_rng([number, dim]), dim, axis)
+        sample, findings = batches.sample()
         measurement.findings = measurement.findings or findings
         if sample is None:
             return Measurement([], measurement.findings)
@@ -109,129 +110,133 @@ def measure(student: Student, draw: Draw, dims: Sequence[int] = (3, 5), axis: st
     return measurement
 
 
-def _sample(
-    student: Student, draw: Draw, rng: np.random.Generator, dim: int, axis: str
-) -> tuple[Sample | None, list[Finding]]:
-    """The values at one event size, and what their shape shows; no sample where it makes no sense."""
+@dataclass
+class _Batches:
+    """Random batches with one event size, and a student's values for them."""
 
-    def values_of(*batch: Array) -> Array | None:
-        return _by_rows(student(*batch), dim, axis)[0]
+    student: Student
+    draw: Draw
+    rng: np.random.Generator
+    dim: int
+    axis: str
 
-    arguments = draw(rng, BATCH, dim)
-    values, findings, reduced = _by_rows(student(*arguments), dim, axis)
-    if reduced:
-        sample, how = _grouped(student, draw, rng, dim)
-        text = (
-            f"Your function gives {reduced}, {how}; expected one number for each row. The average over the "
-            "batch comes later, once, when the loss is formed."
+    def sample(self) -> tuple[Sample | None, list[Finding]]:
+        """The values, and what their shape shows; no sample where it makes no sense."""
+        arguments = self.draw(self.rng, BATCH, self.dim)
+        values, findings, reduced = self.by_rows(self.student(*arguments))
+        if reduced:
+            sample, how = self.grouped()
+            text = (
+                f"Your function gives {reduced}, {how}; expected one number for each row. The average over "
+                "the batch comes later, once, when the loss is formed."
+            )
+            return sample, [Finding("batch-reduced", text), *findings]
+        if values is None:
+            return None, findings
+        errors: Array | float = 0.0
+        if self.student.seconds <= SLOW:
+            values, errors = self.average_noise(arguments, values)
+        if self.student.seconds <= SLOW and not np.any(errors):
+            twins = self.twins(arguments, values)
+            if twins == "differ":
+                values, errors = self.average_twins(arguments)
+            elif twins == "follow the others":
+                try:
+                    return self.one_by_one(), [*findings, PARTLY]
+                except Failed:  # a batch of one row is too small for it
+                    return None, [*findings, PARTLY]
+        return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
+
+    def by_rows(self, value: Array) -> tuple[Array | None, list[Finding], str]:
+        """A result taken apart into rows.
+
+        Returns:
+            One value for each row, or None where rows cannot be told apart; what is wrong with the shape;
+            and what the result is instead, where the rows of the batch are mixed.
+        """
+        dim, axis = self.dim, self.axis
+        if value.shape == (BATCH,):
+            same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max()
+            if same and value[0] != 0:
+                return None, [], "the same number for every row"
+            return value, [], ""
+        if value.size == 1:
+            return None, [], "a single number"
+        expected = f"expected one number a row, shape ({BATCH},)."
+        if value.shape in {(dim,), (1, dim)}:
+            text = f"Your result has the shape {value.shape}; {expected}"
+            return None, [Finding("shape", text)], f"one number for each of the {dim} {axis}"
+        if value.shape == (BATCH, dim) and dim > 1:
+            text = f"For a batch of {BATCH} rows with {dim} {axis} your result has the shape {value.shape}; "
+            return value.sum(axis=-1), [Finding("shape", f"{text}{expected} The {axis} are not summed.")], ""
+        events = f" with {dim} {axis}" if dim > 1 else ""
+        text = f"For {BATCH} rows{events} your result has the shape {value.shape}; {expected}"
+        return value.reshape(-1) if value.size == BATCH else None, [Finding("shape", text)], ""
+
+    def values_of(self, arguments: Iterable[Array]) -> Array | None:
+        """The values for another batch, if it has one for each row."""
+        return self.by_rows(self.student(*arguments))[0]
+
+    def average_noise(self, arguments: tuple[Array, ...], values: Array) -> tuple[Array, Array | float]:
+        """The values again, averaged over calls where the function is random, and their standard errors."""
+        again = self.values_of(arguments)
+        if again is None or np.allclose(values, again, rtol=1e-9, atol=1e-12, equal_nan=True):
+            return values, 0.0
+        repeats = [self.values_of(arguments) for _ in range(40)]
+        return _mean([repeat for repeat in repeats if repeat is not None])
+
+    def twins(self, arguments: tuple[Array, ...], values: Array) -> str:
+        """What happens when half of the rows become copies of the first one.
+
+        Returns:
+            "differ" if the copies get different values: the function draws noise for each row, the same at
+            each call. "follow the others" if the untouched rows change, or the copies together: a row's
+            value depends on the rest of its batch. Else empty.
+        """
+        half = BATCH // 2
+        again = self.values_of(
+            np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments
         )
-        return sample, [Finding("batch-reduced", text), *findings]
-    if values is None:
-        return None, findings
-    errors: Array | float = 0.0
-    if student.seconds <= SLOW:
-        values, errors = _average_noise(values_of, arguments, values)
-    if student.seconds <= SLOW and not np.any(errors):
-        twins = _twins(values_of, arguments, values)
-        if twins == "differ":
-            values, errors = _average_twins(values_of, arguments)
-        elif twins == "follow the others":
-            try:
-                return _one_by_one(student, draw, rng, dim), [*findings, PARTLY]
-            except Failed:  # a batch of one row is too small for it
-                return None, [*findings, PARTLY]
-    return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
+        if again is None or not (np.isfinite(again).all() and np.isfinite(values).all()):
+            return ""
+        if np.mean(np.abs(again[:half] - values[:half]) > 1e-5 * (1 + np.abs(values[:half]))) > 0.5:
+            return "follow the others"
+        return "differ" if np.ptp(again[half:]) > 1e-4 * (1 + abs(values[0])) else ""
 
+    def average_twins(self, arguments: tuple[Array, ...]) -> tuple[Array, Array]:
+        """Each row's value as the average over a batch of its copies, and the standard errors."""
+        copies = ([np.repeat(a[n : n + 1], BATCH, axis=0) for a in arguments] for n in range(BATCH))
+        return _mean(np.transpose([self.values_of(batch) for batch in copies]))
 
-def _by_rows(value: Array, dim: int, axis: str) -> tuple[Array | None, list[Finding], str]:
-    """A result taken apart into rows.
+    def one_by_one(self) -> Sample:
+        """Values of batches of a single row, for which sum and mean over the batch are the same."""
+        count = BATCH // 2 if self.student.seconds < SLOW else 7
+        drawn = [self.draw(self.rng, 1, self.dim) for _ in range(count)]
+        return Sample(_stacked(drawn), np.array([_total(self.student(*arguments)) for arguments in drawn]))
 
-    Returns:
-        One value for each row, or None where the rows cannot be told apart; what is wrong with the shape;
-        and what the result is instead, where the rows of the batch are mixed.
-    """
-    if value.shape == (BATCH,):
-        same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max()
-        if same and value[0] != 0:
-            return None, [], "the same number for every row"
-        return value, [], ""
-    if value.size == 1:
-        return None, [], "a single number"
-    expected = f"expected one number a row, shape ({BATCH},)."
-    if value.shape in {(dim,), (1, dim)}:
-        text = f"Your result has the shape {value.shape}; {expected}"
-        return None, [Finding("shape", text)], f"one number for each of the {dim} {axis}"
-    if value.shape == (BATCH, dim) and dim > 1:
-        text = f"For a batch of {BATCH} rows with {dim} {axis} your result has the shape {value.shape}; "
-        return value.sum(axis=-1), [Finding("shape", f"{text}{expected} The {axis} are not summed.")], ""
-    events = f" with {dim} {axis}" if dim > 1 else ""
-    text = f"For {BATCH} rows{events} your result has the shape {value.shape}; {expected}"
-    return value.reshape(-1) if value.size == BATCH else None, [Finding("shape", text)], ""
+    def grouped(self) -> tuple[Sample | None, str]:
+        """Values for groups of four rows, as means over the group, and what is done with a batch.
 
-
-def _twins(values_of: Callable[..., Array | None], arguments: tuple[Array, ...], values: Array) -> str:
-    """What happens when half of the rows become copies of the first one.
-
-    Returns:
-        "differ" if the copies get different values: the function draws noise for each row, the same at
-        each call. "follow the others" if the untouched rows change, or the copies together: a row's
-        value depends on the rest of its batch. Else empty.
-    """
-    half = BATCH // 2
-    mixed = (np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments)
-    again = values_of(*mixed)
-    if again is None or not (np.isfinite(again).all() and np.isfinite(values).all()):
-        return ""
-    if np.mean(np.abs(again[:half] - values[:half]) > 1e-5 * (1 + np.abs(values[:half]))) > 0.5:
-        return "follow the others"
-    return "differ" if np.ptp(again[half:]) > 1e-4 * (1 + abs(values[0])) else ""
-
-
-def _average_twins(
-    values_of: Callable[..., Array | None], arguments: tuple[Array, ...]
-) -> tuple[Array, Array]:
-    """Each row's value as the average over a batch of its copies, and the standard errors."""
-    copies = ([np.repeat(a[n : n + 1], BATCH, axis=0) for a in arguments] for n in range(BATCH))
-    values = np.array([values_of(*batch) for batch in copies])
-    return values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(BATCH)
-
-
-def _average_noise(
-    values_of: Callable[..., Array | None], arguments: tuple[Array, ...], values: Array
-) -> tuple[Array, Array | float]:
-    """The values again, averaged over calls where the function is random, and their standard errors."""
-    again = values_of(*arguments)
-    if again is None or np.allclose(values, again, rtol=1e-9, atol=1e-12, equal_nan=True):
-        return values, 0.0
-    repeats = [values_of(*arguments) for _ in range(40)]
-    many = np.array([repeat for repeat in repeats if repeat is not None])
-    return many.mean(axis=0), many.std(axis=0, ddof=1) / np.sqrt(len(many))
-
-
-def _one_by_one(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> Sample:
-    """Values of batches of a single row, for which sum and mean over the batch are the same."""
-    drawn = [draw(rng, 1, dim) for _ in range(BATCH // 2 if student.seconds < SLOW else 7)]
-    return Sample(_stacked(drawn), np.array([_total(student(*arguments)) for arguments in drawn]))
-
-
-def _grouped(student: Student, draw: Draw, rng: np.random.Generator, dim: int) -> tuple[Sample | None, str]:
-    """Values for groups of four rows, as means over the group, and what the function does with a batch.
-
-    There is no sample if it is neither the sum nor the mean.
-    """
-    drawn = [draw(rng, 4, dim) for _ in range(24 if student.seconds < SLOW else 7)]
-    try:
-        values = np.array([_total(student(*arguments)) for arguments in drawn])
-        doubled = _total(student(*(np.concatenate([a, a]) for a in drawn[0])))
-        random = _total(student(*drawn[0])) != values[0]
-    except (Failed, ValueError):
+        There is no sample if it is neither the sum nor the mean.
+        """
+        drawn = [self.draw(self.rng, 4, self.dim) for _ in range(24 if self.student.seconds < SLOW else 7)]
+        try:
+            values = np.array([_total(self.student(*arguments)) for arguments in drawn])
+            doubled = _total(self.student(*(np.concatenate([a, a]) for a in drawn[0])))
+            random = _total(self.student(*drawn[0])) != values[0]
+        except (Failed, ValueError):
+            return None, "made from the whole batch"
+        for power, how in GROWTH.items():
+            if np.isclose(doubled, 2.0**power * values[0], rtol=1e-4):
+                return Sample(_stacked(drawn), values / 4.0**power), how
+        if not random:
+            return self.one_by_one(), "partly a sum and partly a mean over the batch"
         return None, "made from the whole batch"
-    for power, how in GROWTH.items():
-        if np.isclose(doubled, 2.0**power * values[0], rtol=1e-4):
-            return Sample(_stacked(drawn), values / 4.0**power), how
-    if not random:
-        return _one_by_one(student, draw, rng, dim), "partly a sum and partly a mean over the batch"
-    return None, "made from the whole batch"
+
+
+def _mean(repeats: Sequence[Array]) -> tuple[Array, Array]:
+    """The mean of repeated values, and its standard error."""
+    return np.mean(repeats, axis=0), np.std(repeats, axis=0, ddof=1) / np.sqrt(len(repeats))
 
 
 def _stacked(drawn: list[tuple[Array, ...]]) -> tuple[Array, ...]:
@@ -240,6 +245,6 @@ def _stacked(drawn: list[tuple[Array, ...]]) -> tuple[Array, ...]:
 
 def _total(value: Array) -> float:
     """A reduced result as one number: broadcast over the batch, or not yet summed over the event."""
-    if value.ndim == 1 and value.size > 1 and np.ptp(value) == 0 and value.size in (4, 8):
+    if value.ndim == 1 and value.size in (4, 8) and np.ptp(value) == 0:
         return float(value[0])
     return float(value.sum())
