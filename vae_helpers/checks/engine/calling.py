@@ -66,20 +66,14 @@ class Student:
                 value = self._call(kind, arguments)
             except Failed as failed:
                 failures.append(failed)
-                if failed.__cause__ is None or failed.finding.code == "not-attempted":
-                    self.kind = kind
-                    raise
-            else:
+                if failed.__cause__ is not None and failed.finding.code == "error":
+                    continue  # perhaps it takes another kind
                 self.kind = kind
-                return value
+                raise
+            self.kind = kind
+            return value
         # A complaint about the type of the arrays says little: another kind was to be tried.
-        telling = [
-            failed
-            for failed in failures
-            if not isinstance(failed.__cause__, TypeError | AttributeError)
-            and "torch.Tensor" not in failed.finding.text
-        ]
-        raise telling[0] if telling else failures[-1]
+        raise next((failed for failed in failures if not _is_of_type(failed)), failures[-1])
 
     with_any = __call__  # the name by which exercises with arguments of other types call it
 
@@ -123,6 +117,10 @@ CHANGES_ARGUMENTS = "your function changes its arguments in place; its caller ma
 NOT_ATTEMPTED = Finding(
     "not-attempted", "The function returns nothing so far. Write your answer and run the cell again."
 )
+
+
+def _is_of_type(failed: Failed) -> bool:
+    return isinstance(failed.__cause__, TypeError | AttributeError) or "torch.Tensor" in failed.finding.text
 
 
 def as_function(fn: Callable[..., Any]) -> Callable[..., Any]:

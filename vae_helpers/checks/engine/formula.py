@@ -18,31 +18,25 @@ from vae_helpers.numerics._validate import Array
 CONSTANT = "1"  # the name of the term that is a constant
 Coefficients = Mapping[str, float]
 Row = tuple[Sequence[float], ...]  # one row of each argument
+UNKNOWN = Finding(
+    "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
+)
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term of a right answer, and what is said when it is not as it should be.
+    """A term of a right answer, and what is said when it is not as it should be."""
 
-    Attributes:
-        coefficient: what multiplies it in the right answer.
-        value: the term itself, elementwise in the rows of the arguments.
-        written: how a message writes it, where not by its name.
-        missing: the mistake if it is not there and nothing stands for it.
-        turned: the mistake if its sign is turned round.
-        scaled: the mistakes if it has such a factor, whatever its sign.
-        stand_ins: terms that are likely to have replaced it, the likeliest first, with commas between.
-        replaced: the mistakes if one of these has.
-    """
-
-    coefficient: float
-    value: Callable[..., Array]
-    written: str = ""
-    missing: Finding | None = None
-    turned: Finding | None = None
-    scaled: Mapping[float, Finding] = field(default_factory=dict)
-    stand_ins: str = ""
-    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
+    coefficient: float  # what multiplies it in the right answer
+    value: Callable[..., Array]  # the term itself, elementwise in the rows of the arguments
+    written: str = ""  # how a message writes it, where not by its name
+    missing: Finding | None = None  # the mistake if it is not there and nothing stands for it
+    turned: Finding | None = None  # … if its sign is turned round
+    scaled: Mapping[float, Finding] = field(
+        default_factory=dict
+    )  # … if it has such a factor, whatever the sign
+    stand_ins: str = ""  # terms that are likely to have replaced it, the likeliest first, with commas between
+    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if one of these has
 
     def __call__(self, *rows: Array) -> Array:
         """The term at rows of the arguments."""
@@ -66,20 +60,15 @@ def perhaps(coefficient: float) -> bool:
 class Pattern(NamedTuple):
     """A mistake that touches several terms at once.
 
-    Attributes:
-        seen: for each term that is there its factor (a term of the right answer) or its coefficient (any
-            other), as a number or as a function that says whether it fits.
-        code: a key of `CODES`.
-        text: what a teacher says of it.
-        where: where to look; empty takes the place that `CODES` names.
-        also: further mistakes that come with it.
+    What is seen names each term that is there with its factor (a term of the right answer) or its
+    coefficient (any other), as a number or as a function that says whether it fits.
     """
 
     seen: Mapping[str, float | Callable[[float], bool]]
     code: str
     text: str
     where: str = ""
-    also: Sequence[Finding] = ()
+    also: Sequence[Finding] = ()  # further mistakes that come with it
 
     @property
     def findings(self) -> list[Finding]:
@@ -97,57 +86,32 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True)
 class Formula:
-    """The right answer as a sum of terms, and what the mistakes in it are called.
+    """The right answer as a sum of terms, and what the mistakes in it are called."""
 
-    Attributes:
-        exercise: what is checked.
-        where: where the course treats it.
-        noun: what the value is, as in "twice the divergence".
-        arguments: names of the arguments.
-        truth: the right answer, (n, d) arrays -> (n,), by an implementation of its own.
-        draw: random arguments.
-        core: the right answer's terms by their names; "1" is the constant.
-        extras: elementwise terms that mistakes bring in.
-        whole: such terms that are functions of a whole row.
-        patterns: the mistakes that touch several terms; the first that fits is named.
-        averaged: the mistake of a mean over the event instead of a sum; None where there is no such event.
-        constant: the sentence about a wrong constant.
-        axis: what the event axis holds.
-        dims: two event sizes.
-        simple: small arguments for an example, the smallest first; numbers, one for each argument.
-        extreme: rows at which a right function must stay right.
-        beyond: rows at which it is only noted if it does not.
-        stable_where: where the course treats such rows.
-        harmless: other draws to look at when values are not finite, or when nothing fits.
-        half: the likely cause of a value that is twice as large.
-        is_log: the value is a logarithm, which may be forgotten.
-        unknown: what is said when nothing fits.
-    """
-
-    exercise: str
-    where: str
-    noun: str
+    exercise: str  # what is checked
+    where: str  # where the course treats it
+    noun: str  # what the value is, as in "twice the divergence"
     arguments: tuple[str, ...]
-    truth: Callable[..., Array]
-    draw: Draw
-    core: Mapping[str, Term]
-    extras: Terms
-    averaged: Finding | None = None
-    constant: str = "A constant is added that does not belong here."
-    whole: Terms = field(default_factory=dict)
-    patterns: Sequence[Pattern] = ()
-    axis: str = "latents"
-    dims: tuple[int, int] = (3, 5)
-    simple: Sequence[tuple[float, ...]] = ()
-    extreme: Sequence[Row] = ()
-    beyond: Sequence[Row] = ()
-    stable_where: str = ""
-    harmless: Sequence[Draw] = ()
-    half: str = "a factor ½ is lost"
-    is_log: bool = False
-    unknown: Finding = Finding(
-        "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
-    )
+    truth: Callable[..., Array]  # the right answer, (n, d) arrays -> (n,), by an implementation of its own
+    draw: Draw  # random arguments
+    core: Mapping[str, Term]  # the right answer's terms by their names; "1" is the constant
+    extras: Terms  # elementwise terms that mistakes bring in
+    whole: Terms = field(default_factory=dict)  # such terms that are functions of a whole row
+    patterns: Sequence[Pattern] = ()  # mistakes that touch several terms; the first that fits is named
+    averaged: Finding | None = None  # the mistake of a mean over the event; None where there is no such event
+    constant: str = "A constant is added that does not belong here."  # the sentence about a wrong constant
+    half: str = "a factor ½ is lost"  # the likely cause of a value that is twice as large
+    unknown: Finding = UNKNOWN  # what is said when nothing fits
+    is_log: bool = False  # the value is a logarithm, which may be forgotten
+    axis: str = "latents"  # what the event axis holds
+    dims: tuple[int, int] = (3, 5)  # two event sizes
+    simple: Sequence[
+        tuple[float, ...]
+    ] = ()  # small arguments for an example, one number each, the smallest first
+    extreme: Sequence[Row] = ()  # rows at which a right function must stay right
+    beyond: Sequence[Row] = ()  # rows at which it is only noted if it does not
+    stable_where: str = ""  # where the course treats such rows
+    harmless: Sequence[Draw] = ()  # other draws, for when values are not finite or nothing fits
 
     @property
     def true(self) -> dict[str, float]:
@@ -396,13 +360,14 @@ def _breakdown(
     student: Student, formula: Formula, measurement: Measurement, reading: Reading, rows: Sequence[Row]
 ) -> str:
     """The first of some rows where a function is not what it is at moderate ones, and its value there."""
+    copies = 1 if measurement.mixes_rows else BATCH  # it was measured in a batch
     for row in rows if not measurement.noise else ():
-        arguments = [np.array([values], float) for values in row]
+        arguments = [np.tile(values, (copies, 1)) for values in row]
         try:
-            value = _value_at(student, arguments, measurement)
+            value = float(student(*arguments).reshape(copies, -1)[0].sum())
         except Failed:
             value = np.nan
-        expected = reading.at(formula.terms, *arguments)
+        expected = reading.at(formula.terms, *(argument[:1] for argument in arguments))
         if np.isfinite(expected) and not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
             shown = " and ".join(f"{n} = {_numbers(v)}" for n, v in zip(formula.arguments, row, strict=True))
             return (
@@ -411,13 +376,6 @@ def _breakdown(
                 "before a logarithm is taken, or a small number added for safety, or a clip, wins."
             )
     return ""
-
-
-def _value_at(student: Student, arguments: list[Array], measurement: Measurement) -> float:
-    """The value for one row; as one of many equal rows where the function was measured in a batch."""
-    if measurement.mixes_rows:
-        return float(student(*arguments).sum())
-    return float(student(*(np.repeat(a, BATCH, axis=0) for a in arguments)).reshape(BATCH, -1)[0].sum())
 
 
 def smallest_example(student: Student, formula: Formula, noise: float = 0.0, expected: str = "") -> str:

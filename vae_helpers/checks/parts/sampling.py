@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,44 +152,50 @@ def _shared_in_part(noise: Array, v: Array) -> list[Finding]:
     return [SHARED] if max(len(np.unique(column)) for column in own.T) < 0.9 * len(own) else []
 
 
+# For each argument the mistakes after which nobody expects its gradient.
+EXCUSES = {"mu": {"term-missing"}, "log_var": {"noise-missing", "std-missing"}}
+
+
 def gradients(student: Student, with_eps: bool, others: list[Finding]) -> list[Finding]:
     """Whether gradients reach both arguments, for a function that knows PyTorch.
 
-    An argument that is not in the value at all has been named among the others already.
+    Args:
+        student: the function.
+        with_eps: whether it is given its noise.
+        others: the mistakes that are known already.
     """
-    known = {finding.code for finding in others}
-    rng = np.random.default_rng(5)
-    arrays = [rng.uniform(-1, 1, (6, 3)) for _ in range(2)] + [rng.standard_normal((6, 3))] * with_eps
-    kind = student.kind if student.kind and student.kind.startswith("torch") else "torch float64"
-    tensors = [convert(array, kind) for array in arrays]
     import torch
 
-    for tensor in tensors[:2]:
-        tensor.requires_grad_()
-    # A copy each: a function that changes its arguments would be stopped at a leaf.
+    rng = np.random.default_rng(5)
+    arrays = [rng.uniform(-1, 1, (6, 3)) for _ in EXCUSES] + [rng.standard_normal((6, 3))] * with_eps
+    kind = student.kind if student.kind and student.kind.startswith("torch") else "torch float64"
+    mu, log_var, *eps = (convert(array, kind) for array in arrays)
+    leaves = mu.requires_grad_(), log_var.requires_grad_()
     with torch.enable_grad():
-        copies = [tensors[0] * 1, tensors[1] * 1, *tensors[2:]]
-        try:
-            z = student.raw(*copies)
+        try:  # with a copy each: a function that changes its arguments would be stopped at a leaf
+            z = student.raw(mu * 1, log_var * 1, *eps)
         except Failed:
             return []  # a NumPy function, for which gradients have no meaning
         if not isinstance(z, torch.Tensor):
-            return [_not_differentiable("mu and log_var")] if student.kind != "numpy" else []
-        reached = [False, False]
+            return [] if student.kind == "numpy" else [_not_differentiable(EXCUSES)]
+        reached = (None, None)
         if z.requires_grad:
             try:
-                both = torch.autograd.grad(z.sum(), tensors[:2], allow_unused=True)
+                reached = torch.autograd.grad(z.sum(), leaves, allow_unused=True)
             except RuntimeError:  # something that the gradient needs was changed in place
-                return [] if others else [_not_differentiable("mu and log_var")]
-            reached = [g is not None and bool((g != 0).any()) for g in both]
-    excused = ["term-missing" in known, bool(known & {"noise-missing", "std-missing"})]
-    names = [n for n, ok, no in zip(("mu", "log_var"), reached, excused, strict=True) if not (ok or no)]
-    return [_not_differentiable(" and ".join(names))] if names else []
+                return [] if others else [_not_differentiable(EXCUSES)]
+    known = {finding.code for finding in others}
+    names = [
+        name
+        for (name, excuses), gradient in zip(EXCUSES.items(), reached, strict=True)
+        if (gradient is None or not gradient.any()) and not known & excuses
+    ]
+    return [_not_differentiable(names)] if names else []
 
 
-def _not_differentiable(names: str) -> Finding:
-    return Finding(
-        "not-differentiable",
-        f"No gradient reaches {names}: somewhere the result is cut off from its arguments, so an encoder "
-        "could not learn from it.",
+def _not_differentiable(names: Iterable[str]) -> Finding:
+    text = (
+        f"No gradient reaches {' and '.join(names)}: somewhere the result is cut off from its arguments, so "
+        "an encoder could not learn from it."
     )
+    return Finding("not-differentiable", text)

@@ -21,21 +21,13 @@ MISSING = Finding("term-missing", "The log-likelihood is not in your value at al
 
 
 class Likelihood(NamedTuple):
-    """A term in the place of the log-likelihood.
+    """A term in the place of the log-likelihood."""
 
-    Attributes:
-        of_pixel: its part of a single pixel, from x and the logit.
-        finding: the mistake; None for the right term.
-        sign: that of its coefficient in a bound; -1 for a distance, whose size has no right value either.
-        doubtful: logits that are taken for probabilities may look like it where they are none.
-        averaged: its average over z is compared with those of wrong draws.
-    """
-
-    of_pixel: Callable[[Array, Array], Array]
-    finding: Finding | None
-    sign: int = 1
-    doubtful: bool = False
-    averaged: bool = False
+    of_pixel: Callable[[Array, Array], Array]  # its part of a single pixel, from x and the logit
+    finding: Finding | None  # the mistake; None for the right term
+    sign: int = 1  # of its coefficient in a bound; -1 for a distance, whose size has no right value either
+    doubtful: bool = False  # logits that are taken for probabilities may look like it where they are none
+    averaged: bool = False  # its average over z is compared with those of wrong draws
 
 
 def _binary(x: Array, log_white: Array, log_black: Array) -> Array:

@@ -48,17 +48,11 @@ UNIFORM = (_nodes + 1) / 2, _weights / 2
 
 
 class Draw(NamedTuple):
-    """A way to draw z, and what is said of it.
+    """A way to draw z, and what is said of it."""
 
-    Attributes:
-        z: from mu and log_var, (images, 1), and noise, (nodes,).
-        finding: the mistake; None for the right way.
-        noise: nodes and weights of its quadrature.
-    """
-
-    z: Callable[[Array, Array, Array], Array]
-    finding: Finding | None
-    noise: tuple[Array, Array] = NORMAL
+    z: Callable[[Array, Array, Array], Array]  # from mu and log_var, (images, 1), and noise, (nodes,)
+    finding: Finding | None  # the mistake; None for the right way
+    noise: tuple[Array, Array] = NORMAL  # nodes and weights of its quadrature
 
 
 def _scaled(size: float) -> Draw:
