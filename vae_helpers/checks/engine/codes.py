@@ -10,18 +10,11 @@ ALL = "all"
 
 
 class Code(NamedTuple):
-    """One row of the table.
+    """One row of the table; the checks of single exercises may use any."""
 
-    Attributes:
-        checks: which of the five general checks may use it ("all", or names such as "kl log_prob");
-            the checks of single exercises may use any.
-        meaning: what was seen, in one sentence.
-        where: where the course treats it; empty where that depends on the exercise.
-    """
-
-    checks: str
-    meaning: str
-    where: str = ""
+    checks: str  # which of the five general checks may use it: "all", or names such as "kl log_prob"
+    meaning: str  # what was seen, in one sentence
+    where: str = ""  # where the course treats it; empty where that depends on the exercise
 
 
 def _at(notebook: int, section: int) -> str:

@@ -18,20 +18,14 @@ TOLERANCES = 1e-10, 3e-6  # of the largest value: for float64 functions, and for
 
 @dataclass
 class Reading:
-    """A function as a sum of terms, summed over the event.
+    """A function as a sum of terms, summed over the event."""
 
-    Attributes:
-        coefficients: of the terms that are there.
-        averaged: the terms that are divided by the event's size (a mean instead of a sum).
-        grown: the terms that are multiplied by it once more; their coefficients are those of the
-            smaller event.
-        exact: whether it holds to the last digits; else to those of float32, as chance may have it.
-    """
-
-    coefficients: dict[str, float]
-    averaged: frozenset[str]
-    grown: frozenset[str] = frozenset()
-    exact: bool = True
+    coefficients: dict[str, float]  # of the terms that are there
+    averaged: frozenset[str]  # those that are divided by the event's size (a mean instead of a sum)
+    grown: frozenset[str] = (
+        frozenset()
+    )  # multiplied by it once more; their coefficients: of the smaller event
+    exact: bool = True  # it holds to the last digits; else to those of float32, as chance may have it
 
     def at(self, terms: Terms, *arguments: Array) -> float:
         """The value that the sum of terms has for one row, arguments of shape (1, d)."""
@@ -68,16 +62,16 @@ def read(
         whole: further terms that are functions of a whole row, (n, d) -> (n,).
         max_extras: how many terms outside the core to try together.
     """
-    whole = whole or {}
     first, second = measurement.samples
-    noise = measurement.noise
-    terms = {**core, **extras, **whole}
+    dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
+    others, noise = {**extras, **(whole or {})}, measurement.noise
+    terms = {**core, **others}
     for tolerance in TOLERANCES[1:] if noise else TOLERANCES:
-        for fit in _sparse(first, core, {**extras, **whole}, tolerance, noise, max_extras):
-            larger = _solve(second, {name: terms[name] for name in fit}, tolerance, noise)
-            dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
-            reading = None if larger is None else _compare(fit, larger, dims, set(whole), noise)
-            if reading is not None:
+        rounding, slack = _slack(second, tolerance, noise)
+        for smaller in _sparse(first, core, others, tolerance, noise, max_extras):
+            larger = _fit({n: second.column(terms[n]) for n in smaller}, second.values, slack + rounding)
+            reading = larger and _compare(smaller, larger[0], dims, set(whole or {}), noise)
+            if reading:
                 reading = _without_traces(reading, terms, core, first)
                 return replace(reading, exact=tolerance == TOLERANCES[0] or bool(noise))
     return None
@@ -102,18 +96,17 @@ def _compare(
     noise: float,
 ) -> Reading | None:
     """The coefficients at the smaller and the larger event as one reading; None where they contradict."""
-    averaged, grown, coefficients = set(), set(), {}
+    averaged, grown = set(), set()
     for name, value in smaller.items():
-        coefficients[name] = value
         if np.isclose(larger[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
             continue
         if np.isclose(larger[name] * dims[1], value * dims[0], rtol=2e-3):
             averaged.add(name)
-            coefficients[name] = value * dims[0]
         elif np.isclose(larger[name] * dims[0], value * dims[1], rtol=2e-3):
             grown.add(name)  # what belongs to the whole event, added in each coordinate
         else:
             return None
+    coefficients = {name: value * (dims[0] if name in averaged else 1) for name, value in smaller.items()}
     return Reading(coefficients, frozenset(averaged), frozenset(grown))
 
 
@@ -125,31 +118,19 @@ def _sparse(
     usable = [name for name in extras if np.isfinite(columns[name]).all()]
     rounding, slack = _slack(sample, tolerance, noise)
 
-    def fitted(names: Iterable[str]) -> tuple[dict[str, float], float] | None:
-        fit = _least_squares(np.stack([columns[name] for name in names], axis=1), sample.values, slack)
-        return fit and (dict(zip(names, map(float, fit[0]), strict=True)), fit[1])
-
-    def contributes(name: str, value: float) -> bool:
-        return abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
+    def fit_of(names: Iterable[str]) -> tuple[dict[str, float], float] | None:
+        return _fit({name: columns[name] for name in names}, sample.values, slack)
 
     for count in range(max_extras + 1):
         fits = []
         for chosen in combinations(usable, count):
-            fit = fitted([*core, *chosen])
-            if fit is not None:  # what contributes nothing goes, and the others are fitted again
-                kept = {name: value for name, value in fit[0].items() if contributes(name, value)}
-                again = fitted(kept) if kept else None
+            fit = fit_of((*core, *chosen))
+            if fit:  # what contributes nothing goes, and the others are fitted again
+                sizes = {name: abs(value) * np.abs(columns[name]).max() for name, value in fit[0].items()}
+                kept = {n: value for n, value in fit[0].items() if sizes[n] > 30 * rounding + 5 * noise}
+                again = fit_of(kept)
                 fits.append((max(fit[1], 0.03 * slack), again[0] if again else kept))
         yield from (kept for _, kept in sorted(fits, key=lambda fit: (fit[0], len(fit[1]))))
-
-
-def _solve(sample: Sample, terms: Terms, tolerance: float, noise: float) -> dict[str, float] | None:
-    rounding, slack = _slack(sample, tolerance, noise)
-    if not terms:
-        return {} if np.abs(sample.values).max() < 1e-9 else None
-    matrix = np.stack([sample.column(term) for term in terms.values()], axis=1)
-    fit = _least_squares(matrix, sample.values, slack + rounding)
-    return None if fit is None else dict(zip(terms, fit[0], strict=True))
 
 
 def _slack(sample: Sample, tolerance: float, noise: float) -> tuple[float, float]:
@@ -158,15 +139,18 @@ def _slack(sample: Sample, tolerance: float, noise: float) -> tuple[float, float
     return rounding, rounding + 5 * noise
 
 
-def _least_squares(matrix: Array, values: Array, slack: float) -> tuple[Array, float] | None:
-    """(coefficients, largest error), or None when the columns do not give the values."""
+def _fit(columns: Mapping[str, Array], values: Array, slack: float) -> tuple[dict[str, float], float] | None:
+    """(coefficients, largest error), or None where the columns do not give the values."""
+    if not columns:
+        return ({}, 0.0) if np.abs(values).max() < 1e-9 else None
+    matrix = np.stack(list(columns.values()), axis=1)
     if not (np.isfinite(values).all() and np.isfinite(matrix).all()):
         return None
     norm = np.linalg.norm(matrix, axis=0)
     norm[norm == 0] = 1
     solution = np.linalg.lstsq(matrix / norm, values, rcond=1e-10)[0] / norm
     error = float(np.abs(matrix @ solution - values).max())
-    return (solution, error) if error <= slack else None
+    return (dict(zip(columns, map(float, solution), strict=True)), error) if error <= slack else None
 
 
 def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
@@ -191,9 +175,8 @@ def simple(value: float) -> bool:
     near = Fraction(value).limit_denominator(12)
     if abs(float(near) - value) <= 2e-3 * max(abs(value), 0.05) and abs(near.numerator) <= 40:
         return True
-    return (
-        value != 0 and abs(1 / value - round(1 / value)) <= 2e-3 * abs(1 / value) and abs(1 / value) <= 2000
-    )
+    parts = 1 / value if value else np.inf
+    return abs(parts) <= 2000 and abs(parts - round(parts)) <= 2e-3 * abs(parts)
 
 
 def same(a: float, b: float) -> bool:
@@ -204,13 +187,8 @@ def same(a: float, b: float) -> bool:
 def in_words(value: float) -> str:
     """A factor as one would write it: a whole number, a simple fraction, or three digits."""
     near = Fraction(value).limit_denominator(1000)
-    if (
-        near != 0
-        and abs(float(near) - value) <= 1e-3 * abs(value)
-        and (abs(near.numerator) <= 20 or near.denominator == 1)
-    ):
-        return str(near)
-    return f"{value:.3g}"
+    short = abs(near.numerator) <= 20 or near.denominator == 1
+    return str(near) if near and short and abs(float(near) - value) <= 1e-3 * abs(value) else f"{value:.3g}"
 
 
 def names_of(items: Iterable[str]) -> str:

@@ -100,6 +100,7 @@ class Formula:
     patterns: Sequence[Pattern] = ()  # mistakes that touch several terms; the first that fits is named
     averaged: Finding | None = None  # the mistake of a mean over the event; None where there is no such event
     constant: str = "A constant is added that does not belong here."  # the sentence about a wrong constant
+    answer: str = ""  # what comes before the right value in an example, where not "… is"
     half: str = "a factor ½ is lost"  # the likely cause of a value that is twice as large
     unknown: Finding = UNKNOWN  # what is said when nothing fits
     is_log: bool = False  # the value is a logarithm, which may be forgotten
@@ -378,14 +379,13 @@ def _breakdown(
     return ""
 
 
-def smallest_example(student: Student, formula: Formula, noise: float = 0.0, expected: str = "") -> str:
+def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> str:
     """The smallest example at which the function is wrong, in words: one row of one entry, or of two.
 
     Args:
         student: the function.
         formula: what it should be.
         noise: the standard error of its values.
-        expected: what comes before the right value; empty takes the formula's noun.
     """
     rows = [[(value,) for value in values] for values in formula.simple]
     if formula.dims[1] > 1:
@@ -401,7 +401,8 @@ def smallest_example(student: Student, formula: Formula, noise: float = 0.0, exp
             shown = [_numbers(v) if formula.dims[1] == 1 else f"[{_numbers(v)}]" for v in row]
             named = names_of(f"{n} = {v}" for n, v in zip(formula.arguments, shown, strict=True))
             given, right = (f"{number + 0.0:.4g}" for number in (value.item(), right))
-            return f"For {named} your function gives {given}; {expected or formula.noun + ' is'} {right}."
+            answer = formula.answer or f"{formula.noun} is"
+            return f"For {named} your function gives {given}; {answer} {right}."
     return ""
 
 

@@ -32,16 +32,12 @@ PARTLY = Finding(
 class Sample:
     """Values of the function at one event size d, and the rows that they belong to.
 
-    Attributes:
-        rows: the arguments, each of shape (n, group, d), the first one with the d that counts: each value
-            speaks of the mean over a group.
-        values: shape (n,).
-        errors: their standard errors, 0 for a function that always gives the same.
+    Each value speaks of the mean over a group of rows; the first argument has the d that counts.
     """
 
-    rows: tuple[Array, ...]
-    values: Array
-    errors: Array | float = 0.0
+    rows: tuple[Array, ...]  # the arguments, each of shape (n, group, d)
+    values: Array  # shape (n,)
+    errors: Array | float = 0.0  # their standard errors; 0 for a function that always gives the same
 
     def column(self, function: Callable[..., Array]) -> Array:
         """The mean over each group of a function of the rows, elementwise or one number a row."""
@@ -56,17 +52,11 @@ class Sample:
 
 @dataclass
 class Measurement:
-    """What a function gives at random arguments, for two event sizes.
-
-    Attributes:
-        samples: one `Sample` for each event size.
-        findings: what the shapes alone show.
-        notes: remarks that accuse nobody.
-    """
+    """What a function gives at random arguments, for two event sizes."""
 
     samples: list[Sample] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)  # what the shapes alone show
+    notes: list[str] = field(default_factory=list)  # remarks that accuse nobody
 
     @property
     def noise(self) -> float:

@@ -14,17 +14,11 @@ PLACELESS = {"not-attempted", "error"}
 
 
 class Finding(NamedTuple):
-    """One mistake: its code, and a sentence or two on the likely cause (never the solution).
+    """One mistake: its code, and a sentence or two on the likely cause (never the solution)."""
 
-    Attributes:
-        code: a key of `CODES`.
-        text: what was seen and why it may have happened.
-        where: where to look; empty takes the place that `CODES` names.
-    """
-
-    code: str
-    text: str
-    where: str = ""
+    code: str  # a key of `CODES`
+    text: str  # what was seen and why it may have happened
+    where: str = ""  # where to look; empty takes the place that `CODES` names
 
 
 class Failed(Exception):

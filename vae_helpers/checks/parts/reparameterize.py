@@ -92,18 +92,14 @@ def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding],
             return [sampling.wrong_shape(z, mu)], ""
         if not np.isfinite(z).all() and lowest < 0:
             # Perhaps a root of log_var: where it is positive, one sees more.
-            return _given_noise(student, lowest=0.2)[0], _example(student)
+            return _given_noise(student, lowest=0.2)[0], smallest_example(student, SAMPLE)
         rows = (mu, v, eps, *(np.broadcast_to(share(eps), eps.shape) for share in SHARING.values()))
         samples.append(Sample(tuple(np.array(a).reshape(-1, 1, 1) for a in rows), z.reshape(-1)))
     if all(np.allclose(s.values, s.column(_truth), rtol=1e-4, atol=1e-4) for s in samples):
         return sampling.gradients(student, True, []), ""
     reading = read(Measurement(samples), SAMPLE.core, SAMPLE.extras)
     findings = [UNKNOWN] if reading is None else name_mistakes(SAMPLE, reading)
-    return [*findings, *sampling.gradients(student, True, findings)], _example(student)
-
-
-def _example(student: Student) -> str:
-    return smallest_example(student, SAMPLE, expected="expected")
+    return [*findings, *sampling.gradients(student, True, findings)], smallest_example(student, SAMPLE)
 
 
 def _truth(mu: Array, v: Array, eps: Array, *_: Array) -> Array:
@@ -140,6 +136,7 @@ SAMPLE = Formula(
     exercise=EXERCISE,
     where=WHERE,
     noun="the sample",
+    answer="expected",
     arguments=("mu", "log_var", "eps"),
     truth=_truth,
     draw=lambda rng, batch, dim: (),

@@ -25,22 +25,13 @@ if TYPE_CHECKING:
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
 SLOPE = 1.5  # how much the probed decoder depends on z
-DECODES_MEAN = Finding(
-    "noise-missing",
-    "The mean of q is decoded, not a draw from it: that is no estimate of the expectation, and the value is "
-    "no bound on log p(x).",
-)
 SHARED = Finding(
     "noise-shared", "All rows of a batch use the same noise; each image needs a draw of its own."
 )
-VARIANCE = Finding("var-for-std", "z is drawn with σ² in place of σ.")
-UNSCALED = Finding("std-missing", "z is drawn with a standard deviation of 1, whatever log_var says.")
-NOT_NORMAL = Finding("noise-not-normal", "The noise of z is uniform between 0 and 1.")
-FROM_PRIOR = Finding("term-wrong", "z is drawn from the prior instead of q.")
-LOG_AS_STD = Finding("term-wrong", "log_var itself is used as the standard deviation of z.")
 UNKNOWN_DRAW = Finding(
     "term-wrong", "The average over many calls is not the expectation over q: how is z drawn?"
 )
+# Noise as nodes and weights of a quadrature.
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(60)
 NORMAL = _nodes, _weights / _weights.sum()
 _nodes, _weights = np.polynomial.legendre.leggauss(40)
@@ -51,23 +42,37 @@ class Draw(NamedTuple):
     """A way to draw z, and what is said of it."""
 
     z: Callable[[Array, Array, Array], Array]  # from mu and log_var, (images, 1), and noise, (nodes,)
-    finding: Finding | None  # the mistake; None for the right way
-    noise: tuple[Array, Array] = NORMAL  # nodes and weights of its quadrature
+    code: str = ""  # of the mistake; empty for the right way
+    text: str = ""
+    noise: tuple[Array, Array] = NORMAL
 
 
 def _scaled(size: float) -> Draw:
-    finding = Finding("term-scale", f"The noise of z has {size:g} times the size of σ.")
-    return Draw(lambda mu, v, noise: mu + size * np.exp(v / 2) * noise, finding)
+    text = f"The noise of z has {size:g} times the size of σ."
+    return Draw(lambda mu, v, noise: mu + size * np.exp(v / 2) * noise, "term-scale", text)
 
 
-FROM_Q = Draw(lambda mu, v, noise: mu + np.exp(v / 2) * noise, None)
-THE_MEAN = Draw(lambda mu, v, noise: mu + 0 * noise, DECODES_MEAN)
+FROM_Q = Draw(lambda mu, v, noise: mu + np.exp(v / 2) * noise)
+THE_MEAN = Draw(
+    lambda mu, v, noise: mu + 0 * noise,
+    "noise-missing",
+    "The mean of q is decoded, not a draw from it: that is no estimate of the expectation, and the value is "
+    "no bound on log p(x).",
+)
 WRONG_DRAWS = [
-    Draw(lambda mu, v, noise: mu + np.exp(v) * noise, VARIANCE),
-    Draw(lambda mu, v, noise: mu + noise, UNSCALED),
-    Draw(FROM_Q.z, NOT_NORMAL, UNIFORM),
-    Draw(lambda mu, v, noise: 0 * mu + noise, FROM_PRIOR),
-    Draw(lambda mu, v, noise: mu + v * noise, LOG_AS_STD),
+    Draw(lambda mu, v, noise: mu + np.exp(v) * noise, "var-for-std", "z is drawn with σ² in place of σ."),
+    Draw(
+        lambda mu, v, noise: mu + noise,
+        "std-missing",
+        "z is drawn with a standard deviation of 1, whatever log_var says.",
+    ),
+    Draw(FROM_Q.z, "noise-not-normal", "The noise of z is uniform between 0 and 1.", UNIFORM),
+    Draw(lambda mu, v, noise: 0 * mu + noise, "term-wrong", "z is drawn from the prior instead of q."),
+    Draw(
+        lambda mu, v, noise: mu + v * noise,
+        "term-wrong",
+        "log_var itself is used as the standard deviation of z.",
+    ),
     *(_scaled(size) for size in (0.01, 0.1, 0.5, 2.0)),
 ]
 
@@ -136,7 +141,7 @@ def _drawn_otherwise(
         return bool(np.all(np.abs(mean - _probe().average(of_pixel, draw)) < error))
 
     if constant and is_drawn(THE_MEAN, 2e-3):
-        return [DECODES_MEAN]
+        return [Finding(THE_MEAN.code, THE_MEAN.text)]
     if reduced != "partly" and constant and not is_drawn(FROM_Q, 5e-3):
         return [SHARED]
     if reduced == "wholly":
@@ -147,7 +152,8 @@ def _drawn_otherwise(
     error = 5.5 * spread / np.sqrt(likelihoods.shape[1]) + 2e-3
     if is_drawn(FROM_Q, error):
         return []
-    return [next((draw.finding for draw in WRONG_DRAWS if is_drawn(draw, error)), UNKNOWN_DRAW)]
+    named = (Finding(draw.code, draw.text) for draw in WRONG_DRAWS if is_drawn(draw, error))
+    return [next(named, UNKNOWN_DRAW)]
 
 
 def _values(student: Student, images: Array, reduced: str) -> Array:
@@ -158,15 +164,13 @@ def _values(student: Student, images: Array, reduced: str) -> Array:
     """
     if reduced == "partly":
         return np.array([[student(image[None]).sum() for _ in range(60)] for image in images])
-    copies = COPIES
     if not reduced:
         student(images)
         copies = COPIES if student.seconds * COPIES < 3 else COPIES // 5
         return student(np.repeat(images, copies, axis=0)).reshape(len(images), copies, -1).sum(-1)
-    one = student(images[:1]).sum()
-    many = student(np.repeat(images[:1], copies, axis=0)).sum()
-    count = copies if abs(many / one) > copies / 4 else 1
-    batches = [np.repeat(image[None], copies, axis=0) for image in images]
+    batches = [np.repeat(image[None], COPIES, axis=0) for image in images]
+    single = student(images[:1]).sum()
+    count = COPIES if abs(student(batches[0]).sum() / single) > COPIES / 4 else 1
     return np.array([[student(batch).sum() / count for _ in range(6)] for batch in batches])
 
 
