@@ -103,6 +103,23 @@ def test_what_is(value):
     assert np.array_equal(as_array(value), [1.0, 2.0]) and as_array(value).dtype == np.float64
 
 
+def test_what_is_no_array_is_handed_over_as_it_is():
+    options = {"d": 2}
+    student = Student(lambda mu, given, scale: scale * mu[:, given["d"] - 1].clone())
+    assert np.array_equal(student(LOG_VAR, options, 3.0), 3 * np.ones(4)) and student.kind == "torch float64"
+    assert Student(lambda scale, given: scale + len(given))(2.0, options) == 3
+
+
+def test_a_student_keeps_its_function():
+    def fn(mu, scale):
+        raise ValueError
+
+    student = Student(fn)
+    with pytest.raises(Failed):
+        student(MU, 2.0)
+    assert student.fn is fn
+
+
 def test_arguments_are_copies_and_changes_are_noticed():
     def spoil(mu):
         mu *= 0
