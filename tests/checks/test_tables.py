@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.cells import ROOT
 
-from vae_helpers.checks import CODES, check_kl
+from vae_helpers.checks import CODES, check_bernoulli, check_kl
 from vae_helpers.checks.engine.fitting import Reading
 from vae_helpers.checks.engine.formula import Pattern, check_formula, name_mistakes, perhaps
 from vae_helpers.checks.engine.report import Finding
@@ -148,6 +148,11 @@ def test_how_a_batch_is_reduced_is_said_at_any_event_size():
 
     message = check_kl(late).message
     assert "a single number, the sum over the batch; expected one number for each row" in message
+
+
+def test_a_constant_that_is_added_once_to_a_formula_without_one():
+    report = check_bernoulli(lambda x, a: (x * a - np.logaddexp(0, a)).sum(-1) + 1.7)
+    assert report.codes == {"constant"} and "off by a constant" in report.message
 
 
 def test_the_readme_names_every_file():

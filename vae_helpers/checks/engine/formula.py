@@ -240,10 +240,11 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
         return [Finding("unknown", "Your function gives 0, whatever its arguments are.")]
     findings: list[Finding] = []
     if reading.averaged == {CONSTANT} and set(relative) != {CONSTANT}:
-        text = f"The constant is added once; each of the {formula.axis} has its own."
-        findings.append(Finding("constant", text))
-        others = {name: factor for name, factor in formula.factors(relative).items() if name != CONSTANT}
-        relative[CONSTANT] = fitting.overall_factor(others)
+        if CONSTANT in formula.core:  # elsewhere any constant is one too many, which is said below
+            text = f"The constant is added once; each of the {formula.axis} has its own."
+            findings.append(Finding("constant", text))
+            others = {name: factor for name, factor in formula.factors(relative).items() if name != CONSTANT}
+            relative[CONSTANT] = fitting.overall_factor(others)
     elif reading.averaged and formula.averaged:
         code, text, where = formula.averaged
         if not reading.averaged >= set(relative) - {CONSTANT}:
