@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -80,8 +81,6 @@ def test_the_telling_complaint_is_shown():
 
 def test_a_reader_may_interrupt():
     def slow(mu):
-        import time
-
         time.sleep(0.1)
         raise KeyboardInterrupt
 
@@ -151,6 +150,19 @@ def test_global_random_states_do_not_move():
 
     Student(noisy)(MU)
     assert expected == (random.random(), np.random.rand(), torch.rand(1))  # noqa: NPY002
+
+
+def test_one_slow_call_makes_no_slow_function():
+    naps = iter([0.05, 0.0, 0.05])
+
+    def fn(mu):
+        time.sleep(next(naps))
+        return mu[:, 0]
+
+    student = Student(fn)
+    for _ in range(3):
+        student(MU)
+    assert student.seconds < 0.05
 
 
 def test_settings_of_pytorch_stay():
