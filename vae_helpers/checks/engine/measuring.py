@@ -28,6 +28,11 @@ PARTLY = Finding(
 )
 
 
+def uniform(*bounds: tuple[float, float]) -> Draw:
+    """Arguments that are uniform, each between its bounds and of shape (batch, d)."""
+    return lambda rng, batch, dim: tuple(rng.uniform(*pair, (batch, dim)) for pair in bounds)
+
+
 @dataclass
 class Sample:
     """Values of the function at one event size d, and the rows that they belong to.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula
+from vae_helpers.checks.engine.measuring import uniform
 from vae_helpers.checks.engine.report import Finding, Report
-from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 
@@ -31,23 +31,13 @@ def check_kl(fn: Callable[..., Any]) -> Report:
     return check_formula(fn, KL)
 
 
-def draw(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
-    """Moderate means and log-variances, each (batch, dim)."""
-    return rng.uniform(-2.5, 2.5, (batch, dim)), rng.uniform(-2.5, 2.5, (batch, dim))
-
-
-def _draw_positive(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
-    """Log-variances that survive a logarithm."""
-    return rng.uniform(0.3, 2.5, (batch, dim)), rng.uniform(0.2, 2.5, (batch, dim))
-
-
 KL = Formula(
     exercise="The KL to the standard normal",
     where="notebook 3, section 3",
     noun="the divergence",
     arguments=("mu", "log_var"),
     truth=kl_standard_normal,
-    draw=draw,
+    draw=uniform((-2.5, 2.5), (-2.5, 2.5)),
     core={
         "1": Term(-0.5, lambda mu, v: np.ones_like(mu), written="the constant"),
         "μ²": Term(
@@ -158,5 +148,5 @@ KL = Formula(
         ((0.5, -1.0, 2.0), (-30.0, 0.5, 30.0)),
     ],
     stable_where="notebook 5, section 6",
-    harmless=[_draw_positive],
+    harmless=[uniform((0.3, 2.5), (0.2, 2.5))],  # log-variances that survive a logarithm
 )

@@ -67,11 +67,7 @@ LOG_OF_SUM = Finding("log-of-square", "A logarithm is taken of the squared dista
 
 
 def _logs_of_squares(power: float) -> list[Pattern]:
-    """log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?
-
-    Args:
-        power: the coefficient of log |x - μ|.
-    """
+    """log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?"""
     log_two = power * np.log(2) / gaussian.LOG_2PI
     return [
         Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, *LOG_OF_SQUARE, [*sigma, *two_pi])

@@ -9,9 +9,9 @@ import numpy as np
 
 from vae_helpers.checks.engine.calling import Failed, Student, as_function, parameters_of
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, compare, perhaps
+from vae_helpers.checks.engine.measuring import uniform
 from vae_helpers.checks.engine.report import Report, safely
 from vae_helpers.checks.parts.elbo.model import EXERCISE, KL_ADDED, UNKNOWN, WHERE, check_model
-from vae_helpers.numerics._validate import Array
 
 MODEL_NAMES = {"model", "vae", "net", "network", "m"}
 
@@ -49,17 +49,13 @@ def _check(fn: Callable[..., Any]) -> Report:
         return of_model
 
 
-def _draw_parts(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
-    return rng.uniform(-9, 2, (batch, dim)), rng.uniform(0.01, 4, (batch, dim))
-
-
 PARTS = Formula(
     exercise=EXERCISE,
     where=WHERE,
     noun="the ELBO",
     arguments=("log_px_z", "kl"),
     truth=lambda log_px_z, kl: (log_px_z - kl).sum(-1),
-    draw=_draw_parts,
+    draw=uniform((-9.0, 2.0), (0.01, 4.0)),
     core={
         "log p(x | z)": Term(
             1.0,
