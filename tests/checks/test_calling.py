@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -80,8 +81,6 @@ def test_the_telling_complaint_is_shown():
 
 def test_a_reader_may_interrupt():
     def slow(mu):
-        import time
-
         time.sleep(0.1)
         raise KeyboardInterrupt
 
@@ -101,6 +100,23 @@ def test_what_is_not_made_of_numbers(value):
 )
 def test_what_is(value):
     assert np.array_equal(as_array(value), [1.0, 2.0]) and as_array(value).dtype == np.float64
+
+
+def test_what_is_no_array_is_handed_over_as_it_is():
+    options = {"d": 2}
+    student = Student(lambda mu, given, scale: scale * mu[:, given["d"] - 1].clone())
+    assert np.array_equal(student(LOG_VAR, options, 3.0), 3 * np.ones(4)) and student.kind == "torch float64"
+    assert Student(lambda scale, given: scale + len(given))(2.0, options) == 3
+
+
+def test_a_student_keeps_its_function():
+    def fn(mu, scale):
+        raise ValueError
+
+    student = Student(fn)
+    with pytest.raises(Failed):
+        student(MU, 2.0)
+    assert student.fn is fn
 
 
 def test_arguments_are_copies_and_changes_are_noticed():
@@ -134,6 +150,19 @@ def test_global_random_states_do_not_move():
 
     Student(noisy)(MU)
     assert expected == (random.random(), np.random.rand(), torch.rand(1))  # noqa: NPY002
+
+
+def test_one_slow_call_makes_no_slow_function():
+    naps = iter([0.05, 0.0, 0.05])
+
+    def fn(mu):
+        time.sleep(next(naps))
+        return mu[:, 0]
+
+    student = Student(fn)
+    for _ in range(3):
+        student(MU)
+    assert student.seconds < 0.05
 
 
 def test_settings_of_pytorch_stay():

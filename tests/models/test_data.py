@@ -7,9 +7,9 @@ import struct
 import numpy as np
 import pytest
 import torch
+from vae_helpers.models.data import binarize, load_idx
 
 from vae_helpers.models._validate import check_images, fresh_generator
-from vae_helpers.models.data import binarize, load_idx
 from vae_helpers.shipped.images import load_mnist
 
 

@@ -12,7 +12,6 @@ from test_objectives import as_numpy, generator, line_integral, linear_world, lo
 from torch import nn
 
 from vae_helpers.models import evaluation
-from vae_helpers.models.likelihoods import binarize
 from vae_helpers.models.evaluation import (
     active_units,
     gaps,
@@ -21,6 +20,7 @@ from vae_helpers.models.evaluation import (
     log_evidence_quadrature,
     quadrature,
 )
+from vae_helpers.models.likelihoods import binarize
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
 from vae_helpers.shipped.images import load_mnist

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_expit, logsumexp, ndtr
-
 from vae_helpers.models.data import binarize, load_idx
+
 from vae_helpers.models.evaluation import active_units
 from vae_helpers.models.storage import load
 from vae_helpers.models.vae import VAE

@@ -1,4 +1,7 @@
-"""Checks of exercises that say which mistake was made, not only that one was made."""
+"""Checks of exercises that say which mistake was made, not only that one was made.
+
+Each takes the function that somebody wrote and gives a `Report`, whose codes are explained in `CODES`.
+"""
 
 from vae_helpers.checks.engine.codes import CODES
 from vae_helpers.checks.engine.report import Report

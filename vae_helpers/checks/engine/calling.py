@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import random
 import sys
@@ -13,20 +14,11 @@ from types import EllipsisType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Failed, Finding
+from vae_helpers.numerics._validate import Array
 
-Arrays = Sequence[NDArray[np.float64]]
 KINDS = ("numpy", "torch float64", "torch float32")
-
-
-class Failed(Exception):
-    """The function gave nothing that could be compared; `finding` says why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.text)
-        self.finding = finding
 
 
 class Student:
@@ -41,73 +33,54 @@ class Student:
         result: makes an array of whatever it returns.
 
     Attributes:
-        kind: the kind of arrays that the function takes; None before the first call.
+        kind: the kind of arrays that the function takes; None before the first call with an array.
         changed: names no argument, but says whether any call changed one.
-        seconds: what the slowest call took.
+        seconds: what the quickest call took; a busy machine makes a single one slow.
         calls: how many there were.
-        random: whether it was seen to give another value at the same arguments.
     """
 
     def __init__(
         self,
         fn: Callable[..., Any],
         kinds: Sequence[str] = KINDS,
-        result: Callable[[Any], NDArray[np.float64]] | None = None,
+        result: Callable[[Any], Array] | None = None,
     ) -> None:
-        if not callable(fn):
-            raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-        self.fn, self.kinds, self.result = fn, tuple(kinds), result or as_array
+        self.fn, self.kinds, self.result = as_function(fn), tuple(kinds), result or as_array
         self.kind: str | None = None
-        self.changed, self.seconds, self.calls, self.random = False, 0.0, 0, False
+        self.changed, self.seconds, self.calls = False, np.inf, 0
 
-    def __call__(self, *arrays: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, *arguments: Any) -> Array:
         """The function's result as a float64 array.
+
+        Args:
+            *arguments: arrays are handed over in the kind that the function takes, all others as they are.
 
         Raises:
             Failed: it returned nothing, raised, or returned what is not a number.
         """
-        if self.kind is not None:
-            return self._call(self.kind, arrays)
-        failures: list[tuple[Failed, BaseException | None]] = []
+        if self.kind is not None or not any(isinstance(argument, np.ndarray) for argument in arguments):
+            return self._call(self.kind, arguments)
+        failures: list[Failed] = []
         for kind in self.kinds:
             try:
-                value = self._call(kind, arrays)
+                value = self._call(kind, arguments)
             except Failed as failed:
-                failures.append((failed, failed.__cause__))
-                if failed.__cause__ is None or failed.finding.code == "not-attempted":
-                    self.kind = kind
-                    raise
-            else:
+                failures.append(failed)
+                if failed.__cause__ is not None and failed.finding.code == "error":
+                    continue  # perhaps it takes another kind
                 self.kind = kind
-                return value
+                raise
+            self.kind = kind
+            return value
         # A complaint about the type of the arrays says little: another kind was to be tried.
-        telling = [
-            failed
-            for failed, cause in failures
-            if not isinstance(cause, TypeError | AttributeError) and "torch.Tensor" not in failed.finding.text
-        ]
-        raise (telling or [failed for failed, _ in failures])[-1 if not telling else 0]
+        raise next((failed for failed in failures if not _is_of_type(failed)), failures[-1])
 
-    def with_any(self, *arguments: Any) -> NDArray[np.float64]:
-        """The result for arguments of which only some are arrays, in the kind of arrays that it takes."""
-        if not any(isinstance(argument, np.ndarray) for argument in arguments):
-            return self.result(self.raw(*arguments))
-        arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
-        outer, self.fn = self.fn, self._around(arguments)
-        try:
-            return self(*arrays)
-        finally:
-            self.fn = outer
+    with_any = __call__  # the name by which exercises with arguments of other types call it
 
-    def _around(self, arguments: Sequence[Any]) -> Callable[..., Any]:
-        """The function of the arrays alone."""
-        fn = self.fn
-
-        def only_arrays(*arrays: Any) -> Any:
-            left = iter(arrays)
-            return fn(*(next(left) if isinstance(a, np.ndarray) else a for a in arguments))
-
-        return only_arrays
+    @property
+    def notes(self) -> list[str]:
+        """What was seen that is no mistake."""
+        return [CHANGES_ARGUMENTS] if self.changed else []
 
     def raw(self, *arguments: Any) -> Any:
         """The result as it comes, for arguments as they are, under the same protection."""
@@ -123,33 +96,53 @@ class Student:
         except NotImplementedError as error:
             raise Failed(NOT_ATTEMPTED) from error
         except BaseException as error:
-            raise Failed(
-                Finding("error", f"Your function stops with {type(error).__name__}: {_first_line(error)}")
-            ) from error
-        finally:
-            self.seconds = max(self.seconds, time.perf_counter() - started)
+            text = f"Your function stops with {type(error).__name__}: {_first_line(error)}"
+            raise Failed(Finding("error", text)) from error
+        self.seconds = min(self.seconds, time.perf_counter() - started)
         if result is None or isinstance(result, EllipsisType) or result is NotImplemented:
             raise Failed(NOT_ATTEMPTED)
         return result
 
-    def _call(self, kind: str, arrays: Arrays) -> NDArray[np.float64]:
-        arguments = [convert(array, kind) for array in arrays]
-        result = self.raw(*arguments)
-        for argument, array in zip(arguments, arrays, strict=True):
-            try:
-                same = np.array_equal(np.asarray(argument, float), np.asarray(array, argument_type(kind)))
-            except (TypeError, ValueError, RuntimeError):
-                same = False
-            self.changed |= not same
+    def _call(self, kind: str | None, arguments: Sequence[Any]) -> Array:
+        handed = [convert(a, kind) if isinstance(a, np.ndarray) else a for a in arguments]
+        result = self.raw(*handed)
+        for argument, array in zip(handed, arguments, strict=True):
+            if isinstance(array, np.ndarray):
+                self.changed |= not _unchanged(argument, array, kind)
         return self.result(result)
 
 
+CHANGES_ARGUMENTS = "your function changes its arguments in place; its caller may still need them."
 NOT_ATTEMPTED = Finding(
     "not-attempted", "The function returns nothing so far. Write your answer and run the cell again."
 )
 
 
-def convert(array: NDArray[np.float64], kind: str) -> Any:
+def _is_of_type(failed: Failed) -> bool:
+    return isinstance(failed.__cause__, TypeError | AttributeError) or "torch.Tensor" in failed.finding.text
+
+
+def as_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+    return fn
+
+
+def parameters_of(fn: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """The function's positional parameters; None where Python cannot tell."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def convert(array: Array, kind: str) -> Any:
     """A copy of the array, as NumPy or PyTorch has it."""
     if kind == "numpy":
         return np.array(array)
@@ -158,12 +151,16 @@ def convert(array: NDArray[np.float64], kind: str) -> Any:
     return torch.tensor(array, dtype=torch.float32 if kind.endswith("32") else torch.float64)
 
 
-def argument_type(kind: str) -> type:
-    """The precision in which the function sees its arguments."""
-    return np.float32 if kind.endswith("32") else np.float64
+def _unchanged(argument: Any, array: Array, kind: str) -> bool:
+    """Whether an argument still is what the function was given."""
+    try:
+        given = np.asarray(array, np.float32 if kind.endswith("32") else np.float64)
+        return np.array_equal(np.asarray(argument, float), given)
+    except (TypeError, ValueError, RuntimeError):
+        return False
 
 
-def as_array(value: Any) -> NDArray[np.float64]:
+def as_array(value: Any) -> Array:
     """Whatever the function returned as a float64 array.
 
     Raises:

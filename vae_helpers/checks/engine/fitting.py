@@ -8,31 +8,24 @@ from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vae_helpers.checks.engine.measuring import Measurement, Sample
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
 Terms = Mapping[str, Callable[..., Array]]
 TOLERANCES = 1e-10, 3e-6  # of the largest value: for float64 functions, and for float32 ones
 
 
 @dataclass
 class Reading:
-    """A function as a sum of terms, summed over the event.
+    """A function as a sum of terms, summed over the event."""
 
-    Attributes:
-        coefficients: of the terms that are there.
-        averaged: the terms that are divided by the event's size (a mean instead of a sum).
-        grown: the terms that are multiplied by it once more; their coefficients are those of the
-            smaller event.
-        exact: whether it holds to the last digits; else to those of float32, as chance may have it.
-    """
-
-    coefficients: dict[str, float]
-    averaged: frozenset[str]
-    grown: frozenset[str] = frozenset()
-    exact: bool = True
+    coefficients: dict[str, float]  # of the terms that are there
+    averaged: frozenset[str]  # those that are divided by the event's size (a mean instead of a sum)
+    grown: frozenset[str] = (
+        frozenset()
+    )  # multiplied by it once more; their coefficients: of the smaller event
+    exact: bool = True  # it holds to the last digits; else to those of float32, as chance may have it
 
     def at(self, terms: Terms, *arguments: Array) -> float:
         """The value that the sum of terms has for one row, arguments of shape (1, d)."""
@@ -58,11 +51,7 @@ def agrees(sample: Sample, truth: Callable[..., Array], tolerance: float = 1e-4)
 
 
 def read(
-    measurement: Measurement,
-    core: Terms,
-    extras: Terms,
-    whole: Terms | None = None,
-    max_extras: int = 2,
+    measurement: Measurement, core: Terms, extras: Terms, whole: Terms | None = None, max_extras: int = 2
 ) -> Reading | None:
     """Fits the values by as few terms as possible, at both event sizes; None if no sum of terms fits.
 
@@ -73,15 +62,16 @@ def read(
         whole: further terms that are functions of a whole row, (n, d) -> (n,).
         max_extras: how many terms outside the core to try together.
     """
-    whole = whole or {}
     first, second = measurement.samples
-    noise = measurement.noise
-    terms = {**core, **extras, **whole}
+    dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
+    others, noise = {**extras, **(whole or {})}, measurement.noise
+    terms = {**core, **others}
     for tolerance in TOLERANCES[1:] if noise else TOLERANCES:
-        for found in _sparse(first, core, {**extras, **whole}, tolerance, noise, max_extras):
-            other = _solve(second, {name: terms[name] for name in found}, tolerance, noise)
-            reading = None if other is None else _compare(found, other, first, second, set(whole), noise)
-            if reading is not None:
+        rounding, slack = _slack(second, tolerance, noise)
+        for smaller in _sparse(first, core, others, tolerance, noise, max_extras):
+            larger = _fit({n: second.column(terms[n]) for n in smaller}, second.values, slack + rounding)
+            reading = larger and _compare(smaller, larger[0], dims, set(whole or {}), noise)
+            if reading:
                 reading = _without_traces(reading, terms, core, first)
                 return replace(reading, exact=tolerance == TOLERANCES[0] or bool(noise))
     return None
@@ -95,33 +85,28 @@ def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample)
         for name, value in reading.coefficients.items()
         if name in core or np.abs(value * sample.column(terms[name])).max() > size
     }
-    return replace(
-        reading, coefficients=kept, averaged=reading.averaged & set(kept), grown=reading.grown & set(kept)
-    )
+    return Reading(kept, reading.averaged & set(kept), reading.grown & set(kept))
 
 
 def _compare(
-    found: dict[str, float],
-    other: dict[str, float],
-    first: Sample,
-    second: Sample,
+    smaller: Mapping[str, float],
+    larger: Mapping[str, float],
+    dims: tuple[int, int],
     whole: set[str],
     noise: float,
 ) -> Reading | None:
-    """The coefficients at two event sizes as one reading; None where they contradict each other."""
-    dims = first.rows[0].shape[-1], second.rows[0].shape[-1]
-    averaged, grown, coefficients = set(), set(), {}
-    for name, value in found.items():
-        if np.isclose(other[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
-            coefficients[name] = value
-        elif np.isclose(other[name] * dims[1], value * dims[0], rtol=2e-3):
+    """The coefficients at the smaller and the larger event as one reading; None where they contradict."""
+    averaged, grown = set(), set()
+    for name, value in smaller.items():
+        if np.isclose(larger[name], value, rtol=2e-3 + 0.2 * bool(noise)) or name in whole:
+            continue
+        if np.isclose(larger[name] * dims[1], value * dims[0], rtol=2e-3):
             averaged.add(name)
-            coefficients[name] = value * dims[0]
-        elif np.isclose(other[name] * dims[0], value * dims[1], rtol=2e-3):
+        elif np.isclose(larger[name] * dims[0], value * dims[1], rtol=2e-3):
             grown.add(name)  # what belongs to the whole event, added in each coordinate
-            coefficients[name] = value
         else:
             return None
+    coefficients = {name: value * (dims[0] if name in averaged else 1) for name, value in smaller.items()}
     return Reading(coefficients, frozenset(averaged), frozenset(grown))
 
 
@@ -132,35 +117,20 @@ def _sparse(
     columns = {name: sample.column(term) for name, term in {**core, **extras}.items()}
     usable = [name for name in extras if np.isfinite(columns[name]).all()]
     rounding, slack = _slack(sample, tolerance, noise)
+
+    def fit_of(names: Iterable[str]) -> tuple[dict[str, float], float] | None:
+        return _fit({name: columns[name] for name in names}, sample.values, slack)
+
     for count in range(max_extras + 1):
         fits = []
         for chosen in combinations(usable, count):
-            names = [*core, *chosen]
-            fit = _least_squares(np.stack([columns[n] for n in names], axis=1), sample.values, slack)
-            if fit is not None:
-                fits.append((max(fit[1], 0.03 * slack), dict(zip(names, fit[0], strict=True))))
-        found = []
-        for error, coefficients in fits:
-            kept = {  # what contributes nothing goes, and the others are fitted again
-                name: value
-                for name, value in coefficients.items()
-                if abs(value) * np.abs(columns[name]).max() > 30 * rounding + 5 * noise
-            }
-            if kept:
-                matrix = np.stack([columns[name] for name in kept], axis=1)
-                again = _least_squares(matrix, sample.values, slack)
-                kept = dict(zip(kept, map(float, again[0]), strict=True)) if again else kept
-            found.append((error, len(kept), kept))
-        yield from (kept for _, _, kept in sorted(found, key=lambda fit: fit[:2]))
-
-
-def _solve(sample: Sample, terms: Terms, tolerance: float, noise: float) -> dict[str, float] | None:
-    rounding, slack = _slack(sample, tolerance, noise)
-    if not terms:
-        return {} if np.abs(sample.values).max() < 1e-9 else None
-    matrix = np.stack([sample.column(term) for term in terms.values()], axis=1)
-    fit = _least_squares(matrix, sample.values, slack + rounding)
-    return None if fit is None else dict(zip(terms, fit[0], strict=True))
+            fit = fit_of((*core, *chosen))
+            if fit:  # what contributes nothing goes, and the others are fitted again
+                sizes = {name: abs(value) * np.abs(columns[name]).max() for name, value in fit[0].items()}
+                kept = {n: value for n, value in fit[0].items() if sizes[n] > 30 * rounding + 5 * noise}
+                again = fit_of(kept)
+                fits.append((max(fit[1], 0.03 * slack), again[0] if again else kept))
+        yield from (kept for _, kept in sorted(fits, key=lambda fit: (fit[0], len(fit[1]))))
 
 
 def _slack(sample: Sample, tolerance: float, noise: float) -> tuple[float, float]:
@@ -169,15 +139,18 @@ def _slack(sample: Sample, tolerance: float, noise: float) -> tuple[float, float
     return rounding, rounding + 5 * noise
 
 
-def _least_squares(matrix: Array, values: Array, slack: float) -> tuple[Array, float] | None:
-    """(coefficients, largest error), or None when the columns do not give the values."""
+def _fit(columns: Mapping[str, Array], values: Array, slack: float) -> tuple[dict[str, float], float] | None:
+    """(coefficients, largest error), or None where the columns do not give the values."""
+    if not columns:
+        return ({}, 0.0) if np.abs(values).max() < 1e-9 else None
+    matrix = np.stack(list(columns.values()), axis=1)
     if not (np.isfinite(values).all() and np.isfinite(matrix).all()):
         return None
     norm = np.linalg.norm(matrix, axis=0)
     norm[norm == 0] = 1
     solution = np.linalg.lstsq(matrix / norm, values, rcond=1e-10)[0] / norm
     error = float(np.abs(matrix @ solution - values).max())
-    return (solution, error) if error <= slack else None
+    return (dict(zip(columns, map(float, solution), strict=True)), error) if error <= slack else None
 
 
 def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
@@ -202,9 +175,8 @@ def simple(value: float) -> bool:
     near = Fraction(value).limit_denominator(12)
     if abs(float(near) - value) <= 2e-3 * max(abs(value), 0.05) and abs(near.numerator) <= 40:
         return True
-    return (
-        value != 0 and abs(1 / value - round(1 / value)) <= 2e-3 * abs(1 / value) and abs(1 / value) <= 2000
-    )
+    parts = 1 / value if value else np.inf
+    return abs(parts) <= 2000 and abs(parts - round(parts)) <= 2e-3 * abs(parts)
 
 
 def same(a: float, b: float) -> bool:
@@ -215,13 +187,8 @@ def same(a: float, b: float) -> bool:
 def in_words(value: float) -> str:
     """A factor as one would write it: a whole number, a simple fraction, or three digits."""
     near = Fraction(value).limit_denominator(1000)
-    if (
-        near != 0
-        and abs(float(near) - value) <= 1e-3 * abs(value)
-        and (abs(near.numerator) <= 20 or near.denominator == 1)
-    ):
-        return str(near)
-    return f"{value:.3g}"
+    short = abs(near.numerator) <= 20 or near.denominator == 1
+    return str(near) if near and short and abs(float(near) - value) <= 1e-3 * abs(value) else f"{value:.3g}"
 
 
 def names_of(items: Iterable[str]) -> str:

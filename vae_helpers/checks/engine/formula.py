@@ -2,99 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vae_helpers.checks.engine import fitting
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.fitting import (
-    Reading,
-    agrees,
-    in_words,
-    names_of,
-    overall_factor,
-    read,
-    same,
-    simple,
-)
+from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, names_of, read, same
 from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, safely
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
-Terms = Mapping[str, Callable[..., Array]]
-Key = tuple[str, float | str]
-Findings = tuple[Finding, ...]
-Pattern = Callable[[Mapping[str, float], Mapping[str, float]], list[Finding]]
+CONSTANT = "1"  # the name of the term that is a constant
+Coefficients = Mapping[str, float]
+Row = tuple[Sequence[float], ...]  # one row of each argument
+UNKNOWN = Finding(
+    "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
+)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of a right answer, and what is said when it is not as it should be."""
+
+    coefficient: float  # what multiplies it in the right answer
+    value: Callable[..., Array]  # the term itself, elementwise in the rows of the arguments
+    written: str = ""  # how a message writes it, where not by its name
+    missing: Finding | None = None  # the mistake if it is not there and nothing stands for it
+    turned: Finding | None = None  # … if its sign is turned round
+    scaled: Mapping[float, Finding] = field(
+        default_factory=dict
+    )  # … if it has such a factor, whatever the sign
+    stand_ins: str = ""  # terms that are likely to have replaced it, the likeliest first, with commas between
+    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if one of these has
+
+    def __call__(self, *rows: Array) -> Array:
+        """The term at rows of the arguments."""
+        return self.value(*rows)
+
+    def replaced_by(self, extras: Iterable[str]) -> list[str]:
+        """Those of some terms that may have replaced it, the likeliest first."""
+        return [name for name in self.stand_ins.split(", ") if name in extras]
+
+
+def present(coefficient: float) -> bool:
+    """In a pattern: a term that is there with any coefficient."""
+    return coefficient != 0
+
+
+def perhaps(coefficient: float) -> bool:
+    """In a pattern: a term that may be there or not."""
+    return True
+
+
+class Pattern(NamedTuple):
+    """A mistake that touches several terms at once.
+
+    What is seen names each term that is there with its factor (a term of the right answer) or its
+    coefficient (any other), as a number or as a function that says whether it fits.
+    """
+
+    seen: Mapping[str, float | Callable[[float], bool]]
+    code: str
+    text: str
+    where: str = ""
+    also: Sequence[Finding] = ()  # further mistakes that come with it
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is said of it."""
+        return [Finding(self.code, self.text, self.where), *self.also]
+
+    def fits(self, relative: Coefficients) -> bool:
+        """Whether this is what is seen: these terms, and no others."""
+        for name in {**relative, **self.seen}:
+            wanted, value = self.seen.get(name, 0.0), relative.get(name, 0.0)
+            if not (wanted(value) if callable(wanted) else same(value, wanted)):
+                return False
+        return True
 
 
 @dataclass(frozen=True)
 class Formula:
-    """The right answer as a sum of terms, and what the mistakes in it are called.
+    """The right answer as a sum of terms, and what the mistakes in it are called."""
 
-    Attributes:
-        exercise: what is checked.
-        where: where the course treats it.
-        noun: what the value is, as in "twice the divergence".
-        arguments: names of the arguments.
-        truth: the right answer, (n, d) arrays -> (n,), by an implementation of its own.
-        draw: random arguments.
-        true: coefficients of the right answer's terms (`core`).
-        core: these terms, elementwise; "1" is the constant.
-        extras: elementwise terms that mistakes bring in.
-        whole: such terms that are functions of a whole row.
-        stands_for: for a term, the extra terms that are likely to have replaced it.
-        special: findings of their own for (term, factor) or (term, extra term that replaced it).
-        pattern: the findings for a mistake that touches several terms, given factors and extras.
-        averaged: code and sentence for a mean over the event instead of a sum.
-        constant: the sentence about a wrong constant.
-        axis: what the event axis holds.
-        simple: small arguments for an example, the smallest first; numbers, one for each argument.
-        extreme: rows at which a right function must stay right, each a tuple of sequences.
-        beyond: rows at which it is only noted if it does not.
-        stable_where: where the course treats such rows.
-        harmless: other draws to look at when values are not finite, or when nothing fits.
-        shown: how a message writes the terms, where not by their own name.
-        half: the likely cause of a value that is twice as large.
-        is_log: the value is a logarithm, which may be forgotten.
-    """
-
-    exercise: str
-    where: str
-    noun: str
+    exercise: str  # what is checked
+    where: str  # where the course treats it
+    noun: str  # what the value is, as in "twice the divergence"
     arguments: tuple[str, ...]
-    truth: Callable[..., Array]
-    draw: Draw
-    true: Mapping[str, float]
-    core: Terms
-    extras: Terms
-    averaged: tuple[str, str]
-    constant: str
-    whole: Terms = field(default_factory=dict)
-    stands_for: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    special: Mapping[Key, Findings] = field(default_factory=dict)
-    pattern: Pattern = lambda factors, extras: []
-    axis: str = "latents"
-    dims: tuple[int, int] = (3, 5)
-    simple: Sequence[tuple[float, ...]] = ()
-    extreme: Sequence[tuple[Sequence[float], ...]] = ()
-    beyond: Sequence[tuple[Sequence[float], ...]] = ()
-    stable_where: str = ""
-    harmless: Sequence[Draw] = ()
-    shown: Mapping[str, str] = field(default_factory=dict)
-    half: str = "a factor ½ is lost"
-    is_log: bool = False
+    truth: Callable[..., Array]  # the right answer, (n, d) arrays -> (n,), by an implementation of its own
+    draw: Draw  # random arguments
+    core: Mapping[str, Term]  # the right answer's terms by their names; "1" is the constant
+    extras: Terms  # elementwise terms that mistakes bring in
+    whole: Terms = field(default_factory=dict)  # such terms that are functions of a whole row
+    patterns: Sequence[Pattern] = ()  # mistakes that touch several terms; the first that fits is named
+    averaged: Finding | None = None  # the mistake of a mean over the event; None where there is no such event
+    constant: str = "A constant is added that does not belong here."  # the sentence about a wrong constant
+    answer: str = ""  # what comes before the right value in an example, where not "… is"
+    half: str = "a factor ½ is lost"  # the likely cause of a value that is twice as large
+    unknown: Finding = UNKNOWN  # what is said when nothing fits
+    is_log: bool = False  # the value is a logarithm, which may be forgotten
+    axis: str = "latents"  # what the event axis holds
+    dims: tuple[int, int] = (3, 5)  # two event sizes
+    simple: Sequence[
+        tuple[float, ...]
+    ] = ()  # small arguments for an example, one number each, the smallest first
+    extreme: Sequence[Row] = ()  # rows at which a right function must stay right
+    beyond: Sequence[Row] = ()  # rows at which it is only noted if it does not
+    stable_where: str = ""  # where the course treats such rows
+    harmless: Sequence[Draw] = ()  # other draws, for when values are not finite or nothing fits
+
+    @property
+    def true(self) -> dict[str, float]:
+        """The coefficients of the right answer."""
+        return {name: term.coefficient for name, term in self.core.items()}
 
     @property
     def terms(self) -> dict[str, Callable[..., Array]]:
         """All terms by their names: of the right answer and of mistakes."""
         return {**self.core, **self.extras, **self.whole}
 
-    def write(self, names: Any) -> str:
+    def relative(self, coefficients: Coefficients) -> dict[str, float]:
+        """What multiplies the right answer's terms, and the coefficients of other terms."""
+        return {name: value / self.true.get(name, 1.0) for name, value in coefficients.items()}
+
+    def factors(self, relative: Coefficients) -> dict[str, float]:
+        """What multiplies the right answer's terms, 0 where one is missing."""
+        return {name: relative.get(name, 0.0) for name in self.core}
+
+    def pattern(self, relative: Coefficients) -> list[Finding]:
+        """The findings of the first pattern that fits."""
+        return next((pattern.findings for pattern in self.patterns if pattern.fits(relative)), [])
+
+    def write(self, names: Iterable[str]) -> str:
         """Terms as a message writes them."""
-        return names_of([self.shown.get(name, name) for name in names])
+        return names_of([self.core[n].written or n if n in self.core else n for n in names])
 
 
 def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
@@ -108,158 +152,141 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
         TypeError: fn is not a function.
     """
     student = Student(fn)
-    return safely(formula.exercise, lambda: _check(student, formula))
+    return safely(formula.exercise, lambda: compare(student, formula))
 
 
-def _check(student: Student, formula: Formula) -> Report:
+def compare(student: Student, formula: Formula) -> Report:
+    """The same for a guarded function.
+
+    Raises:
+        Failed: it gave nothing that can be compared.
+    """
     try:
-        found = measure(student, formula.draw, formula.dims, formula.axis)
+        measurement = measure(student, formula.draw, formula.dims, formula.axis)
     except Failed as failed:
-        rescued = _elsewhere(student, formula)
-        findings = rescued if rescued and failed.finding.code == "error" else [failed.finding]
-        return report(formula.exercise, findings, where=formula.where)
-    if not found.samples:
-        return report(formula.exercise, found.findings, notes=found.notes, where=formula.where)
-    if all(agrees(sample, formula.truth) for sample in found.samples):
-        right = Reading(dict(formula.true), frozenset())
-        findings = [*found.findings, *_unstable(student, formula, found, right)]
-        if not findings and (beyond := _unstable(student, formula, found, right, formula.beyond)):
-            found.notes.append(beyond[0].text[0].lower() + beyond[0].text[1:])
+        rescued = _elsewhere(student, formula) if failed.finding.code == "error" else []
+        if not rescued:
+            raise
+        return report(formula.exercise, rescued, where=formula.where)
+    findings, notes = measurement.findings, measurement.notes
+    if not measurement.samples:
+        return report(formula.exercise, findings, notes=notes, where=formula.where)
+    if all(agrees(sample, formula.truth) for sample in measurement.samples):
+        right = Reading(formula.true, frozenset())
+        findings = [*findings, *_unstable(student, formula, measurement, right)]
+        if not findings and (event := _breakdown(student, formula, measurement, right, formula.beyond)):
+            notes.append(f"for {event}")
     else:
-        findings = [*found.findings, *diagnose(student, formula, found)]
-    seen = smallest_example(student, formula, found.noise) if findings else ""
-    return report(formula.exercise, findings, seen, found.notes, formula.where)
+        findings = [*findings, *_diagnose(student, formula, measurement)]
+    seen = smallest_example(student, formula, measurement.noise) if findings else ""
+    return report(formula.exercise, findings, seen, notes, formula.where)
 
 
-def diagnose(student: Student, formula: Formula, found: Measurement) -> list[Finding]:
+def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> list[Finding]:
     """The mistakes in values that are not right."""
-    reading = read(found, formula.core, formula.extras, formula.whole)
+    reading = read(measurement, formula.core, formula.extras, formula.whole)
     if reading is not None and (reading.exact or _simple(formula, reading)):
-        findings = name_mistakes(formula, reading, noisy=bool(found.noise))
-        return [*findings, *_unstable(student, formula, found, reading)]
-    if formula.is_log and all((sample.values > 0).all() for sample in found.samples):
-        logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in found.samples]
+        findings = name_mistakes(formula, reading, noisy=bool(measurement.noise))
+        return [*findings, *_unstable(student, formula, measurement, reading)]
+    if formula.is_log and all((sample.values > 0).all() for sample in measurement.samples):
+        logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in measurement.samples]
         reading = read(Measurement(logarithms), formula.core, formula.extras)
         if reading is not None:
-            forgotten = Finding(
-                "not-log", "Your values are probabilities (densities): their logarithm is asked for."
-            )
-            return [forgotten, *name_mistakes(formula, reading)]
-    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in found.samples):
-        return [
-            Finding(
-                "unstable",
-                "Your values are nearly right, which is too little for a closed form: perhaps a small "
-                "number is added inside a logarithm or a square root, or a value is clipped.",
-            )
-        ]
-    return _elsewhere(student, formula) or [
-        Finding(
-            "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
+            text = "Your values are probabilities (densities): their logarithm is asked for."
+            return [Finding("not-log", text), *name_mistakes(formula, reading)]
+    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
+        text = (
+            "Your values are nearly right, which is too little for a closed form: perhaps a small "
+            "number is added inside a logarithm or a square root, or a value is clipped."
         )
-    ]
+        return [Finding("unstable", text)]
+    return _elsewhere(student, formula) or [formula.unknown]
 
 
 def _simple(formula: Formula, reading: Reading) -> bool:
     """Whether the coefficients are such as people write; chance fits of other functions have odd ones."""
-    true = formula.true
-    factors = {n: reading.coefficients.get(n, 0.0) / true[n] for n in true}
-    scale = overall_factor(factors)
-    return all(simple(value / scale) for value in factors.values()) and all(
-        simple(value / scale) for name, value in reading.coefficients.items() if name not in true
-    )
+    relative = formula.relative(reading.coefficients)
+    scale = fitting.overall_factor(formula.factors(relative))
+    return all(fitting.simple(value / scale) for value in relative.values())
 
 
 def _elsewhere(student: Student, formula: Formula) -> list[Finding]:
     """The mistakes seen at arguments that spare the function what it cannot take."""
     for draw in formula.harmless:
         try:
-            found = measure(student, draw, formula.dims, formula.axis)
+            measurement = measure(student, draw, formula.dims, formula.axis)
         except Failed:
             continue
-        if found.samples:
-            reading = read(found, formula.core, formula.extras, formula.whole)
+        if measurement.samples:
+            reading = read(measurement, formula.core, formula.extras, formula.whole)
             findings = name_mistakes(formula, reading) if reading is not None else []
             if findings:
-                return [*found.findings, *findings]
+                return [*measurement.findings, *findings]
     return []
 
 
 def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> list[Finding]:
-    """The mistakes that coefficients show; none when they are those of the right answer."""
-    coefficients = dict(reading.coefficients)
-    if noisy:  # the nearest quarter of its own: a Monte Carlo estimate cannot be read any finer
-        coefficients = {n: _to_quarters(c, formula.true.get(n, 1.0)) for n, c in coefficients.items()}
-        coefficients = {name: value for name, value in coefficients.items() if value}
-    if not coefficients:
+    """The mistakes that coefficients show; none when they are those of the right answer.
+
+    Args:
+        formula: the right answer.
+        reading: the coefficients.
+        noisy: they are read off a Monte Carlo estimate, and taken as the nearest quarter of the right ones.
+    """
+    relative = formula.relative(reading.coefficients)
+    if noisy:
+        relative = {name: round(4 * c) / 4 for name, c in relative.items() if round(4 * c)}
+    if not relative:
         return [Finding("unknown", "Your function gives 0, whatever its arguments are.")]
     findings: list[Finding] = []
-    averaged = set(reading.averaged)
-    if averaged == {"1"} and set(coefficients) != {"1"}:
-        findings.append(
-            Finding("constant", f"The constant is added once; each of the {formula.axis} has its own.")
-        )
-        others = {n: coefficients.get(n, 0.0) / formula.true[n] for n in formula.core if n != "1"}
-        coefficients["1"] = formula.true["1"] * overall_factor(others)
-    elif averaged:
-        code, text = formula.averaged
-        if not averaged >= set(coefficients) - {"1"}:
-            text += f" It concerns {formula.write(sorted(averaged))}."
-        findings.append(Finding(code, text))
-    extras = {name: value for name, value in coefficients.items() if name not in formula.core}
-    factors = {name: coefficients.get(name, 0.0) / formula.true[name] for name in formula.core}
-    scale = overall_scale(formula, factors, extras, reading.grown)
-    factors = {name: factor / scale for name, factor in factors.items()}
-    extras = {name: value / scale for name, value in extras.items()}
-    whole = not extras and all(same(f, 1) for f in factors.values())
+    if reading.averaged == {CONSTANT} and set(relative) != {CONSTANT}:
+        if CONSTANT in formula.core:  # elsewhere any constant is one too many, which is said below
+            text = f"The constant is added once; each of the {formula.axis} has its own."
+            findings.append(Finding("constant", text))
+            others = {name: factor for name, factor in formula.factors(relative).items() if name != CONSTANT}
+            relative[CONSTANT] = fitting.overall_factor(others)
+    elif reading.averaged and formula.averaged:
+        code, text, where = formula.averaged
+        if not reading.averaged >= set(relative) - {CONSTANT}:
+            text += f" It concerns {formula.write(sorted(reading.averaged))}."
+        findings.append(Finding(code, text, where))
+    scale = overall_scale(formula, relative, reading.grown)
+    relative = {name: value / scale for name, value in relative.items()}
+    whole = set(relative) == set(formula.core) and all(same(factor, 1) for factor in relative.values())
     findings += _scale_findings(formula, scale, partly=not whole)
-    pattern = formula.pattern(factors, extras)
-    return [*findings, *(pattern or _term_findings(formula, factors, extras))]
+    return [*findings, *(formula.pattern(relative) or _term_findings(formula, relative))]
 
 
-def _to_quarters(value: float, unit: float) -> float:
-    return round(4 * value / unit) / 4 * unit
-
-
-def overall_scale(
-    formula: Formula,
-    factors: Mapping[str, float],
-    extras: Mapping[str, float],
-    grown: frozenset[str] = frozenset(),
-) -> float:
+def overall_scale(formula: Formula, relative: Coefficients, grown: frozenset[str] = frozenset()) -> float:
     """The factor in front of everything; one that leaves a pattern with a name is preferred.
 
     Args:
         formula: the right answer.
-        factors: what multiplies its terms.
-        extras: coefficients of other terms.
+        relative: what multiplies its terms, and the coefficients of others.
         grown: terms whose factor depends on the event's size, and says little.
     """
-    others = {sign * abs(c) for c in (*extras.values(), *factors.values()) if c for sign in (1, -1)}
-    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, *sorted(others, reverse=True)):
-        rest = {n: f / scale for n, f in factors.items()}, {n: c / scale for n, c in extras.items()}
-        if formula.pattern(*rest):
+    sizes = {sign * abs(value) for value in relative.values() if value for sign in (1, -1)}
+    for scale in (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, *sorted(sizes, reverse=True)):
+        if formula.pattern({name: value / scale for name, value in relative.items()}):
             return scale
     # A relative that replaced a term with the same coefficient speaks for the factor, though less.
-    votes = dict(factors)
-    missing = {name for name, factor in factors.items() if not factor}
-    for term in missing:
-        for name in formula.stands_for.get(term, ()):
-            if name in extras:
-                votes[term] = extras[name] / formula.true[term]
-    if len(missing) == len(factors):  # nothing of the right answer is left: only a sign can be told
+    votes = formula.factors(relative)
+    missing = [name for name, factor in votes.items() if not factor]
+    for name in missing:
+        for stand_in in formula.core[name].replaced_by(relative):
+            votes[name] = relative[stand_in] / formula.true[name]
+    if len(missing) == len(votes):  # nothing of the right answer is left: only a sign can be told
         return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
-    return overall_factor(votes, {**dict.fromkeys(missing, 0.5), **dict.fromkeys(grown, 0.1)})
+    return fitting.overall_factor(votes, {**dict.fromkeys(missing, 0.5), **dict.fromkeys(grown, 0.1)})
 
 
 def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Finding]:
     """What a factor before everything means, or before all but the terms that are named after it."""
     findings = []
-    value = "Most of your value" if partly else "Your value"
+    value, exactly = ("Most of your value", "") if partly else ("Your value", "exactly ")
     if scale < 0:
         findings.append(Finding("sign", f"{value} has the opposite sign: this is minus {formula.noun}."))
     if same(abs(scale), 2):
-        exactly = "" if partly else "exactly "
         findings.append(Finding("half", f"{value} is {exactly}twice {formula.noun}: {formula.half}."))
     elif not same(abs(scale), 1):
         bits = " In nats, not bits?" if same(abs(scale), 1 / np.log(2)) else ""
@@ -267,110 +294,100 @@ def _scale_findings(formula: Formula, scale: float, partly: bool) -> list[Findin
     return findings
 
 
-def _term_findings(
-    formula: Formula, factors: Mapping[str, float], extras: Mapping[str, float]
-) -> list[Finding]:
+def _term_findings(formula: Formula, relative: Coefficients) -> list[Finding]:
     """Mistakes term by term, after the overall factor."""
-    findings, missing, left = [], [], dict(extras)
-    for term, factor in factors.items():
+    findings, missing, factors = [], [], formula.factors(relative)
+    left = {name: value for name, value in relative.items() if name not in factors}
+    constant = Finding("constant", formula.constant)
+    for name, factor in factors.items():
+        term = formula.core[name]
         if same(factor, 1):
             continue
+        stand_ins = term.replaced_by(left)
         if factor:
-            findings += _factor_findings(formula, term, factor)
-            continue
-        shown = formula.write([term])
-        stand_in = next((name for name in formula.stands_for.get(term, ()) if name in left), None)
-        if stand_in is not None:
-            text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
-            named = formula.special.get((term, stand_in), (Finding("term-wrong", text),))
-            size = abs(left[stand_in] / formula.true[term])
-            if not same(size, 1) and any(factors.values()):
-                named = (
-                    named[0]._replace(text=f"{named[0].text} Its factor is {in_words(size)}."),
-                    *named[1:],
-                )
-            findings += named
-            del left[stand_in]
-        elif (term, 0.0) in formula.special:
-            findings += formula.special[term, 0.0]
-        elif term == "1":
-            findings.append(Finding("constant", formula.constant))
+            findings += _factor_findings(formula, name, factor)
+        elif stand_ins:
+            size = abs(left.pop(stand_ins[0]) / term.coefficient)
+            findings += _replaced(formula, term, stand_ins[0], size if any(factors.values()) else 1.0)
+        elif term.missing or name == CONSTANT:
+            findings.append(term.missing or constant)
         else:
-            missing.append(Finding("term-missing", f"{shown} is not in your value at all."))
+            text = f"{formula.write([name])} is not in your value at all."
+            missing.append(Finding("term-missing", text))
     if any(factors.values()) or not left:  # else the value is so different that nothing is said of its parts
         findings += missing
-    if left.pop("1", None):
-        findings.append(Finding("constant", formula.constant))
+    if left.pop(CONSTANT, None):
+        findings.append(constant)
     if left:
         findings.append(Finding("term-wrong", f"A term with {formula.write(left)} does not belong here."))
     return findings
 
 
-def _factor_findings(formula: Formula, term: str, factor: float) -> Findings:
+def _replaced(formula: Formula, term: Term, stand_in: str, size: float) -> list[Finding]:
+    """What another term in the place of one means, with so many times its coefficient."""
+    text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
+    first, *others = term.replaced.get(stand_in, (Finding("term-wrong", text),))
+    if not same(size, 1):
+        first = first._replace(text=f"{first.text} Its factor is {in_words(size)}.")
+    return [first, *others]
+
+
+def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding]:
     """What a wrong factor of a term that is there means."""
-    shown, findings = formula.write([term]), ()
-    if term == "1":
-        findings = (Finding("constant", formula.constant),)
-    if factor < 0 and (term != "1" or same(factor, -1)):
-        turned = Finding("term-sign", f"The sign of {shown} is turned round.")
-        findings += formula.special.get((term, -1.0), (turned,))
-    size = abs(factor)
-    if term != "1" and not same(size, 1):
+    term, size, findings = formula.core[name], abs(factor), []
+    if name == CONSTANT:
+        findings.append(Finding("constant", formula.constant))
+    if factor < 0 and (name != CONSTANT or same(size, 1)):
+        text = f"The sign of {formula.write([name])} is turned round."
+        findings.append(term.turned or Finding("term-sign", text))
+    if name != CONSTANT and not same(size, 1):
         text = (
-            f"{shown} has {in_words(size)} times the coefficient that it should have, compared with the "
-            "other terms."
+            f"{formula.write([name])} has {in_words(size)} times the coefficient that it should have, "
+            "compared with the other terms."
         )
-        named = [
-            f
-            for (t, k), f in formula.special.items()
-            if t == term and isinstance(k, float) and k and same(size, k)
-        ]
-        findings += named[0] if named else (Finding("term-scale", text),)
+        named = (finding for scale, finding in term.scaled.items() if same(size, scale))
+        findings.append(next(named, Finding("term-scale", text)))
     return findings
 
 
 def _unstable(
-    student: Student,
-    formula: Formula,
-    found: Measurement,
-    reading: Reading,
-    rows: Sequence[tuple[Sequence[float], ...]] | None = None,
+    student: Student, formula: Formula, measurement: Measurement, reading: Reading
 ) -> list[Finding]:
     """Whether a function stays at extreme arguments what it is at moderate ones."""
-    if found.noise:
-        return []
-    for row in formula.extreme if rows is None else rows:
-        arguments = [np.array([values], float) for values in row]
+    event = _breakdown(student, formula, measurement, reading, formula.extreme)
+    return [Finding("unstable", f"For {event}", formula.stable_where)] if event else []
+
+
+def _breakdown(
+    student: Student, formula: Formula, measurement: Measurement, reading: Reading, rows: Sequence[Row]
+) -> str:
+    """The first of some rows where a function is not what it is at moderate ones, and its value there."""
+    copies = 1 if measurement.mixes_rows else BATCH  # it was measured in a batch
+    for row in rows if not measurement.noise else ():
+        arguments = [np.tile(values, (copies, 1)) for values in row]
         try:
-            value = _value_at(student, arguments, found)
+            value = float(student(*arguments).reshape(copies, -1)[0].sum())
         except Failed:
             value = np.nan
-        expected = reading.at(formula.terms, *arguments)
+        expected = reading.at(formula.terms, *(argument[:1] for argument in arguments))
         if np.isfinite(expected) and not abs(value - expected) <= 1e-3 * abs(expected) + 1e-3:
-            shown = " and ".join(
-                f"{name} = {_numbers(values)}" for name, values in zip(formula.arguments, row, strict=True)
+            shown = " and ".join(f"{n} = {_numbers(v)}" for n, v in zip(formula.arguments, row, strict=True))
+            return (
+                f"{shown} your function gives {value:.4g} where, by its values at moderate "
+                f"arguments, {expected:.4g} is to be expected. Something overflows or is rounded away "
+                "before a logarithm is taken, or a small number added for safety, or a clip, wins."
             )
-            return [
-                Finding(
-                    "unstable",
-                    f"For {shown} your function gives {value:.4g} where, by its values at moderate "
-                    f"arguments, {expected:.4g} is to be expected. Something overflows or is rounded away "
-                    "before a logarithm is taken, or a small number added for safety, or a clip, wins.",
-                    formula.stable_where,
-                )
-            ]
-    return []
-
-
-def _value_at(student: Student, arguments: list[Array], found: Measurement) -> float:
-    """The value for one row; as one of many equal rows where the function was measured in a batch."""
-    if any(finding.code == "batch-reduced" for finding in found.findings):
-        return float(student(*arguments).sum())
-    return float(student(*(np.repeat(a, BATCH, axis=0) for a in arguments)).reshape(BATCH, -1)[0].sum())
+    return ""
 
 
 def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> str:
-    """The smallest example at which the function is wrong, in words: one row of one entry, or of two."""
+    """The smallest example at which the function is wrong, in words: one row of one entry, or of two.
+
+    Args:
+        student: the function.
+        formula: what it should be.
+        noise: the standard error of its values.
+    """
     rows = [[(value,) for value in values] for values in formula.simple]
     if formula.dims[1] > 1:
         rows += [[(value, value) for value in values] for values in formula.simple[:3]]
@@ -380,12 +397,13 @@ def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> 
             value = student(*arguments)
         except Failed:
             return ""
-        expected = float(formula.truth(*arguments)[0])
-        if value.size == 1 and not abs(value.item() - expected) <= 1e-4 * (1 + abs(expected)) + 5 * noise:
+        right = float(np.sum(formula.truth(*arguments)))
+        if value.size == 1 and not abs(value.item() - right) <= 1e-4 * (1 + abs(right)) + 5 * noise:
             shown = [_numbers(v) if formula.dims[1] == 1 else f"[{_numbers(v)}]" for v in row]
-            named = [f"{n} = {v}" for n, v in zip(formula.arguments, shown, strict=True)]
-            given, right = (f"{number + 0.0:.4g}" for number in (value.item(), expected))
-            return f"For {names_of(named)} your function gives {given}; {formula.noun} is {right}."
+            named = names_of(f"{n} = {v}" for n, v in zip(formula.arguments, shown, strict=True))
+            given, right = (f"{number + 0.0:.4g}" for number in (value.item(), right))
+            answer = formula.answer or f"{formula.noun} is"
+            return f"For {named} your function gives {given}; {answer} {right}."
     return ""
 
 

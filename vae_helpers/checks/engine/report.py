@@ -14,17 +14,19 @@ PLACELESS = {"not-attempted", "error"}
 
 
 class Finding(NamedTuple):
-    """One mistake: its code, and a sentence or two on the likely cause (never the solution).
+    """One mistake: its code, and a sentence or two on the likely cause (never the solution)."""
 
-    Attributes:
-        code: a key of `CODES`.
-        text: what was seen and why it may have happened.
-        where: where to look; empty takes the place that `CODES` names.
-    """
+    code: str  # a key of `CODES`
+    text: str  # what was seen and why it may have happened
+    where: str = ""  # where to look; empty takes the place that `CODES` names
 
-    code: str
-    text: str
-    where: str = ""
+
+class Failed(Exception):
+    """The function gave nothing that could be compared; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +98,7 @@ def report(
 
 
 def safely(exercise: str, check: Callable[[], Report]) -> Report:
-    """What the check reports; an answer that confounds the check itself gives a report, too.
+    """What the check reports; an answer that fails, or confounds the check itself, gives a report, too.
 
     Args:
         exercise: what is checked.
@@ -104,6 +106,8 @@ def safely(exercise: str, check: Callable[[], Report]) -> Report:
     """
     try:
         return check()
+    except Failed as failed:
+        return report(exercise, [failed.finding])
     except Exception as error:  # a student is never to see our own traceback
         text = (
             f"This answer could not be analysed ({type(error).__name__}: {error}). Try it on a small example."

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special, stats
 
-from vae_helpers.checks.engine.formula import Formula, check_formula
+from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
 from vae_helpers.checks.engine.report import Finding, Report
-
-Array = NDArray[np.float64]
+from vae_helpers.numerics._validate import Array
 
 
 def check_bernoulli(fn: Callable[..., Any]) -> Report:
@@ -48,67 +46,23 @@ def _truth(x: Array, x_logits: Array) -> Array:
     return np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits)).sum(-1)
 
 
-_NOT_LOGITS = "Logits may be any number; probabilities lie between 0 and 1."
+NORMALISER_TURNED = Finding(
+    "term-sign", "The sign of the normalising part, the one without x, is turned round."
+)
+NORMALISER_MISSING = Finding("term-missing", "The normalising part, the one without x, is not there.")
+SQUARED_ERROR = Finding(
+    "squared-error",
+    "This is a squared distance. Which distribution of a binary pixel has it as its logarithm?",
+)
+GROWS = Finding("sign", "It also grows with the distance, where a log-likelihood falls.")
 
 
-def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
-    """Mistakes that touch both halves."""
-
-    def only(**wanted: float) -> bool:
-        names = {
-            "xp": "x p",
-            "sp": "log(1 + exp p)",
-            "xa": "x log a",
-            "ya": "(1 - x) log(1 - a)",
-            "xq": "x log(1 - p)",
-            "yp": "(1 - x) log p",
-            "logit": "x a",
-            "soft": "log(1 + exp a)",
-        }
-        return (
-            not any(factors.values())
-            and set(extras) == {names[n] for n in wanted}
-            and all(abs(extras[names[n]] - value) < 2e-3 for n, value in wanted.items())
-        )
-
-    if only(xp=1, sp=-1):
-        return [
-            Finding(
-                "probabilities-not-logits",
-                "A sigmoid is taken twice: what your function hands on as logits are probabilities already. "
-                + _NOT_LOGITS,
-            )
-        ]
-    if only(xa=1, ya=1):
-        return [
-            Finding(
-                "probabilities-not-logits",
-                "A logarithm is taken of the logits, as if they were probabilities. " + _NOT_LOGITS,
-            )
-        ]
-    if only(xq=1, yp=1):
-        return [
-            Finding(
-                "targets-flipped", "White pixels are judged as black ones: x and 1 - x have changed places."
-            )
-        ]
-    if set(extras) == {"the probability"} and not any(factors.values()):
-        return [Finding("not-log", "Probabilities are added up where their logarithms are asked for.")]
-    both = factors["x log p"], factors["(1 - x) log(1 - p)"]
-    mixed = extras.get("x log(1 - p)", 0.0) if set(extras) == {"x log(1 - p)"} else 0.0
-    if only(logit=1, soft=1) or np.allclose([*both, mixed], [1, -1, -2], atol=2e-3):  # x a + log(1 + exp a)
-        return [Finding("term-sign", "The sign of the normalising part, the one without x, is turned round.")]
-    if only(logit=1) or np.allclose([*both, mixed], [1, 0, -1], atol=2e-3):  # x a alone
-        return [Finding("term-missing", "The normalising part, the one without x, is not there.")]
-    if only(soft=-1):
-        return [Finding("term-missing", "The part with x is not there: every image gets the same value.")]
-    squares = {"(x - p)²", "(x - a)²"} & set(extras)
-    if len(squares) == 1 and set(extras) <= squares | {"1"} and not any(factors.values()):
-        (coefficient,) = (extras[name] for name in squares)
-        text = "This is a squared distance. Which distribution of a binary pixel has it as its logarithm?"
-        sign = Finding("sign", "It also grows with the distance, where a log-likelihood falls.")
-        return [Finding("squared-error", text), *([sign] if coefficient > 0 else [])]
-    return []
+def _squared_errors(square: str) -> list[Pattern]:
+    """A squared distance has no right factor; what is minus it falls with the distance, as it should."""
+    return [
+        Pattern({square: lambda factor: factor < 0, "1": perhaps}, *SQUARED_ERROR),
+        Pattern({square: lambda factor: factor > 0, "1": perhaps}, *SQUARED_ERROR, [GROWS]),
+    ]
 
 
 BERNOULLI = Formula(
@@ -118,10 +72,22 @@ BERNOULLI = Formula(
     arguments=("x", "x_logits"),
     truth=_truth,
     draw=_draw,
-    true={"x log p": 1.0, "(1 - x) log(1 - p)": 1.0},
     core={
-        "x log p": lambda x, a: x * special.log_expit(a),
-        "(1 - x) log(1 - p)": lambda x, a: (1 - x) * special.log_expit(-a),
+        "x log p": Term(
+            1.0,
+            lambda x, a: x * special.log_expit(a),
+            written="The white pixels' half",
+            stand_ins="x log(1 - p), x a, x p, x log a, p log p, x",
+        ),
+        "(1 - x) log(1 - p)": Term(
+            1.0,
+            lambda x, a: (1 - x) * special.log_expit(-a),
+            written="The black pixels' half",
+            stand_ins=(
+                "(1 - x) log p, log(1 + exp a), log(1 + exp p), (1 - x) log(1 - a), a, p, 1, "
+                "(1 - p) log(1 - p)"
+            ),
+        ),
     },
     extras={
         "x log(1 - p)": lambda x, a: x * special.log_expit(-a),
@@ -145,21 +111,43 @@ BERNOULLI = Formula(
         "|x - a|": lambda x, a: np.abs(x - a),
         "the probability": lambda x, a: np.exp(np.where(x == 1, special.log_expit(a), special.log_expit(-a))),
     },
-    stands_for={
-        "x log p": ("x log(1 - p)", "x a", "x p", "x log a", "p log p", "x"),
-        "(1 - x) log(1 - p)": (
-            "(1 - x) log p",
-            "log(1 + exp a)",
-            "log(1 + exp p)",
-            "(1 - x) log(1 - a)",
-            "a",
-            "p",
-            "1",
-            "(1 - p) log(1 - p)",
+    patterns=[
+        Pattern(
+            {"x p": 1, "log(1 + exp p)": -1},
+            "probabilities-not-logits",
+            "A sigmoid is taken twice: what your function hands on as logits are probabilities already. "
+            "Logits may be any number; probabilities lie between 0 and 1.",
         ),
-    },
-    pattern=_pattern,
-    averaged=(
+        Pattern(
+            {"x log a": 1, "(1 - x) log(1 - a)": 1},
+            "probabilities-not-logits",
+            "A logarithm is taken of the logits, as if they were probabilities. "
+            "Logits may be any number; probabilities lie between 0 and 1.",
+        ),
+        Pattern(
+            {"x log(1 - p)": 1, "(1 - x) log p": 1},
+            "targets-flipped",
+            "White pixels are judged as black ones: x and 1 - x have changed places.",
+        ),
+        Pattern(
+            {"the probability": present},
+            "not-log",
+            "Probabilities are added up where their logarithms are asked for.",
+        ),
+        # With x a = x log p - x log(1 - p) and log(1 + exp a) = -x log(1 - p) - (1 - x) log(1 - p).
+        Pattern({"x a": 1, "log(1 + exp a)": 1}, *NORMALISER_TURNED),
+        Pattern({"x log p": 1, "(1 - x) log(1 - p)": -1, "x log(1 - p)": -2}, *NORMALISER_TURNED),
+        Pattern({"x a": 1}, *NORMALISER_MISSING),
+        Pattern({"x log p": 1, "x log(1 - p)": -1}, *NORMALISER_MISSING),
+        Pattern(
+            {"log(1 + exp a)": -1},
+            "term-missing",
+            "The part with x is not there: every image gets the same value.",
+        ),
+        *_squared_errors("(x - p)²"),
+        *_squared_errors("(x - a)²"),
+    ],
+    averaged=Finding(
         "mean-pixels",
         "With more pixels your values do not grow as they should: a mean over the pixels stands where a "
         "sum belongs. The log-probabilities of independent pixels add up.",
@@ -175,7 +163,6 @@ BERNOULLI = Formula(
     ],
     beyond=[((0.0, 1.0), (60.0, -60.0)), ((0.0, 1.0), (1000.0, -1000.0))],
     harmless=[_draw_unit],
-    shown={"x log p": "The white pixels' half", "(1 - x) log(1 - p)": "The black pixels' half"},
     half="everything is counted twice",
     is_log=True,
 )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vae_helpers.checks.engine.formula import Formula, check_formula
+from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula
+from vae_helpers.checks.engine.measuring import uniform
 from vae_helpers.checks.engine.report import Finding, Report
 from vae_helpers.numerics.gaussian import kl_standard_normal
-
-Array = NDArray[np.float64]
 
 
 def check_kl(fn: Callable[..., Any]) -> Report:
@@ -36,71 +34,41 @@ def check_kl(fn: Callable[..., Any]) -> Report:
     return check_formula(fn, KL)
 
 
-def draw(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
-    """Moderate means and log-variances, each (batch, dim)."""
-    return rng.uniform(-2.5, 2.5, (batch, dim)), rng.uniform(-2.5, 2.5, (batch, dim))
-
-
-def _draw_positive(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
-    """Log-variances that survive a logarithm."""
-    return rng.uniform(0.3, 2.5, (batch, dim)), rng.uniform(0.2, 2.5, (batch, dim))
-
-
-def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
-    """Mistakes that touch several terms at once."""
-
-    def core(one: float, mu2: float, var: float, log_var: float) -> bool:
-        wanted = {"1": one, "μ²": mu2, "σ²": var, "log σ²": log_var}
-        return all(abs(factors[name] - value) < 4e-3 for name, value in wanted.items())
-
-    def others(**wanted: float) -> bool:
-        names = {"inverse": "1/σ²", "ratio": "μ²/σ²", "fourth": "σ⁴", "log": "log(log σ²)"}
-        return set(extras) == {names[n] for n in wanted} and all(
-            abs(extras[names[n]] - value) < 2e-3 for n, value in wanted.items()
-        )
-
-    if core(1, 1, -1, -1) and not extras:
-        return [Finding("swapped", "σ² and log σ² carry each other's signs: they have changed places.")]
-    if core(1, 0, 0, -1) and others(inverse=0.5, ratio=0.5):
-        return [
-            Finding(
-                "reverse",
-                "This is the divergence of the standard normal from q: the two distributions have changed "
-                "places.",
-            )
-        ]
-    if core(1, 1, 0, 2) and others(fourth=0.5):
-        return [
-            Finding(
-                "log-std",
-                "log_var is read as log σ: your σ is the square of the one that is meant. What does a "
-                "distribution object want, a variance or a standard deviation?",
-            )
-        ]
-    if core(1, 1, 0, -1) and others(log=-0.5):
-        return [
-            Finding(
-                "term-wrong",
-                "log_var is taken for the variance: it stands where σ² belongs, and a logarithm is taken "
-                "of it, which fails where it is negative.",
-            )
-        ]
-    return []
-
-
 KL = Formula(
     exercise="The KL to the standard normal",
     where="notebook 3, section 3",
     noun="the divergence",
     arguments=("mu", "log_var"),
     truth=kl_standard_normal,
-    draw=draw,
-    true={"1": -0.5, "μ²": 0.5, "σ²": 0.5, "log σ²": -0.5},
+    draw=uniform((-2.5, 2.5), (-2.5, 2.5)),
     core={
-        "1": lambda mu, v: np.ones_like(mu),
-        "μ²": lambda mu, v: mu**2,
-        "σ²": lambda mu, v: np.exp(v),
-        "log σ²": lambda mu, v: v,
+        "1": Term(-0.5, lambda mu, v: np.ones_like(mu), written="the constant"),
+        "μ²": Term(
+            0.5,
+            lambda mu, v: mu**2,
+            stand_ins=(
+                "μ, |μ|, (Σμ)², ‖μ‖, μ²/σ², μ²σ², μσ, μσ², μ²/σ, μ³, μ⁴, exp μ, exp 2μ, μ log σ², log |μ|, "
+                "μ²/σ⁴"
+            ),
+        ),
+        "σ²": Term(
+            0.5,
+            lambda mu, v: np.exp(v),
+            stand_ins=(
+                "σ, σ⁴, √σ, 1/σ², 1/σ, (Σσ)², √Σσ², the product of all σ², the product of all σ, (log σ²)², "
+                "exp (log σ²)², |log σ²|, √log σ², σ² log σ², log(1 + σ²), 1/σ⁴, σ log σ², exp 2μ, exp μ"
+            ),
+            replaced={"σ": [Finding("std-for-var", "σ stands where σ² belongs.")]},
+        ),
+        "log σ²": Term(
+            -0.5,
+            lambda mu, v: v,
+            scaled={0.5: Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs.")},
+            stand_ins=(
+                "log Σσ², log(log σ²), log|log σ²|, log Σ log σ², (log σ²)², |log σ²|, log(1 + σ²), σ, σ⁴, "
+                "1/σ², 1/σ, √log σ², log |μ|, σ log σ²"
+            ),
+        ),
     },
     extras={
         "σ": lambda mu, v: np.exp(v / 2),
@@ -143,71 +111,32 @@ KL = Formula(
         "the product of all σ": lambda mu, v: np.exp(v.sum(-1) / 2),
         "log Σ log σ²": lambda mu, v: np.log(v.sum(-1)),
     },
-    stands_for={
-        "μ²": (
-            "μ",
-            "|μ|",
-            "(Σμ)²",
-            "‖μ‖",
-            "μ²/σ²",
-            "μ²σ²",
-            "μσ",
-            "μσ²",
-            "μ²/σ",
-            "μ³",
-            "μ⁴",
-            "exp μ",
-            "exp 2μ",
-            "μ log σ²",
-            "log |μ|",
-            "μ²/σ⁴",
+    patterns=[
+        Pattern(
+            {"1": 1, "μ²": 1, "σ²": -1, "log σ²": -1},
+            "swapped",
+            "σ² and log σ² carry each other's signs: they have changed places.",
         ),
-        "σ²": (
-            "σ",
-            "σ⁴",
-            "√σ",
-            "1/σ²",
-            "1/σ",
-            "(Σσ)²",
-            "√Σσ²",
-            "the product of all σ²",
-            "the product of all σ",
-            "(log σ²)²",
-            "exp (log σ²)²",
-            "|log σ²|",
-            "√log σ²",
-            "σ² log σ²",
-            "log(1 + σ²)",
-            "1/σ⁴",
-            "σ log σ²",
-            "exp 2μ",
-            "exp μ",
+        Pattern(
+            {"1": 1, "1/σ²": 0.5, "μ²/σ²": 0.5, "log σ²": -1},
+            "reverse",
+            "This is the divergence of the standard normal from q: the two distributions have changed "
+            "places.",
         ),
-        "log σ²": (
-            "log Σσ²",
-            "log(log σ²)",
-            "log|log σ²|",
-            "log Σ log σ²",
-            "(log σ²)²",
-            "|log σ²|",
-            "log(1 + σ²)",
-            "σ",
-            "σ⁴",
-            "1/σ²",
-            "1/σ",
-            "√log σ²",
-            "log |μ|",
-            "σ log σ²",
+        Pattern(
+            {"1": 1, "μ²": 1, "σ⁴": 0.5, "log σ²": 2},
+            "log-std",
+            "log_var is read as log σ: your σ is the square of the one that is meant. What does a "
+            "distribution object want, a variance or a standard deviation?",
         ),
-    },
-    special={
-        ("log σ²", 0.5): (
-            Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
+        Pattern(
+            {"1": 1, "μ²": 1, "log(log σ²)": -0.5, "log σ²": -1},
+            "term-wrong",
+            "log_var is taken for the variance: it stands where σ² belongs, and a logarithm is taken of it, "
+            "which fails where it is negative.",
         ),
-        ("σ²", "σ"): (Finding("std-for-var", "σ stands where σ² belongs."),),
-    },
-    pattern=_pattern,
-    averaged=(
+    ],
+    averaged=Finding(
         "mean-latent",
         "With more latents your values do not grow as they should: a mean over the latents stands where a "
         "sum belongs. The divergences of independent latents add up.",
@@ -222,6 +151,5 @@ KL = Formula(
         ((0.5, -1.0, 2.0), (-30.0, 0.5, 30.0)),
     ],
     stable_where="notebook 5, section 6",
-    harmless=[_draw_positive],
-    shown={"1": "the constant"},
+    harmless=[uniform((0.3, 2.5), (0.2, 2.5))],  # log-variances that survive a logarithm
 )

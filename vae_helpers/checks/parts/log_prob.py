@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vae_helpers.checks.engine.formula import Formula, check_formula
+from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
 from vae_helpers.checks.engine.report import Finding, Report
 from vae_helpers.numerics import gaussian
-
-Array = NDArray[np.float64]
+from vae_helpers.numerics._validate import Array
 
 
 def check_log_prob(fn: Callable[..., Any]) -> Report:
@@ -47,68 +45,39 @@ def _square(x: Array, mu: Array, v: Array) -> Array:
     return (x - mu) ** 2 * np.exp(-v)
 
 
-def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
-    """Mistakes that touch several terms at once."""
-    if set(extras) == {"the density"} and not any(factors.values()):
-        return [Finding("not-log", "Densities are added up where their logarithms are asked for.")]
-    log_var, square, one = factors["log σ²"], factors["(x - μ)²/σ²"], factors["1"]
-    if (
-        set(extras) == {"(x - μ)²/σ⁴"}
-        and _near(extras["(x - μ)²/σ⁴"], -0.5)
-        and _near(log_var, 2)
-        and not square
-    ):
-        others = [] if _near(one, 1) else [_two_pi_missing] if not one else [_other_constant]
-        return [
-            Finding(
-                "var-for-std",
-                "σ² stands where σ belongs: your density is as wide as the variance says. What does a "
-                "distribution object want, a variance or a standard deviation?",
-            ),
-            *others,
-        ]
-    if not log_var and not square and set(extras) == {"log(log σ²)", "(x - μ)²/log σ²"}:
-        return [
-            Finding(
-                "term-wrong", "log_var is used as if it were σ²: it is its logarithm, and may be negative."
-            )
-        ]
-    logarithm = extras.get("log |x - μ|", 0.0)
-    if set(extras) == {"log |x - μ|"} and not square and (_near(logarithm, -1) or _near(logarithm, -2)):
-        # log((x - μ)²/σ²) brings log σ² along; without it, is the density's own log σ² there?
-        findings = [
-            Finding(
-                "log-of-square",
-                "A logarithm is taken of the squared distance; the exponential has cancelled it.",
-            )
-        ]
-        own = -0.5 * log_var - logarithm / -2
-        if _near(own, 0) and not _near(-0.5 * log_var, -0.5):
-            findings.append(_sigma_missing)
-        constant = -0.5 * gaussian.LOG_2PI * one
-        if any(_near(constant, other) for other in (0.0, logarithm / -2 * np.log(2))):
-            findings.append(_two_pi_missing)
-        return findings
-    return []
-
-
-def _near(a: float, b: float) -> bool:
-    return bool(abs(a - b) < 4e-3 * max(1.0, abs(b)))
-
-
-_two_pi_missing = Finding(
+TWO_PI_MISSING = Finding(
     "log-two-pi-missing",
     "A constant for each dimension is not there. Without it the density does not integrate to 1, and nats "
     "cannot be compared between models.",
 )
-_other_constant = Finding(
+OTHER_CONSTANT = Finding(
     "constant", "The constant of each dimension is another one. What does a density integrate to?"
 )
-_sigma_missing = Finding(
+SIGMA_MISSING = Finding(
     "log-sigma-missing",
     "The term with log σ² is not there: without it a wide density costs nothing, and σ grows without limit "
     "when it is learned.",
 )
+WIDE = Finding(
+    "var-for-std",
+    "σ² stands where σ belongs: your density is as wide as the variance says. What does a distribution "
+    "object want, a variance or a standard deviation?",
+)
+LOG_OF_SQUARE = Finding(
+    "log-of-square", "A logarithm is taken of the squared distance; the exponential has cancelled it."
+)
+LOG_OF_SUM = Finding("log-of-square", "A logarithm is taken of the squared distance.")
+
+
+def _logs_of_squares(power: float) -> list[Pattern]:
+    """log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?"""
+    log_two = power * np.log(2) / gaussian.LOG_2PI
+    return [
+        Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, *LOG_OF_SQUARE, [*sigma, *two_pi])
+        for log_var, sigma in ((power, [SIGMA_MISSING]), (perhaps, []))
+        for one, two_pi in ((0.0, [TWO_PI_MISSING]), (log_two, [TWO_PI_MISSING]), (perhaps, []))
+    ]
+
 
 LOG_PROB = Formula(
     exercise="The Gaussian log-density",
@@ -117,11 +86,41 @@ LOG_PROB = Formula(
     arguments=("x", "mu", "log_var"),
     truth=gaussian.log_prob,
     draw=_draw,
-    true={"1": -0.5 * gaussian.LOG_2PI, "log σ²": -0.5, "(x - μ)²/σ²": -0.5},
     core={
-        "1": lambda x, mu, v: np.ones_like(x),
-        "log σ²": lambda x, mu, v: v,
-        "(x - μ)²/σ²": _square,
+        "1": Term(
+            -0.5 * gaussian.LOG_2PI,
+            lambda x, mu, v: np.ones_like(x),
+            written="the constant",
+            missing=TWO_PI_MISSING,
+        ),
+        "log σ²": Term(
+            -0.5,
+            lambda x, mu, v: v,
+            missing=SIGMA_MISSING,
+            scaled={0.5: Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs.")},
+            stand_ins="log Σσ², σ, σ², 1/σ, 1/σ², (log σ²)², log(log σ²), log|log σ²|",
+        ),
+        "(x - μ)²/σ²": Term(
+            -0.5,
+            _square,
+            written="the squared distance",
+            stand_ins=(
+                "(x - μ)²/σ, (x - μ)²/σ⁴, log Σ(x - μ)²/σ², log Σ(x - μ)², log |x - μ|, (x - μ)², |x - μ|/σ, "
+                "|x - μ|/σ², |x - μ|, (x - μ)/σ, (x - μ)/σ², x - μ, (x - μ)²σ², (x - μ)²σ, (x - μ)²/√σ, "
+                "(x - μ)²/log σ², (x - μ)²/(log σ²)², (x - μ)⁴/σ⁴, (x - μ)⁴/σ², (x - μ)⁴, (x - μ)³/σ³, "
+                "(x + μ)²/σ², x²/σ², μ²/σ², ‖x - μ‖, x², xμ/σ²"
+            ),
+            replaced={
+                "(x - μ)²/σ⁴": [
+                    Finding(
+                        "var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."
+                    )
+                ],
+                "(x - μ)²/σ": [Finding("std-for-var", "The squared distance is divided by σ instead of σ².")],
+                "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
+                "log Σ(x - μ)²": [LOG_OF_SUM],
+            },
+        ),
     },
     extras={
         "(x - μ)²/σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 2),
@@ -164,59 +163,24 @@ LOG_PROB = Formula(
         "‖x - μ‖": lambda x, mu, v: np.sqrt(((x - mu) ** 2).sum(-1)),
         "log Σσ²": lambda x, mu, v: np.log(np.exp(v).sum(-1)),
     },
-    stands_for={
-        "(x - μ)²/σ²": (
-            "(x - μ)²/σ",
-            "(x - μ)²/σ⁴",
-            "log Σ(x - μ)²/σ²",
-            "log Σ(x - μ)²",
-            "log |x - μ|",
-            "(x - μ)²",
-            "|x - μ|/σ",
-            "|x - μ|/σ²",
-            "|x - μ|",
-            "(x - μ)/σ",
-            "(x - μ)/σ²",
-            "x - μ",
-            "(x - μ)²σ²",
-            "(x - μ)²σ",
-            "(x - μ)²/√σ",
-            "(x - μ)²/log σ²",
-            "(x - μ)²/(log σ²)²",
-            "(x - μ)⁴/σ⁴",
-            "(x - μ)⁴/σ²",
-            "(x - μ)⁴",
-            "(x - μ)³/σ³",
-            "(x + μ)²/σ²",
-            "x²/σ²",
-            "μ²/σ²",
-            "‖x - μ‖",
-            "x²",
-            "xμ/σ²",
+    patterns=[
+        Pattern(
+            {"the density": present},
+            "not-log",
+            "Densities are added up where their logarithms are asked for.",
         ),
-        "log σ²": ("log Σσ²", "σ", "σ²", "1/σ", "1/σ²", "(log σ²)²", "log(log σ²)", "log|log σ²|"),
-    },
-    special={
-        ("1", 0.0): (_two_pi_missing,),
-        ("log σ²", 0.0): (_sigma_missing,),
-        ("log σ²", 0.5): (
-            Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs."),
+        Pattern({"1": 1, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE),
+        Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE, [TWO_PI_MISSING]),
+        Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE, [OTHER_CONSTANT]),
+        Pattern(
+            {"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present},
+            "term-wrong",
+            "log_var is used as if it were σ²: it is its logarithm, and may be negative.",
         ),
-        ("(x - μ)²/σ²", "(x - μ)²/σ⁴"): (
-            Finding("var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."),
-        ),
-        ("(x - μ)²/σ²", "(x - μ)²/σ"): (
-            Finding("std-for-var", "The squared distance is divided by σ instead of σ²."),
-        ),
-        ("(x - μ)²/σ²", "log Σ(x - μ)²/σ²"): (
-            Finding("log-of-square", "A logarithm is taken of the squared distance."),
-        ),
-        ("(x - μ)²/σ²", "log Σ(x - μ)²"): (
-            Finding("log-of-square", "A logarithm is taken of the squared distance."),
-        ),
-    },
-    pattern=_pattern,
-    averaged=(
+        *_logs_of_squares(-1.0),
+        *_logs_of_squares(-2.0),
+    ],
+    averaged=Finding(
         "mean-pixels",
         "With more dimensions your values do not grow as they should: a mean over the last axis stands "
         "where a sum belongs. The log-densities of independent coordinates add up.",
@@ -230,6 +194,5 @@ LOG_PROB = Formula(
         ((0.5, -1.0, 2.0), (0.5, -1.0, 2.0), (-12.0, -12.0, -12.0)),
     ],
     harmless=[_draw_positive],
-    shown={"1": "the constant", "(x - μ)²/σ²": "the squared distance"},
     is_log=True,
 )

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vae_helpers.checks.engine.calling import Failed, Student
+from vae_helpers.checks.engine.calling import Student, parameters_of
 from vae_helpers.checks.engine.fitting import read
-from vae_helpers.checks.engine.formula import Formula, name_mistakes
+from vae_helpers.checks.engine.formula import Formula, Pattern, Term, name_mistakes, present, smallest_example
 from vae_helpers.checks.engine.measuring import Measurement, Sample
 from vae_helpers.checks.engine.report import Finding, Report, report, safely
-from vae_helpers.checks.parts.sampling import (
-    MISSING,
-    READ_AS_STD,
-    SHARED,
-    STD_MISSING,
-    SWAPPED,
-    VARIANCE,
-    gradients,
-    own_noise,
-    parameters_of,
-    wrong_shape,
-)
+from vae_helpers.checks.parts import sampling
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
 EXERCISE = "The reparameterized sample"
 WHERE = "notebook 5, section 3"
 NOISE_NAMES = {"eps", "epsilon", "noise", "e", "u", "xi"}
 GENERATOR_NAMES = {"generator", "gen", "g", "rng"}
+IGNORED = Finding(
+    "term-wrong",
+    "Your function gives another value at each call: it draws noise of its own, but eps is given.",
+)
+SUBTRACTED = Finding(
+    "sign",
+    "The noise is subtracted. For eps drawn inside that would be as good, but here eps is given, and z is to "
+    "be the value that belongs to it.",
+)
+DIVIDED = Finding("term-wrong", "The noise is divided by σ.")
+UNKNOWN = Finding("unknown", "This fits no mistake that is known here. Try it with one latent, by hand.")
 
 
 def check_reparameterize(fn: Callable[..., Any]) -> Report:
@@ -53,33 +52,35 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
 
     Source: Kingma & Welling 2014, section 2.4.
     """
-    student = Student(fn)
-    return safely(EXERCISE, lambda: _check(student, fn))
-
-
-def _check(student: Student, fn: Callable[..., Any]) -> Report:
-    try:
-        findings, seen, notes = _given_noise(student) if _takes_noise(fn) else own_noise(student)
-    except Failed as failed:
-        return report(EXERCISE, [failed.finding])
-    if student.changed:
-        notes.append("your function changes its arguments in place; its caller may still need them.")
-    return report(EXERCISE, findings, seen, notes, WHERE)
+    takes_noise = _takes_noise(fn)
+    student = Student(fn if takes_noise else sampling.with_generator(fn))
+    return safely(EXERCISE, lambda: _check(student, takes_noise, handed=student.fn is not fn))
 
 
 def _takes_noise(fn: Callable[..., Any]) -> bool:
     """Whether the third argument is the noise."""
     parameters = parameters_of(fn)
     if parameters is None or len(parameters) < 3:
-        return parameters is None or not parameters  # a function of *args is given everything
+        return not parameters  # a function of *args is given everything
     third = parameters[2]
     return third.name in NOISE_NAMES or (third.default is third.empty and third.name not in GENERATOR_NAMES)
 
 
-# With given noise
+def _check(student: Student, takes_noise: bool, handed: bool) -> Report:
+    if takes_noise:
+        findings, seen = _given_noise(student)
+        return report(EXERCISE, findings, seen, student.notes, WHERE)
+    findings, notes = sampling.own_noise(student, handed)
+    return report(EXERCISE, findings, "", notes + student.notes, WHERE)
 
 
-def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding], str, list[str]]:
+def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding], str]:
+    """The mistakes of a function that is given its noise, and an example.
+
+    Args:
+        student: the function.
+        lowest: the smallest log-variance that it is tried with.
+    """
     samples = []
     for seed in (1, 2):
         rng = np.random.default_rng(seed)
@@ -87,89 +88,79 @@ def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding],
         v = rng.uniform(lowest, 2, (24, 3))
         z = student(mu, v, eps)
         if not samples and not np.array_equal(z, student(mu, v, eps), equal_nan=True):
-            return [_IGNORED], "", []
+            return [IGNORED], ""
         if z.shape[1:] == mu.shape and len(z) == 1:
             z = z[0]
         if z.shape != mu.shape:
-            return [wrong_shape(z, mu)], "", []
+            return [sampling.wrong_shape(z, mu)], ""
         if not np.isfinite(z).all() and lowest < 0:
             # Perhaps a root of log_var: where it is positive, one sees more.
-            findings, _, _ = _given_noise(student, lowest=0.2)
-            return findings, _example(student), []
-        parts = (eps[:1], eps[:, :1], eps[:1, :1], eps.mean(0), eps.mean(1, keepdims=True), eps.mean())
-        rows = (mu, v, eps, *(np.broadcast_to(part, eps.shape) for part in parts))
+            return _given_noise(student, lowest=0.2)[0], smallest_example(student, SAMPLE)
+        rows = (mu, v, eps, *(np.broadcast_to(share(eps), eps.shape) for share in SHARING.values()))
         samples.append(Sample(tuple(np.array(a).reshape(-1, 1, 1) for a in rows), z.reshape(-1)))
     if all(np.allclose(s.values, s.column(_truth), rtol=1e-4, atol=1e-4) for s in samples):
-        return gradients(student, True, []), "", []
+        return sampling.gradients(student, True, []), ""
     reading = read(Measurement(samples), SAMPLE.core, SAMPLE.extras)
-    findings = [_UNKNOWN] if reading is None else name_mistakes(SAMPLE, reading)
-    return [*findings, *gradients(student, True, findings)], _example(student), []
-
-
-_IGNORED = Finding(
-    "term-wrong",
-    "Your function gives another value at each call: it draws noise of its own, but eps is given.",
-)
-_UNKNOWN = Finding("unknown", "This fits no mistake that is known here. Try it with one latent, by hand.")
+    findings = [UNKNOWN] if reading is None else name_mistakes(SAMPLE, reading)
+    return [*findings, *sampling.gradients(student, True, findings)], smallest_example(student, SAMPLE)
 
 
 def _truth(mu: Array, v: Array, eps: Array, *_: Array) -> Array:
     return mu + np.sqrt(np.exp(v)) * eps
 
 
-def _example(student: Student) -> str:
-    for mu, v, eps in [(0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 2.0, -1.0)]:
-        try:
-            z = student(np.array([[mu]]), np.array([[v]]), np.array([[eps]]))
-        except Failed:
-            return ""
-        expected = mu + np.exp(v / 2) * eps
-        if z.size == 1 and not abs(z.item() - expected) < 1e-4:
-            return (
-                f"For mu = [[{mu:g}]], log_var = [[{v:g}]] and eps = [[{eps:g}]] your function gives "
-                f"{z.item():.4g}; expected {expected:.4g}."
-            )
-    return ""
-
-
-_SCALES: dict[str, tuple[Callable[[Array], Array], tuple[Finding, ...]]] = {
-    "σ": (lambda v: np.exp(v / 2), ()),
-    "σ²": (np.exp, (VARIANCE,)),
-    "1": (np.ones_like, (STD_MISSING,)),
-    "log σ²": (lambda v: v, (Finding("term-wrong", READ_AS_STD),)),
-    "1/σ": (lambda v: np.exp(-v / 2), (Finding("term-wrong", "The noise is divided by σ."),)),
+# What may multiply the noise, and what is wrong with it.
+SCALES: dict[str, tuple[Callable[[Array], Array], list[Finding]]] = {
+    "σ": (lambda v: np.exp(v / 2), []),
+    "σ²": (np.exp, [sampling.VARIANCE]),
+    "1": (np.ones_like, [sampling.STD_MISSING]),
+    "log σ²": (lambda v: v, [sampling.READ_AS_STD]),
+    "1/σ": (lambda v: np.exp(-v / 2), [DIVIDED]),
 }
-# Noise that rows, latents or both share, for each way to scale it: (name, which kind, which scale).
-_SHARED = [(f"{scale} · shared {kind}", kind, scale) for scale in _SCALES for kind in range(6)]
+# Noise that rows, latents or both share.
+SHARING: dict[str, Callable[[Array], Array]] = {
+    "the first row's ε": lambda eps: eps[:1],
+    "the first latent's ε": lambda eps: eps[:, :1],
+    "the first ε": lambda eps: eps[:1, :1],
+    "the mean ε of the rows": lambda eps: eps.mean(0),
+    "the mean ε of the latents": lambda eps: eps.mean(1, keepdims=True),
+    "the mean of all ε": lambda eps: eps.mean(),
+}
 
 
-_SUBTRACTED = Finding(
-    "sign",
-    "The noise is subtracted. For eps drawn inside that would be as good, but here eps is given, and z is "
-    "to be the "
-    "value that belongs to it.",
-)
+def _shared_term(scale: str, noise: str) -> Callable[..., Array]:
+    """A term of a sample whose rows are mu, log_var, eps, and then each kind of shared noise."""
+    of_log_var, _ = SCALES[scale]
+    return lambda mu, v, eps, *shared: of_log_var(v) * dict(zip(SHARING, shared, strict=True))[noise]
 
 
-def _pattern(factors: Mapping[str, float], extras: Mapping[str, float]) -> list[Finding]:
-    if not any(factors.values()) and {"σ", "μ ε"} == set(extras):
-        return [SWAPPED]
-    return []
-
-
-def _shared_term(kind: int, scale: str) -> Callable[..., Array]:
-    return lambda mu, v, e, *shared: _SCALES[scale][0](v) * shared[kind]
-
-
+SHARED_TERMS = {f"{scale} · {noise}": (scale, noise) for scale in SCALES for noise in SHARING}
 SAMPLE = Formula(
     exercise=EXERCISE,
     where=WHERE,
     noun="the sample",
+    answer="expected",
     arguments=("mu", "log_var", "eps"),
     truth=_truth,
     draw=lambda rng, batch, dim: (),
-    true={"μ": 1.0, "σ ε": 1.0},
-    core={"μ": lambda mu, *_: mu, "σ ε": lambda mu, v, e, *_: np.exp(v / 2) * e},
+    core={
+        "μ": Term(1.0, lambda mu, *_: mu, stand_ins="μ σ, σ, 1"),
+        "σ ε": Term(
+            1.0,
+            lambda mu, v, e, *_: np.exp(v / 2) * e,
+            written="the noise",
+            missing=sampling.MISSING,
+            turned=SUBTRACTED,
+            stand_ins=", ".join(SHARED_TERMS) + ", σ² ε, ε, log σ² · ε, √σ ε, σ⁴ ε, ε/σ, μ σ ε, μ ε, σ ε², "
+            "σ |ε|, σ, σ², √|log σ²| ε, log(1 + σ²) ε, log(1 + σ) ε, |log σ²| ε",
+            replaced={
+                "σ² ε": [sampling.VARIANCE],
+                "ε": [sampling.STD_MISSING],
+                "log σ² · ε": [sampling.READ_AS_STD],
+                **{name: [sampling.SHARED, *SCALES[scale][1]] for name, (scale, _) in SHARED_TERMS.items()},
+            },
+        ),
+    },
     extras={
         "σ² ε": lambda mu, v, e, *_: np.exp(v) * e,
         "ε": lambda mu, v, e, *_: e,
@@ -191,41 +182,9 @@ SAMPLE = Formula(
         "log(1 + σ) ε": lambda mu, v, e, *_: np.logaddexp(0, v / 2) * e,
         "|log σ²| ε": lambda mu, v, e, *_: np.abs(v) * e,
         "μ σ": lambda mu, v, *_: mu * np.exp(v / 2),
-        **{name: _shared_term(kind, scale) for name, kind, scale in _SHARED},
+        **{name: _shared_term(scale, noise) for name, (scale, noise) in SHARED_TERMS.items()},
     },
-    stands_for={
-        "σ ε": (
-            *(name for name, _, _ in _SHARED),
-            "σ² ε",
-            "ε",
-            "log σ² · ε",
-            "√σ ε",
-            "σ⁴ ε",
-            "ε/σ",
-            "μ σ ε",
-            "μ ε",
-            "σ ε²",
-            "σ |ε|",
-            "σ",
-            "σ²",
-            "√|log σ²| ε",
-            "log(1 + σ²) ε",
-            "log(1 + σ) ε",
-            "|log σ²| ε",
-        ),
-        "μ": ("μ σ", "σ", "1"),
-    },
-    special={
-        ("σ ε", "σ² ε"): (VARIANCE,),
-        ("σ ε", "ε"): (STD_MISSING,),
-        ("σ ε", "log σ² · ε"): (Finding("term-wrong", READ_AS_STD),),
-        ("σ ε", 0.0): (MISSING,),
-        ("σ ε", -1.0): (_SUBTRACTED,),
-        **{("σ ε", name): (SHARED, *_SCALES[scale][1]) for name, _, scale in _SHARED},
-    },
-    pattern=_pattern,
-    averaged=("shape", ""),
-    constant="A constant is added that does not belong here.",
-    shown={"σ ε": "the noise"},
+    patterns=[Pattern({"σ": present, "μ ε": present}, *sampling.SWAPPED)],
+    simple=[(0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 2.0, -1.0)],
     half="everything is counted twice",
 )

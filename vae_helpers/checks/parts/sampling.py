@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from vae_helpers.checks.engine.calling import Failed, Student, convert
+from vae_helpers.checks.engine.calling import Failed, Student, convert, parameters_of
 from vae_helpers.checks.engine.report import Finding
+from vae_helpers.numerics._validate import Array
 
-Array = NDArray[np.float64]
 SHARED = Finding(
     "noise-shared",
     "The same noise is used more than once: each row and each latent needs a draw of its own, or the draws "
@@ -25,16 +24,18 @@ STD_MISSING = Finding(
     "std-missing", "The noise is not scaled: whatever log_var says, the draws have the variance 1."
 )
 SWAPPED = Finding("swapped", "Mean and standard deviation have changed places.", "notebook 5, section 3")
-READ_AS_STD = "log_var itself multiplies the noise: it is a logarithm, and may be negative."
-
-
-def parameters_of(fn: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """The function's positional parameters; None where Python cannot tell."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+READ_AS_STD = Finding(
+    "term-wrong", "log_var itself multiplies the noise: it is a logarithm, and may be negative."
+)
+OTHER_SCALE = Finding("term-wrong", "Another function of log_var stands where σ belongs.")
+OTHER_MEAN = Finding("term-wrong", "The draws have another mean than mu: something else is added.")
+MU_MISSING = Finding("term-missing", "Your draws do not follow mu: it is not in them.")
+NOT_FINITE = Finding("unknown", "Some of your draws are infinite or NaN (not a number).")
+SAME_EACH_TIME = "each call draws the same noise again; training needs fresh noise at each step."
+# What multiplies the noise, as the k of exp(k log_var).
+EXPONENTS = {0.5: [], 1.0: [VARIANCE], 0.0: [STD_MISSING]}
+LEVELS = np.array([-2.0, -1.0, 0.5, 1.0, 2.0])  # of log_var
+ROWS = 6000
 
 
 def wrong_shape(z: Array, mu: Array) -> Finding:
@@ -42,148 +43,159 @@ def wrong_shape(z: Array, mu: Array) -> Finding:
     return Finding("shape", f"For mu of shape {mu.shape} your function returns the shape {z.shape}.")
 
 
-def own_noise(student: Student) -> tuple[list[Finding], str, list[str]]:
-    """Tests the distribution of many draws: 6,000 rows, 4 latents of which two have equal parameters."""
-    count, levels = 6000, np.array([-2.0, -1.0, 0.5, 1.0, 2.0])
-    index = np.arange(count)
-    v = np.stack([levels[(index + shift) % 5] for shift in (0, 0, 1, 3)], axis=1)
-    mu = np.stack([np.array([-3.0, 0.5, 2.0])[(index // 5 + shift) % 3] for shift in (0, 0, 1, 2)], axis=1)
-    own = student.fn
-    student.fn = _with_generator(student)
-    z = student(mu, v)
-    if z.shape[1:] == mu.shape and z.ndim == 3:
-        z = z[0]
-    if z.shape != mu.shape:
-        return [wrong_shape(z, mu)], "", []
-    if not np.isfinite(z).all():
-        return [Finding("unknown", "Some of your draws are infinite or NaN (not a number).")], "", []
-    again = student(mu, v).reshape(-1, 4)[:count]
-    fixed = np.array_equal(again, z)
-    findings, notes = _distribution(z, mu, v, levels, fixed), []
-    if not findings and fixed and student.fn is own:
-        notes.append("each call draws the same noise again; training needs fresh noise at each step.")
-    return [*findings, *gradients(student, False, findings)], "", notes
-
-
-def _with_generator(student: Student) -> Callable[..., Any]:
-    """The function of mu and log_var alone, with a generator where it wants one."""
-    parameters, fn = parameters_of(student.fn), student.fn
+def with_generator(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of mu and log_var alone: the same one, or one with a generator where it wants one."""
+    parameters = parameters_of(fn)
     if parameters is None or len(parameters) < 3 or parameters[2].default is not inspect.Parameter.empty:
         return fn
 
-    def with_generator(mu: Any, log_var: Any) -> Any:
+    def handed(mu: Any, log_var: Any) -> Any:
         if isinstance(mu, np.ndarray):
             return fn(mu, log_var, np.random.default_rng(0))
         import torch
 
         return fn(mu, log_var, torch.Generator().manual_seed(0))
 
-    return with_generator
+    return handed
 
 
-def _distribution(z: Array, mu: Array, v: Array, levels: Array, fixed: bool) -> list[Finding]:
-    rest = z - mu
-    slope = float(np.sum((z - z.mean()) * (mu - mu.mean())) / np.sum((mu - mu.mean()) ** 2))
-    if np.abs(rest).max() < 1e-5:
+def own_noise(student: Student, handed: bool) -> tuple[list[Finding], list[str]]:
+    """Tests the distribution of many draws of four latents, of which two have equal parameters.
+
+    Args:
+        student: a function of mu and log_var.
+        handed: its noise comes from a generator that is handed to it, the same at each call.
+
+    Returns:
+        The mistakes, and remarks that accuse nobody.
+    """
+    index = np.arange(ROWS)
+    v = np.stack([LEVELS[(index + shift) % 5] for shift in (0, 0, 1, 3)], axis=1)
+    mu = np.stack([np.array([-3.0, 0.5, 2.0])[(index // 5 + shift) % 3] for shift in (0, 0, 1, 2)], axis=1)
+    z = student(mu, v)
+    if z.shape[1:] == mu.shape and z.ndim == 3:
+        z = z[0]
+    if z.shape != mu.shape:
+        return [wrong_shape(z, mu)], []
+    if not np.isfinite(z).all():
+        return [NOT_FINITE], []
+    fixed = np.array_equal(student(mu, v).reshape(-1, 4)[:ROWS], z)
+    findings = _distribution(z, mu, v, fixed)
+    notes = [SAME_EACH_TIME] if fixed and not handed and not findings else []
+    return [*findings, *gradients(student, False, findings)], notes
+
+
+def _distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
+    """What is wrong with draws z; `fixed` ones are the same at each call."""
+    if np.abs(z - mu).max() < 1e-5:
         return [MISSING]
+    slope = np.sum((z - z.mean()) * (mu - mu.mean())) / np.sum((mu - mu.mean()) ** 2)
     if abs(slope) < 0.2:
-        means = [z[v == level].mean() for level in levels]
-        if np.allclose(means, np.exp(levels / 2), rtol=0.2):
+        means = [z[v == level].mean() for level in LEVELS]
+        if np.allclose(means, np.exp(LEVELS / 2), rtol=0.2):
             return [SWAPPED]
-        missing = Finding("term-missing", "Your draws do not follow mu: it is not in them.")
-        return [missing, *_distribution(z + mu, mu, v, levels, fixed)]
-    groups = [rest[v == level] for level in levels]
-    spread = np.array([group.std() for group in groups])
-    by_row = all(rest[v[:, 2] == level, 2].std() < 1e-5 * (1 + abs(rest[:, 2]).max()) for level in levels)
-    if by_row and fixed:
-        return [MISSING]
-    if by_row:  # one draw for all rows: its size at each log_var shows what it is multiplied by
-        size = np.log([np.abs(rest[v[:, 2] == level, 2]).mean() + 1e-300 for level in levels])
-        return [SHARED, *_of_exponent(levels, size, np.exp(size))]
-    if np.allclose(z[:, 0], z[:, 1], rtol=1e-5, atol=1e-6):
-        return [SHARED, *_of_exponent(levels, np.log(spread), spread)]
-    findings = []
-    centre = np.array([group.mean() for group in groups])
-    noise = np.concatenate([(g - c) / s for g, c, s in zip(groups, centre, spread, strict=True)])
+        return [MU_MISSING, *_distribution(z + mu, mu, v, fixed)]
+    noise = z - mu
+    return _shared(noise, v, fixed) or _single_draws(noise, v) or _shared_in_part(noise, v)
+
+
+def _shared(noise: Array, v: Array, fixed: bool) -> list[Finding]:
+    """Whether all rows, or the two latents with equal parameters, have the same noise."""
+    latent = noise[:, 2]
+    groups = [latent[v[:, 2] == level] for level in LEVELS]
+    if all(group.std() < 1e-5 * (1 + np.abs(latent).max()) for group in groups):
+        if fixed:
+            return [MISSING]
+        # One draw for all rows: its size at each log_var shows what it is multiplied by.
+        return [SHARED, *_of_size([np.abs(group).mean() + 1e-300 for group in groups])]
+    if np.allclose(noise[:, 0], noise[:, 1], rtol=1e-5, atol=1e-6):
+        return [SHARED, *_of_size([noise[v == level].std() for level in LEVELS])]
+    return []
+
+
+def _single_draws(noise: Array, v: Array) -> list[Finding]:
+    """What is wrong with the shape, the mean and the size of the noise."""
+    groups = [noise[v == level] for level in LEVELS]
+    centre, spread = (np.array([part(group) for group in groups]) for part in (np.mean, np.std))
+    standard = np.concatenate([(g - c) / s for g, c, s in zip(groups, centre, spread, strict=True)])
     # The kurtosis sees tails that are cut off; both have some eight standard errors of room.
-    normal = stats.kstest(noise, "norm").pvalue > 1e-7 and abs(stats.kurtosis(noise)) < 0.25
-    factor = float(np.exp(np.polyfit(levels, np.log(spread), 1)[1]))
+    normal = stats.kstest(standard, "norm").pvalue > 1e-7 and abs(stats.kurtosis(standard)) < 0.25
+    findings = []
     if not normal:
-        text = "The noise is not standard normal: its histogram has another shape"
-        off = np.abs(centre).max() > 0.2 * spread.max()
-        findings.append(Finding("noise-not-normal", text + (", and its mean is not 0." if off else ".")))
+        mean = ", and its mean is not 0" if np.abs(centre).max() > 0.2 * spread.max() else ""
+        text = f"The noise is not standard normal: its histogram has another shape{mean}."
+        findings.append(Finding("noise-not-normal", text))
     elif np.any(np.abs(centre) > 7 * spread / np.sqrt([len(g) for g in groups])):
-        findings.append(
-            Finding("term-wrong", "The draws have another mean than mu: something else is added.")
-        )
-    findings += _of_exponent(levels, np.log(spread), spread)
+        findings.append(OTHER_MEAN)
+    findings += _of_size(spread)
+    factor = float(np.exp(np.polyfit(LEVELS, np.log(spread), 1)[1]))
     if normal and not any(f.code == "term-wrong" for f in findings) and abs(factor - 1) > 0.06:
-        findings.append(
-            Finding(
-                "term-scale",
-                f"The noise has {factor:.2g} times the size that it should have.",
-            )
-        )
-    if not findings:
-        own = (rest / np.exp(v / 2)).round(6)
-        if max(len(np.unique(column)) for column in own.T) < 0.9 * len(own):  # some rows, not all
-            return [SHARED]
+        text = f"The noise has {factor:.2g} times the size that it should have."
+        findings.append(Finding("term-scale", text))
     return findings
 
 
-def _of_exponent(levels: Array, log_size: Array, size: Array) -> list[Finding]:
-    """What multiplies the noise, from its size at each log_var: exp(k log_var), with k = ½ for σ."""
-    exponent, offset = np.polyfit(levels, log_size, 1)
-    clean = np.abs(log_size - (exponent * levels + offset)).max() < 0.1
-    if clean and abs(exponent - 0.5) < 0.05:
-        return []
-    if clean and abs(exponent - 1) < 0.05:
-        return [VARIANCE]
-    if clean and abs(exponent) < 0.05:
-        return [STD_MISSING]
-    if np.ptp(size / np.abs(levels)) < 0.1 * size.max():
-        return [Finding("term-wrong", READ_AS_STD)]
-    return [Finding("term-wrong", "Another function of log_var stands where σ belongs.")]
+def _of_size(size: Sequence[float]) -> list[Finding]:
+    """What multiplies the noise, from its size at each log_var."""
+    size, log_size = np.asarray(size), np.log(size)
+    exponent, offset = np.polyfit(LEVELS, log_size, 1)
+    if np.abs(log_size - (exponent * LEVELS + offset)).max() < 0.1:
+        for power, findings in EXPONENTS.items():
+            if abs(exponent - power) < 0.05:
+                return findings
+    return [READ_AS_STD if np.ptp(size / np.abs(LEVELS)) < 0.1 * size.max() else OTHER_SCALE]
+
+
+def _shared_in_part(noise: Array, v: Array) -> list[Finding]:
+    """Whether some of the rows have the same noise."""
+    own = (noise / np.exp(v / 2)).round(6)
+    return [SHARED] if max(len(np.unique(column)) for column in own.T) < 0.9 * len(own) else []
+
+
+# For each argument the mistakes after which nobody expects its gradient.
+EXCUSES = {"mu": {"term-missing"}, "log_var": {"noise-missing", "std-missing"}}
 
 
 def gradients(student: Student, with_eps: bool, others: list[Finding]) -> list[Finding]:
     """Whether gradients reach both arguments, for a function that knows PyTorch.
 
-    An argument that is not in the value at all has been named among the others already.
+    Args:
+        student: the function.
+        with_eps: whether it is given its noise.
+        others: the mistakes that are known already.
     """
-    known = {finding.code for finding in others}
-    rng = np.random.default_rng(5)
-    arrays = [rng.uniform(-1, 1, (6, 3)) for _ in range(2)] + [rng.standard_normal((6, 3))] * with_eps
-    kind = student.kind if student.kind and student.kind.startswith("torch") else "torch float64"
-    tensors = [convert(array, kind) for array in arrays]
     import torch
 
-    for tensor in tensors[:2]:
-        tensor.requires_grad_()
-    # A copy each: a function that changes its arguments would be stopped at a leaf.
+    rng = np.random.default_rng(5)
+    arrays = [rng.uniform(-1, 1, (6, 3)) for _ in EXCUSES] + [rng.standard_normal((6, 3))] * with_eps
+    kind = student.kind if student.kind and student.kind.startswith("torch") else "torch float64"
+    mu, log_var, *eps = (convert(array, kind) for array in arrays)
+    leaves = mu.requires_grad_(), log_var.requires_grad_()
     with torch.enable_grad():
-        copies = [tensors[0] * 1, tensors[1] * 1, *tensors[2:]]
-        try:
-            z = student.raw(*copies)
+        try:  # with a copy each: a function that changes its arguments would be stopped at a leaf
+            z = student.raw(mu * 1, log_var * 1, *eps)
         except Failed:
             return []  # a NumPy function, for which gradients have no meaning
         if not isinstance(z, torch.Tensor):
-            return [_not_differentiable("mu and log_var")] if student.kind != "numpy" else []
-        reached = [False, False]
+            return [] if student.kind == "numpy" else [_not_differentiable(EXCUSES)]
+        reached = (None, None)
         if z.requires_grad:
             try:
-                found = torch.autograd.grad(z.sum(), tensors[:2], allow_unused=True)
+                reached = torch.autograd.grad(z.sum(), leaves, allow_unused=True)
             except RuntimeError:  # something that the gradient needs was changed in place
-                return [] if others else [_not_differentiable("mu and log_var")]
-            reached = [g is not None and bool((g != 0).any()) for g in found]
-    excused = ["term-missing" in known, bool(known & {"noise-missing", "std-missing"})]
-    names = [n for n, ok, no in zip(("mu", "log_var"), reached, excused, strict=True) if not (ok or no)]
-    return [_not_differentiable(" and ".join(names))] if names else []
+                return [] if others else [_not_differentiable(EXCUSES)]
+    known = {finding.code for finding in others}
+    names = [
+        name
+        for (name, excuses), gradient in zip(EXCUSES.items(), reached, strict=True)
+        if (gradient is None or not gradient.any()) and not known & excuses
+    ]
+    return [_not_differentiable(names)] if names else []
 
 
-def _not_differentiable(names: str) -> Finding:
-    return Finding(
-        "not-differentiable",
-        f"No gradient reaches {names}: somewhere the result is cut off from its arguments, so an encoder "
-        "could not learn from it.",
+def _not_differentiable(names: Iterable[str]) -> Finding:
+    text = (
+        f"No gradient reaches {' and '.join(names)}: somewhere the result is cut off from its arguments, so "
+        "an encoder could not learn from it."
     )
+    return Finding("not-differentiable", text)

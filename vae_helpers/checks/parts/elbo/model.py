@@ -7,32 +7,36 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
 from vae_helpers.checks.engine.calling import Failed
 from vae_helpers.checks.engine.fitting import Reading, agrees, in_words, read, same
-from vae_helpers.checks.engine.formula import name_mistakes, overall_scale
+from vae_helpers.checks.engine.formula import CONSTANT, name_mistakes, overall_scale
 from vae_helpers.checks.engine.measuring import Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report
+from vae_helpers.checks.parts.elbo.likelihoods import AS_PROBABILITIES, LIKELIHOODS, NONE, RIGHT, Likelihood
 from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, encode, guarded, probe_model
-from vae_helpers.checks.parts.elbo.sampling import LIKELIHOODS, has_gradient, sampling_findings
+from vae_helpers.checks.parts.elbo.sampling import has_gradient, sampling_findings
 from vae_helpers.checks.parts.kl import KL
+from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 if TYPE_CHECKING:
     from vae_helpers.models.vae import VAE
 
-Array = NDArray[np.float64]
 EXERCISE = "The ELBO"
 WHERE = "notebook 2, section 5"
+NO_GRADIENT = "your value carries no gradient, which is fine for looking at it; for training it needs one."
 KL_ADDED = Finding(
     "kl-added",
     "The KL enters with the wrong sign: moving q towards the prior would lower your value, where it should "
     "raise it.",
 )
-
-NO_GRADIENT = "your value carries no gradient, which is fine for looking at it; for training it needs one."
+KL_MISSING = Finding("term-missing", "The KL is not in your value at all.")
+LOSS = Finding("sign", "This is the loss, minus the ELBO; the bound itself is asked for.")
+MEAN_PIXELS = Finding(
+    "mean-pixels",
+    "The log-likelihood is a mean over the pixels, the KL a sum over the latents: the KL counts 784 times.",
+)
 UNKNOWN = Finding(
     "unknown", "This fits no mistake that is known here. Compare the parts one by one, for one image."
 )
@@ -46,220 +50,181 @@ def check_model(fn: Callable[..., Any]) -> Report:
 
     Args:
         fn: takes a `VAE` and x, (batch, 784); returns the ELBO of each image, (batch,).
+
+    Raises:
+        Failed: it gave nothing that can be compared.
     """
-    failure = None
-    found, reading = Measurement(), None
+    measurement, reading = _read(fn)
+    if not measurement.samples:
+        return report(EXERCISE, measurement.findings, where=WHERE)
+    if reading is None:
+        return report(EXERCISE, [*measurement.findings, UNKNOWN], where=WHERE)
+    findings = [*measurement.findings, *_name_parts(reading)]
+    if any(LIKELIHOODS[name].averaged for name in _likelihoods(reading)):
+        findings += sampling_findings(fn, reading, _reduced(measurement))
+    notes = [] if findings or has_gradient(fn) else [NO_GRADIENT]
+    return report(EXERCISE, findings, _example(measurement) if findings else "", notes, WHERE)
+
+
+def _likelihoods(reading: Reading | None) -> list[str]:
+    return [name for name in LIKELIHOODS if reading is not None and name in reading.coefficients]
+
+
+def _reduced(measurement: Measurement) -> str:
+    """Whether the function mixes the images of a batch, "wholly" or only "partly"."""
+    if not measurement.mixes_rows:
+        return ""
+    group = measurement.samples[0].rows[0].shape[1]
+    return "wholly" if group > 1 else "partly"  # the latter was seen one by one
+
+
+# Which terms a value is made of
+
+
+def _value(coefficients: Mapping[str, float]) -> Callable[..., Array]:
+    """A sum of terms as a function of the rows mu, log_var, x and the logits."""
+    return lambda *rows: sum(c * CORE[name](*rows).sum(-1) for name, c in coefficients.items())
+
+
+def _of_latents(term: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+    return lambda mu, v, x, a: term(mu, v)
+
+
+def _of_pixels(likelihood: Likelihood) -> Callable[..., Array]:
+    return lambda mu, v, x, a: likelihood.of_pixel(x, a)
+
+
+def _truth(mu: Array, v: Array, x: Array, a: Array) -> Array:
+    return LIKELIHOODS[RIGHT].of_pixel(x, a).sum(-1) - kl_standard_normal(mu, v)
+
+
+OF_PIXELS = {name: _of_pixels(likelihood) for name, likelihood in LIKELIHOODS.items()}
+OF_KL = {name: _of_latents(term) for name, term in KL.core.items()}
+CORE = {RIGHT: OF_PIXELS[RIGHT], **OF_KL}
+EXTRAS = {
+    **{name: term for name, term in OF_PIXELS.items() if name != RIGHT},
+    **{name: _of_latents(term) for name, term in {**KL.extras, **KL.whole}.items()},
+}
+TRUE = {RIGHT: 1.0, **{name: -coefficient for name, coefficient in KL.true.items()}}
+
+
+def _read(fn: Callable[..., Any]) -> tuple[Measurement, Reading | None]:
+    """The function's values, and the sum of terms that they are; None if they are none."""
+    failure, measurement, reading = None, Measurement(), None
     try:
-        found, reading = _exact(fn, unit=False)
+        measurement, reading = _read_with(fn, unit=False)
     except Failed as failed:
         if failed.finding.code != "error":
-            return report(EXERCISE, [failed.finding])
-        failure = failed.finding
-    likelihoods = {"log p(x | z)", *_LIKELIHOODS} & set(reading.coefficients if reading else ())
-    doubtful = len(likelihoods) != 1 or bool(likelihoods & _DOUBTFUL)
-    if doubtful and (failure or found.samples):
+            raise
+        failure = failed
+    likelihoods = _likelihoods(reading)
+    doubtful = len(likelihoods) != 1 or LIKELIHOODS[likelihoods[0]].doubtful
+    if doubtful and (failure or measurement.samples):
         # Perhaps the logits are taken for probabilities: then let them be some.
         try:
-            other, as_probabilities = _exact(fn, unit=True)
+            other, as_probabilities = _read_with(fn, unit=True)
         except Failed:
             other, as_probabilities = Measurement(), None
-        if as_probabilities is not None and (
-            reading is None or _AS_PROBABILITIES in as_probabilities.coefficients
-        ):
-            found, reading, failure = other, as_probabilities, None
+        if as_probabilities and (reading is None or AS_PROBABILITIES in as_probabilities.coefficients):
+            return other, as_probabilities
     if failure:
-        return report(EXERCISE, [failure])
-    if not found.samples:
-        return report(EXERCISE, found.findings, notes=found.notes, where=WHERE)
-    if reading is None:
-        return report(EXERCISE, [*found.findings, UNKNOWN], notes=found.notes, where=WHERE)
-    findings = [*found.findings, *_name_parts(reading)]
-    if set(LIKELIHOODS) & set(reading.coefficients):
-        findings += sampling_findings(fn, reading, _reduced(found))
-    notes = [] if findings or found.findings or has_gradient(fn) else [NO_GRADIENT]
-    return report(EXERCISE, findings, _model_example(found, findings), notes, WHERE)
+        raise failure
+    return measurement, reading
 
 
-def _reduced(found: Measurement) -> str:
-    """Whether the function mixes the images of a batch, "wholly" or only "partly"."""
-    if all(finding.code != "batch-reduced" for finding in found.findings):
-        return ""
-    return "wholly" if found.samples[0].rows[0].shape[1] > 1 else "partly"  # the latter was seen one by one
-
-
-def _exact(fn: Callable[..., Any], unit: bool) -> tuple[Measurement, Reading | None]:
-    """Values for a decoder that ignores z, and the sum of terms that they are."""
-    merged = Measurement()
+def _read_with(fn: Callable[..., Any], unit: bool) -> tuple[Measurement, Reading | None]:
+    """The same for a decoder that ignores z, with logits that could be probabilities or not."""
+    both = Measurement()
     for latents in (3, 5):
-        found = measure(guarded(fn, latents, unit=unit), draw_images, (PIXELS,), "pixels")
-        if not found.samples:
-            return found, None
-        merged.findings = merged.findings or found.findings
-        merged.samples.append(_with_terms(found.samples[0], probe_model(latents, unit)))
-    if all(agrees(sample, _model_truth) for sample in merged.samples):
-        return merged, _RIGHT
-    if merged.noise:
-        return merged, _read_noisy(merged)
+        measurement = measure(guarded(fn, latents, unit=unit), draw_images, (PIXELS,), "pixels")
+        if not measurement.samples:
+            return measurement, None
+        both.findings = both.findings or measurement.findings
+        both.samples.append(_with_latents(measurement.samples[0], probe_model(latents, unit)))
+    if all(agrees(sample, _truth) for sample in both.samples):
+        return both, Reading(TRUE, frozenset())
+    if both.noise:
+        return both, _read_noisy(both)
     # Likelihoods are linear in x and can imitate each other; one that alone explains it all comes first.
-    for name in ("log p(x | z)", *_LIKELIHOODS):
-        core = {name: {**_MODEL_CORE, **_MODEL_EXTRAS}[name], **_KL_CORE}
-        reading = read(merged, core, {}, max_extras=0)
-        if reading is not None and "1" not in reading.averaged | reading.grown:
-            return merged, reading
-    return merged, read(merged, _MODEL_CORE, _MODEL_EXTRAS, max_extras=2)
+    for name, term in OF_PIXELS.items():
+        reading = read(both, {name: term, **OF_KL}, {}, max_extras=0)
+        if reading is not None and CONSTANT not in reading.averaged | reading.grown:
+            return both, reading
+    return both, read(both, CORE, EXTRAS, max_extras=2)
 
 
-def _read_noisy(found: Measurement) -> Reading | None:
+def _with_latents(sample: Sample, model: VAE) -> Sample:
+    """The sample of images with mu, log_var, x and the logits as its rows."""
+    n, group, _ = sample.rows[0].shape
+    x = sample.rows[0].reshape(n * group, -1)
+    logits = np.broadcast_to(model.decoder[2].bias.detach().double().numpy(), x.shape)
+    rows = tuple(row.reshape(n, group, -1) for row in (*encode(model, x), x, logits))
+    return Sample(rows, sample.values, sample.errors)
+
+
+def _read_noisy(measurement: Measurement) -> Reading | None:
     """The likely factors of likelihood and KL in a random function; None if none fits or several do."""
     fitting = []
     for likelihood, divergence in product((1, -1, 0, 2, 1 / PIXELS, -1 / PIXELS), (1, -1, 0, 2, 0.5)):
-        reading = Reading(
-            {"log p(x | z)": likelihood, **{n: -divergence * likelihood * c for n, c in KL.true.items()}},
-            frozenset(),
-        )
-        if abs(likelihood) < 0.1:
-            factor = (likelihood > 0) - (likelihood < 0) or 1
-            reading.coefficients.update({n: -divergence * factor * c for n, c in KL.true.items()})
-        reading.coefficients = {n: c for n, c in reading.coefficients.items() if c}
-
-        def value(*rows: Array, terms: dict[str, float] = reading.coefficients) -> Array:
-            parts = [c * _MODEL_CORE[n](*rows) for n, c in terms.items()]
-            return np.sum([p.sum(-1) if p.ndim == 2 else p for p in parts], axis=0)
-
-        if reading.coefficients and all(agrees(sample, value) for sample in found.samples):
-            fitting.append(reading)
-    if not fitting:  # off by a constant for each latent?
-        constants = [
-            float(np.mean(sample.values - sample.column(_model_truth))) / sample.rows[0].shape[-1]
-            for sample in found.samples
-        ]
-        constant = float(np.mean(constants))
-
-        def shifted(mu: Array, *rows: Array) -> Array:
-            return _model_truth(mu, *rows) + constant * mu.shape[-1]
-
-        if abs(constant) > 0.1 and all(agrees(sample, shifted) for sample in found.samples):
-            return Reading({**_RIGHT.coefficients, "1": _RIGHT.coefficients["1"] + constant}, frozenset())
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def _with_terms(sample: Sample, model: VAE) -> Sample:
-    """The sample with mu, log_var and the likelihood's relatives as its rows."""
-    n, group, _ = sample.rows[0].shape
-    x = sample.rows[0].reshape(n * group, -1)
-    mu, v = encode(model, x)
-    logits = model.decoder[2].bias.detach().double().numpy()
-    p = special.expit(logits)
-    of_image = [
-        x @ special.log_expit(logits) + (1 - x) @ special.log_expit(-logits),
-        ((x - p) ** 2).sum(-1),
-        ((x - logits) ** 2).sum(-1),
-        x @ p - np.logaddexp(0, p).sum(),
-        x @ np.log(np.clip(logits, 1e-9, 1)) + (1 - x) @ np.log(np.clip(1 - logits, 1e-9, 1)),
-        x @ special.log_expit(logits),
-        (1 - x) @ special.log_expit(logits) + x @ special.log_expit(-logits),
-        x.sum(-1),
+        beside = likelihood if abs(likelihood) > 0.1 else np.sign(likelihood) or 1  # a mean over the pixels
+        factors = {name: beside * divergence for name in OF_KL} | {RIGHT: likelihood}
+        coefficients = {name: factors[name] * c for name, c in TRUE.items() if factors[name]}
+        if coefficients and all(agrees(sample, _value(coefficients)) for sample in measurement.samples):
+            fitting.append(Reading(coefficients, frozenset()))
+    if fitting:
+        return fitting[0] if len(fitting) == 1 else None
+    # Off by a constant for each latent?
+    offsets = [
+        np.mean(sample.values - sample.column(_truth)) / sample.rows[0].shape[-1]
+        for sample in measurement.samples
     ]
-    rows = [mu, v, *(np.repeat(values[:, None], mu.shape[1], axis=1) for values in of_image)]
-    return Sample(tuple(row.reshape(n, group, -1) for row in rows), sample.values, sample.errors)
+    offset = float(np.mean(offsets))
+    coefficients = {**TRUE, CONSTANT: TRUE[CONSTANT] + offset}
+    if abs(offset) > 0.1 and all(agrees(sample, _value(coefficients)) for sample in measurement.samples):
+        return Reading(coefficients, frozenset())
+    return None
 
 
-def _of_image(number: int) -> Callable[..., Array]:
-    return lambda mu, v, *of_image: of_image[number][:, 0]
-
-
-def _of_latents(term: Callable[..., Array]) -> Callable[..., Array]:
-    return lambda mu, v, *_: term(mu, v)
-
-
-def _model_truth(mu: Array, v: Array, likelihood: Array, *_: Array) -> Array:
-    return likelihood[:, 0] - kl_standard_normal(mu, v)
-
-
-_RIGHT = Reading({"log p(x | z)": 1.0, **{name: -value for name, value in KL.true.items()}}, frozenset())
-_KL_CORE = {name: _of_latents(term) for name, term in KL.core.items()}
-_MODEL_CORE = {"log p(x | z)": _of_image(0), **_KL_CORE}
-_AS_PROBABILITIES = "logits as probabilities"
-_DOUBTFUL = {"x log p", "flipped", "the number of white pixels"}
-_LIKELIHOODS = {
-    "the squared distance": 1,
-    "the squared distance of logits": 2,
-    "probabilities as logits": 3,
-    _AS_PROBABILITIES: 4,
-    "x log p": 5,
-    "flipped": 6,
-    "the number of white pixels": 7,
-}
-_MODEL_EXTRAS = {
-    **{name: _of_image(number) for name, number in _LIKELIHOODS.items()},
-    **{name: _of_latents(term) for name, term in {**KL.extras, **KL.whole}.items()},
-}
+# What the terms mean
 
 
 def _name_parts(reading: Reading) -> list[Finding]:
     """The mistakes of a whole model: of its likelihood, of its KL, and of how they are joined."""
-    coefficients = dict(reading.coefficients)
+    name = next(iter(_likelihoods(reading)), "")
+    likelihood = LIKELIHOODS.get(name, NONE)
+    factor = likelihood.sign * reading.coefficients.get(name, 0.0)
+    divergence = {n: -value for n, value in reading.coefficients.items() if n not in LIKELIHOODS}
+    findings = [likelihood.finding] if likelihood.finding else []
+    if not set(divergence) & (set(KL.terms) - {CONSTANT}):
+        return [*findings, KL_MISSING, *_join(likelihood, factor, 1.0 if factor > 0 else -1.0)]
+    inner = name_mistakes(KL, Reading(divergence, reading.averaged - {name}))
+    inner = [finding for finding in inner if finding.code not in {"sign", "half", "scale"}]
+    return [*findings, *_join(likelihood, factor, overall_scale(KL, KL.relative(divergence))), *inner]
+
+
+def _join(likelihood: Likelihood, factor: float, divergence: float) -> list[Finding]:
+    """What is wrong with the factors of the two parts.
+
+    Args:
+        likelihood: the first part.
+        factor: what multiplies it; 0 where it is not there.
+        divergence: what multiplies minus the KL.
+    """
     findings: list[Finding] = []
-    name, likelihood = next(
-        ((n, coefficients.pop(n)) for n in ("log p(x | z)", *_LIKELIHOODS) if n in coefficients), ("", 0.0)
-    )
-    averaged = frozenset(reading.averaged) - {name}
-    divergence = {n: -value for n, value in coefficients.items() if n not in _LIKELIHOODS}
-    if name in {"the squared distance", "the squared distance of logits"}:
-        findings.append(Finding("squared-error", "A squared distance stands where a log-likelihood belongs."))
-        likelihood = -likelihood
-    elif name in {"probabilities as logits", _AS_PROBABILITIES}:
-        findings.append(
-            Finding(
-                "probabilities-not-logits",
-                "Logits and probabilities are confused: what does the decoder return?",
-            )
-        )
-    elif name == "flipped":
-        findings.append(Finding("targets-flipped", "White pixels are judged as black ones."))
-    elif name == "x log p":
-        findings.append(Finding("term-missing", "The black pixels' half of the log-likelihood is not there."))
-    elif not name or "the number of white pixels" == name:
-        findings.append(Finding("term-missing", "The log-likelihood is not in your value at all."))
-    if not set(divergence) & (set(KL.terms) - {"1"}):
-        findings.append(Finding("term-missing", "The KL is not in your value at all."))
-        return [*findings, *_join(likelihood, 1.0 if likelihood > 0 else -1.0, name)]
-    inner = [
-        f for f in name_mistakes(KL, Reading(divergence, averaged)) if f.code not in {"sign", "half", "scale"}
-    ]
-    return [*findings, *_join(likelihood, _divergence_scale(divergence, averaged), name), *inner]
-
-
-def _divergence_scale(divergence: Mapping[str, float], averaged: frozenset[str]) -> float:
-    """The KL's overall factor, as `name_mistakes` sees it."""
-    factors = {name: divergence.get(name, 0.0) / KL.true[name] for name in KL.core}
-    extras = {name: value for name, value in divergence.items() if name not in KL.core}
-    return overall_scale(KL, factors, extras)
-
-
-def _join(likelihood: float, divergence: float, name: str) -> list[Finding]:
-    """What is wrong with the factors of the two parts."""
-    findings: list[Finding] = []
-    free = name.startswith("the squared distance")  # its factor has no right value
-    overall = 1.0
-    if likelihood < 0:
-        overall = -1.0
-        findings.append(Finding("sign", "This is the loss, minus the ELBO; the bound itself is asked for."))
-    likelihood, divergence = likelihood * overall, divergence * overall
+    if factor < 0:
+        factor, divergence = -factor, -divergence
+        findings.append(LOSS)
     if divergence < 0:
-        findings.append(KL_ADDED)
         divergence = -divergence
-    if likelihood and not free and same(likelihood, divergence) and not same(likelihood, 1):
-        text = f"The value is {in_words(likelihood)} times the ELBO."
-        return [*findings, Finding("half" if same(likelihood, 2) else "scale", text)]
-    if name and same(likelihood * PIXELS, 1):
-        text = (
-            "The log-likelihood is a mean over the pixels, the KL a sum over the latents: the KL counts "
-            "784 times."
-        )
-        findings.append(Finding("mean-pixels", text))
-    elif name and not free and not same(likelihood, 1):
-        findings.append(Finding("term-scale", f"The log-likelihood counts {in_words(likelihood)} times."))
+        findings.append(KL_ADDED)
+    has_right_factor = bool(factor) and likelihood.sign > 0
+    if has_right_factor and same(factor, divergence) and not same(factor, 1):
+        text = f"The value is {in_words(factor)} times the ELBO."
+        return [*findings, Finding("half" if same(factor, 2) else "scale", text)]
+    if same(factor * PIXELS, 1):
+        findings.append(MEAN_PIXELS)
+    elif has_right_factor and not same(factor, 1):
+        findings.append(Finding("term-scale", f"The log-likelihood counts {in_words(factor)} times."))
     if same(divergence, 2):
         findings.append(Finding("half", "The KL counts twice: a factor ½ is lost."))
     elif not same(divergence, 1):
@@ -270,15 +235,12 @@ def _join(likelihood: float, divergence: float, name: str) -> list[Finding]:
     return findings
 
 
-def _model_example(found: Measurement, findings: list[Finding]) -> str:
-    if not findings or not found.samples:
-        return ""
-    sample = found.samples[0]
-    value = float(sample.values[0])
-    likelihood, divergence = (
-        float(sample.column(term)[0]) for term in (_of_image(0), lambda mu, v, *_: kl_standard_normal(mu, v))
-    )
-    if abs(value - likelihood + divergence) <= 1e-3 * abs(likelihood):
+def _example(measurement: Measurement) -> str:
+    sample = measurement.samples[0]
+    value, right = float(sample.values[0]), float(sample.column(_truth)[0])
+    likelihood = float(sample.column(OF_PIXELS[RIGHT])[0])
+    divergence = likelihood - right
+    if abs(value - right) <= 1e-3 * abs(likelihood):
         return ""
     return (
         f"For an image with log p(x | z) = {likelihood:.4g} for every z, and a KL of {divergence:.4g}, your "

@@ -8,14 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vae_helpers.checks.engine.calling import Student
+from vae_helpers.checks.engine.calling import Student, as_function
+from vae_helpers.numerics._validate import Array
 
 if TYPE_CHECKING:
     from vae_helpers.models.vae import VAE
 
-Array = NDArray[np.float64]
 PIXELS = 784
 
 
@@ -98,8 +97,7 @@ def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
     """
     import torch
 
-    if not callable(fn):
-        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+    as_function(fn)
 
     def shared(argument: Any) -> bool:
         index = isinstance(argument, torch.Tensor) and not argument.is_floating_point()
