@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from scipy import integrate, optimize, special, stats
 from torch.distributions import Bernoulli, Normal, kl_divergence
-from vae_helpers.models.data import binarize
 
+from vae_helpers.models.likelihoods import binarize
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.pretrained import load_pretrained
 

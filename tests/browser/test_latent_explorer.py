@@ -4,8 +4,8 @@ import lab
 import pytest
 import torch
 from latent import Plane
-from vae_helpers.models.data import binarize
 
+from vae_helpers.models.likelihoods import binarize
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.pretrained import load_pretrained
 from vae_helpers.widgets.latent.explorer import LatentExplorer
