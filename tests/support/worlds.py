@@ -38,10 +38,10 @@ def generator(seed: int = 0) -> torch.Generator:
 # --- Small models and images --------------------------------------------------------------------------
 
 
-def small_vae(likelihood: str = "bernoulli", latent_dim: int = 2, seed: int = 0, **options) -> VAE:
+def small_vae(likelihood: str = "bernoulli", latent_dim: int = 2, seed: int = 3, **options) -> VAE:
     """A VAE of a few units, with six pixels unless the options of `VAE` say otherwise.
 
-    Its weights are tripled, so that q and the likelihood depend much on their inputs, and what the
+    Its weights are doubled, so that q and the likelihood depend much on their inputs, and what the
     likelihood learns is not where it starts.
     """
     options = {"hidden_dim": 8, "num_hidden": 1, "data_dim": 6} | options
@@ -49,9 +49,9 @@ def small_vae(likelihood: str = "bernoulli", latent_dim: int = 2, seed: int = 0,
     with torch.no_grad():
         for layer in (*model.encoder, *model.decoder):
             if isinstance(layer, nn.Linear):
-                layer.weight *= 3
+                layer.weight *= 2
         for name in model.observation.parameters:
-            getattr(model, name).add_(0.3)
+            getattr(model, name).add_(0.5)
     return model
 
 
