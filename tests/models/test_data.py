@@ -7,18 +7,15 @@ import struct
 import numpy as np
 import pytest
 import torch
+from support.worlds import generator, idx, write_idx
 
 from vae_helpers.models._validate import check_images, fresh_generator
 from vae_helpers.models.data import binarize, load_idx
 from vae_helpers.shipped.images import load_mnist
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 @pytest.mark.parametrize("split", ["valid", "Train", "", None])
-def test_unknown_split(tmp_path, split):
+def test_an_unknown_split_is_refused(tmp_path, split):
     for call in (lambda: load_mnist(split), lambda: load_idx(tmp_path, split)):
         with pytest.raises(ValueError, match=f"split: expected 'train' or 'test', got {split!r}"):
             call()
@@ -31,8 +28,9 @@ def test_binarize_has_the_grey_values_as_means():
     inner = slice(1, -1)  # the two ends have no variance
     p = grey.double()[inner]
     z = (mean[inner] - p) / (p * (1 - p) / draws).sqrt()
-    assert z.abs().max() < 5  # standard errors
-    # The mean of 99 squares of standard normals is 1, with standard error sqrt(2/99).
+    assert z.abs().max() < 5  # standard errors: sees a share that is off by 0.018
+    # The mean of 99 squares of standard normals is 1, with standard error sqrt(2/99): sees noise that is
+    # larger by a third.
     assert (z**2).mean().item() == pytest.approx(1, abs=5 * math.sqrt(2 / 99))
 
 
@@ -88,7 +86,7 @@ def test_binarize_leaves_its_argument():
         (np.zeros((2, 3), np.float32), TypeError, "floating-point tensor, got ndarray"),
     ],
 )
-def test_binarize_refuses(images, error, message):
+def test_binarize_refuses_what_is_no_grey_image(images, error, message):
     with pytest.raises(error, match=f"images: expected .*{message}"):
         binarize(images)
 
@@ -105,51 +103,36 @@ def test_check_images_gives_both_shapes(shape):
     assert str(caught.value) == f"images: expected shape (batch, 4), got {shape}"
 
 
-PREFIX = {"train": "train", "test": "t10k"}
-
-
-def idx(array):
-    """The bytes of an IDX file: 0, 0, type 8, number of axes, big-endian sizes, data."""
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def write(folder, split="train", gz=False, images=None, labels=None):
-    """Writes a pair of files; bytes stand for a whole file. Returns the arrays and the image path."""
-    rng = np.random.default_rng(0)
-    pixels, numbers = rng.integers(0, 256, (6, 5, 4), np.uint8), np.arange(250, 256, dtype=np.uint8)
-    contents = (idx(pixels) if images is None else images, idx(numbers) if labels is None else labels)
-    for name, content in zip(("images-idx3", "labels-idx1"), contents, strict=True):
-        path = folder / f"{PREFIX[split]}-{name}-ubyte{'.gz' if gz else ''}"
-        path.write_bytes(gzip.compress(content) if gz else content)
-    return pixels, numbers
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
+LABELS = np.arange(250, 256, dtype=np.uint8)
 
 
 @pytest.mark.parametrize("as_folder", [str, lambda p: p], ids=["str", "Path"])
 @pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_idx_roundtrip_of_images_that_are_not_28_by_28(tmp_path, split, gz, as_folder):
-    pixels, numbers = write(tmp_path, split, gz)
+def test_idx_images_need_not_be_28_by_28(tmp_path, split, gz, as_folder):
+    write_idx(tmp_path, split, IMAGES, LABELS, gz)
     images, labels = load_idx(as_folder(tmp_path), split)
     assert images.dtype == torch.float32 and labels.dtype == torch.int64
-    np.testing.assert_allclose(images, pixels.reshape(6, 20) / 255, rtol=1e-6)
-    np.testing.assert_array_equal(labels, numbers)
+    np.testing.assert_allclose(images, IMAGES.reshape(6, 20) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(labels, LABELS)
 
 
 def test_idx_splits_are_not_mixed_up(tmp_path):
-    write(tmp_path, "test")
+    write_idx(tmp_path, "test", IMAGES, LABELS)
     with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte"):
         load_idx(tmp_path, "train")
 
 
 @pytest.mark.parametrize("missing", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])
-def test_idx_missing_file_lists_both_names(tmp_path, missing):
-    write(tmp_path)
+def test_a_missing_idx_file_is_told_by_both_names(tmp_path, missing):
+    write_idx(tmp_path, "train", IMAGES, LABELS)
     (tmp_path / missing).unlink()
     with pytest.raises(FileNotFoundError, match=rf"{missing} or {missing}\.gz in .*{tmp_path.name}"):
         load_idx(tmp_path)
 
 
-def test_idx_missing_folder(tmp_path):
+def test_a_missing_folder_of_idx_files_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="not_here"):
         load_idx(tmp_path / "not_here")
 
@@ -172,14 +155,14 @@ GOOD = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
     ],
 )
 @pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
-def test_idx_file_in_another_format(tmp_path, content, message, gz):
-    write(tmp_path, images=content, gz=gz)
+def test_an_idx_file_in_another_format_is_refused(tmp_path, content, message, gz):
+    write_idx(tmp_path, "train", content, LABELS, gz)
     with pytest.raises(ValueError, match=rf"train-images-idx3-ubyte.*{message}"):
         load_idx(tmp_path)
 
 
-def test_idx_more_labels_than_images(tmp_path):
-    write(tmp_path, labels=idx(np.zeros(7, np.uint8)))
+def test_more_labels_than_images_are_refused(tmp_path):
+    write_idx(tmp_path, "train", IMAGES, np.zeros(7, np.uint8))
     with pytest.raises(ValueError, match=r"as many labels as images, got \(7,\), \(6, 5, 4\)"):
         load_idx(tmp_path)
 
@@ -197,8 +180,8 @@ PACKED = gzip.compress(bytes(range(256)) * 8)
     ],
     ids=["foreign", "truncated", "block", "checksum"],
 )
-def test_idx_damaged_gzip(tmp_path, content):
-    write(tmp_path, gz=True)
+def test_a_damaged_gzip_file_is_refused(tmp_path, content):
+    write_idx(tmp_path, "train", IMAGES, LABELS, gz=True)
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz: expected a gzip file"):
