@@ -22,6 +22,7 @@ from vae_helpers.models.data import binarize, load_idx
 from vae_helpers.models.evaluation import importance_bounds
 from vae_helpers.models.storage import fingerprint, load, read, save, write, write_json
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count
 from vae_helpers.numerics.monte_carlo import estimate
 from vae_helpers.shipped import recipes
 from vae_helpers.shipped.images import load_mnist
@@ -93,6 +94,7 @@ def evaluate(
         raise ValueError(
             f"model: expected a Bernoulli likelihood of black-and-white pixels, got {model.likelihood!r}"
         )
+    num_samples = as_count("num_samples", num_samples)
     x = binarize(check_images(images), torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed + 1)
     bounds = importance_bounds(model, x, (1, num_samples), generator, progress)
