@@ -1,118 +1,84 @@
 """ELBO and IWAE against torch.distributions, brute-force loops, quadrature and the linear world."""
 
 import math
+from itertools import pairwise
 
 import mpmath
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.distributions import Bernoulli, Normal, kl_divergence
+from support.worlds import (
+    EACH_LIKELIHOOD,
+    PRIOR,
+    all_weights,
+    approximate_posterior,
+    as_numpy,
+    distribution,
+    generator,
+    integrals,
+    linear_world,
+    log_joint,
+    small_vae,
+    small_x,
+)
+from torch.distributions import Normal, kl_divergence
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from vae_helpers.models.objectives import elbo, iwae, iwae_for_training, kl_standard_normal, log_weights
-from vae_helpers.models.vae import VAE, reparameterize
-from vae_helpers.numerics.linear_gaussian import LinearGaussian
-
-BOTH = pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+from vae_helpers.models import elbo, iwae, iwae_for_training, kl_standard_normal, log_weights, reparameterize
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def a_world(likelihood="bernoulli", latent_dim=2, **options):
+    """A model and four images that its likelihood knows (float64)."""
+    model = small_vae(likelihood, latent_dim, **options).double()
+    return model, small_x(model)
 
 
-def small_vae(likelihood="bernoulli", latent_dim=2, data_dim=6):
-    """A float64 VAE whose weights are tripled, so that q and the likelihood depend on their inputs.
-
-    The Gaussian noise is wide enough for coarse quadratures to be exact.
-    """
-    model = VAE(latent_dim, 8, likelihood, num_hidden=1, data_dim=data_dim, generator=generator(3)).double()
-    with torch.no_grad():
-        for layer in (*model.encoder, *model.decoder):
-            if isinstance(layer, nn.Linear):
-                layer.weight *= 3
-        if likelihood == "gaussian":
-            model.x_log_var.fill_(-0.5)
-    return model
+def draws(model, x, num_samples, seed=0):
+    """q(z given x) and z ~ q, shape (num_samples, batch, d), from the generator's standard normals."""
+    q = approximate_posterior(model, x)
+    eps = torch.randn(num_samples, *q.loc.shape, generator=generator(seed), dtype=x.dtype)
+    return q, q.loc + q.scale * eps
 
 
-def small_x(batch=4, data_dim=6):
-    return torch.randint(0, 2, (batch, data_dim), generator=generator(1)).double()
-
-
-def linear_world(latent_dim, data_dim, noise_std=0.7, exact_posterior=False, orthogonal=False):
-    """A linear-Gaussian world and the same world as a VAE, with data from it (float64).
-
-    The encoder is linear: with `exact_posterior` the posterior's mean and the best diagonal
-    variances (which are the posterior's own when the columns of W are orthogonal).
-    """
-    rng = np.random.default_rng(7)
-    weight = rng.normal(size=(data_dim, latent_dim)) * 0.8
-    if orthogonal:
-        weight = np.linalg.qr(weight)[0] * np.linspace(1.5, 0.5, latent_dim)
-    world = LinearGaussian(weight, rng.normal(size=data_dim), noise_std)
-    model = VAE(latent_dim, 1, "gaussian", num_hidden=1, data_dim=data_dim)
-    model.encoder, model.decoder = nn.Linear(data_dim, 2 * latent_dim), nn.Linear(latent_dim, data_dim)
-    model.double()
-    precision = np.eye(latent_dim) + weight.T @ weight / noise_std**2
-    to_mean = np.linalg.solve(precision, weight.T) / noise_std**2
-    log_var = -np.log(np.diag(precision))
-    if not exact_posterior:
-        to_mean, log_var = 0.8 * to_mean + 0.05, log_var + 0.4
-    with torch.no_grad():
-        model.decoder.weight.copy_(torch.from_numpy(world.weight))
-        model.decoder.bias.copy_(torch.tensor(world.bias))
-        model.x_log_var.fill_(2 * math.log(noise_std))
-        model.encoder.weight.copy_(torch.from_numpy(np.vstack([to_mean, np.zeros_like(to_mean)])))
-        model.encoder.bias.copy_(torch.from_numpy(np.concatenate([-to_mean @ world.bias, log_var])))
-    return world, model, torch.from_numpy(world.sample(5, rng)[1])
-
-
-def as_numpy(*tensors):
-    return [t.detach().numpy() for t in tensors]
-
-
-def log_joint(model, x, z):
-    """log p(x given z) for one latent and each row of x, and log p(z), by torch.distributions."""
-    output = model.decoder(z)
-    if model.likelihood == "bernoulli":
-        p = Bernoulli(logits=output)
-    else:
-        p = Normal(output, torch.exp(0.5 * model.x_log_var))
-    return p.log_prob(x).sum(-1), Normal(0.0, 1.0).log_prob(z).sum(-1)
-
-
-def line_integral(model, x):
-    """The exact ELBO and log p(x) of one image x (D,) with one latent, by a fine grid on [-12, 12]."""
-    with torch.no_grad():
-        z = torch.linspace(-12, 12, 4001, dtype=torch.float64)
-        log_likelihood, log_prior = log_joint(model, x, z[:, None])
-        mu, log_var = model.encoder(x).tolist()
-        q = Normal(mu, math.exp(0.5 * log_var))
-        integrand = q.log_prob(z).exp() * (log_likelihood + log_prior - q.log_prob(z))
-        evidence = torch.trapezoid((log_likelihood + log_prior).exp(), z)
-    return torch.trapezoid(integrand, z).item(), evidence.log().item()
-
-
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize("num_samples", [1, 3])
 def test_elbo_parts_are_those_of_torch_distributions(likelihood, num_samples):
-    model, x = small_vae(likelihood), small_x()
+    model, x = a_world(likelihood)
     result = elbo(model, x, num_samples=num_samples, generator=generator())
-    mu, log_var = model.encoder(x).chunk(2, dim=-1)
-    std = log_var.exp().sqrt()
-    z = mu + std * torch.randn(num_samples, 4, 2, generator=generator(), dtype=torch.float64)
-    expected = log_joint(model, x, z)[0].mean(dim=0)
-    kl = kl_divergence(Normal(mu, std), Normal(0.0, 1.0)).sum(dim=-1)
+    q, z = draws(model, x, num_samples)
+    expected = distribution(model, z).log_prob(x).sum(dim=-1).mean(dim=0)
+    kl = kl_divergence(q, PRIOR).sum(dim=-1)
     assert all(part.shape == (4,) for part in result)
     torch.testing.assert_close(result.log_likelihood, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(result.kl, kl, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(result.elbo, expected - kl, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_the_kl_of_each_latent_is_that_of_torch_distributions(latent_dim):
+    model, x = a_world(latent_dim=latent_dim)
+    found = elbo(model, x).kl_per_latent
+    assert found.shape == (4, latent_dim)
+    expected = kl_divergence(approximate_posterior(model, x), PRIOR)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_the_kl_is_the_sum_over_latents_without_a_weight(beta):
+    model, x = a_world(latent_dim=3)
+    result = elbo(model, x, beta)
+    assert torch.equal(result.kl, result.kl_per_latent.sum(dim=-1))
+
+
+def test_an_elbo_is_still_a_tuple_of_three():
+    result = elbo(*a_world())
+    total, log_likelihood, kl = result
+    assert total is result.elbo and log_likelihood is result.log_likelihood and kl is result.kl
+
+
 def test_kl_at_extremes_is_that_of_torch_distributions():
     mu, log_var = torch.cartesian_prod(*[torch.tensor([-60.0, -5, 0, 0.5, 20], dtype=torch.float64)] * 2).T
-    expected = kl_divergence(Normal(mu, torch.exp(0.5 * log_var)), Normal(0.0, 1.0))
+    expected = kl_divergence(Normal(mu, torch.exp(0.5 * log_var)), PRIOR)
     torch.testing.assert_close(
         kl_standard_normal(mu[:, None], log_var[:, None]), expected, rtol=1e-12, atol=0
     )
@@ -133,10 +99,10 @@ def test_kl_refuses_shapes_that_would_broadcast():
         kl_standard_normal(torch.zeros(4, 2), torch.zeros(4, 1))
 
 
-@BOTH
+@EACH_LIKELIHOOD
 def test_twice_the_pixels_are_twice_the_log_likelihood(likelihood):
-    model, x = small_vae(likelihood), small_x()
-    double = small_vae(likelihood, data_dim=12)
+    model, x = a_world(likelihood)
+    double, _ = a_world(likelihood, data_dim=12)
     double.load_state_dict(model.state_dict() | double_pixels(model))
     once = elbo(model, x, generator=generator())
     twice = elbo(double, torch.cat([x, x], dim=1), generator=generator())
@@ -163,14 +129,14 @@ def test_twice_the_latents_are_twice_the_kl():
 
 @pytest.mark.parametrize("beta", [0, 0.5, 4.0])
 def test_beta_weighs_the_kl_alone(beta):
-    model, x = small_vae(), small_x()
+    model, x = a_world()
     plain, weighted = elbo(model, x, generator=generator()), elbo(model, x, beta, generator=generator())
     assert torch.equal(weighted.log_likelihood, plain.log_likelihood)
     assert torch.equal(weighted.kl, plain.kl)
     torch.testing.assert_close(weighted.elbo, plain.elbo + (1 - beta) * plain.kl)
 
 
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize(
     "objective",
     [
@@ -180,8 +146,8 @@ def test_beta_weighs_the_kl_alone(beta):
     ids=["elbo", "iwae"],
 )
 def test_gradient_is_that_of_finite_differences(likelihood, objective):
-    model, x = small_vae(likelihood), small_x()
-    theta = parameters_to_vector(model.parameters()).detach()
+    model, x = a_world(likelihood)
+    theta = all_weights(model)
     objective(model, x).backward()
     gradient = parameters_to_vector([p.grad for p in model.parameters()])
 
@@ -195,65 +161,75 @@ def test_gradient_is_that_of_finite_differences(likelihood, objective):
         assert gradient.dot(direction).item() == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize("k", [1, 2, 7])
 def test_iwae_is_a_brute_force_loop(likelihood, k):
-    model, x = small_vae(likelihood), small_x()
+    model, x = a_world(likelihood)
     result = iwae(model, x, k, generator())
-    mu, log_var = model.encoder(x).chunk(2, dim=-1)
-    eps = torch.randn(k, 4, 2, generator=generator(), dtype=torch.float64)
+    q, z = draws(model, x, k)
     for j in range(4):
-        q, prior, weights = Normal(mu[j], log_var[j].exp().sqrt()), Normal(0.0, 1.0), []
+        weights = []
         for i in range(k):
-            z = q.loc + q.scale * eps[i, j]
-            weights.append(
-                torch.exp(log_joint(model, x[j], z)[0] + prior.log_prob(z).sum() - q.log_prob(z).sum()).item()
-            )
-        assert result[j].item() == pytest.approx(math.log(sum(weights) / k), rel=1e-12)
+            log_q = Normal(q.loc[j], q.scale[j]).log_prob(z[i, j]).sum()
+            weights.append(mpmath.exp((log_joint(model, x[j], z[i, j]) - log_q).item()))
+        assert result[j].item() == pytest.approx(float(mpmath.log(sum(weights) / k)), rel=1e-12)
 
 
 def test_iwae_with_one_draw_is_the_elbo_with_a_sampled_kl():
-    model, x = small_vae(), small_x()
+    model, x = a_world()
     result = iwae(model, x, 1, generator())
-    mu, log_var = model.encoder(x).chunk(2, dim=-1)
-    q = Normal(mu, log_var.exp().sqrt())
-    z = q.loc + q.scale * torch.randn(1, 4, 2, generator=generator(), dtype=torch.float64)
-    sampled_kl = (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(dim=-1)[0]
+    q, z = draws(model, x, 1)
+    sampled_kl = (q.log_prob(z) - PRIOR.log_prob(z)).sum(dim=-1)[0]
     expected = elbo(model, x, generator=generator()).log_likelihood - sampled_kl
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_iwae_survives_weights_that_underflow():
-    model, x = small_vae(data_dim=6), small_x()
+    model, x = a_world()
     model.decoder[-1].bias.data.fill_(-5000.0)
     value = iwae(model, torch.ones_like(x), 3, generator())
     torch.testing.assert_close(value, torch.full_like(value, -30_000.0), rtol=1e-2, atol=0)
 
 
-@BOTH
-def test_bounds_are_ordered_and_agree_with_quadrature(likelihood):
-    model, n = small_vae(likelihood, latent_dim=1), 20_000
-    x = small_x()[0]
-    rows = x.expand(n, -1)
-    exact_elbo, log_evidence = line_integral(model, x)
-    with torch.no_grad():
-        bounds = [elbo(model, rows, generator=generator(1)).elbo]
-        bounds += [iwae(model, rows, k, generator(k)) for k in (1, 5, 50)]
-    means = [b.mean().item() for b in bounds]
-    errors = [b.std().item() / math.sqrt(n) for b in bounds]
-    # Both one-sample forms have the exact ELBO as their mean; 5 standard errors.
-    assert means[0] == pytest.approx(exact_elbo, abs=5 * errors[0])
-    assert means[1] == pytest.approx(exact_elbo, abs=5 * errors[1])
-    # Strictly ordered: each step is larger than 5 standard errors.
-    ladder, spread = [exact_elbo, *means[2:], log_evidence], [0, *errors[2:], 0]
-    for i in range(3):
-        assert ladder[i + 1] - ladder[i] > 5 * math.hypot(spread[i], spread[i + 1])
+@torch.no_grad()
+def mean_and_error(bound):
+    """The mean of so many bounds of one image, and its standard error."""
+    return bound.mean().item(), bound.std().item() / math.sqrt(len(bound))
+
+
+@EACH_LIKELIHOOD
+@pytest.mark.parametrize(
+    "bound",
+    [
+        lambda model, x: elbo(model, x, generator=generator(1)).elbo,
+        lambda model, x: iwae(model, x, 1, generator(1)),
+    ],
+    ids=["elbo", "iwae"],
+)
+def test_one_draw_has_the_exact_elbo_as_its_mean(likelihood, bound):
+    model, x = a_world(likelihood, latent_dim=1)
+    exact_elbo = integrals(model, x[:1])[0].item()
+    mean, error = mean_and_error(bound(model, x[:1].expand(20_000, -1)))
+    # Sees an ELBO that is off by 0.035 of the spread of its draws, here 0.02 to 0.3 nats.
+    assert mean == pytest.approx(exact_elbo, abs=5 * error)
+
+
+@EACH_LIKELIHOOD
+def test_bounds_rise_from_the_elbo_to_the_evidence(likelihood):
+    model, x = a_world(likelihood, latent_dim=1)
+    exact_elbo, log_evidence = (value.item() for value in integrals(model, x[:1]))
+    rows = x[:1].expand(20_000, -1)
+    few, many = (mean_and_error(iwae(model, rows, k, generator(k))) for k in (5, 50))
+    ladder = [(exact_elbo, 0), few, many, (log_evidence, 0)]
+    for (low, error_low), (high, error_high) in pairwise(ladder):
+        # Each step is larger than the noise, so that an order the other way round would show.
+        assert high - low > 5 * math.hypot(error_low, error_high)
 
 
 @pytest.mark.parametrize("d, size", [(1, 1), (1, 4), (3, 5)])
 def test_elbo_in_the_linear_world(d, size):
     world, model, data = linear_world(d, size)
-    n = 20_000
+    n = 20_000  # 5 standard errors: sees an ELBO that is off by 0.035 of the spread of its draws
     for x in data[:2]:
         with torch.no_grad():
             mu, log_var = model.encode(x[None])
@@ -275,7 +251,7 @@ def test_with_the_true_posterior_every_weight_is_the_evidence(d, size, k):
 
 
 def test_randomness_comes_from_the_generator_alone():
-    model, x = small_vae(), small_x()
+    model, x = a_world()
     torch.manual_seed(5)
     state = torch.get_rng_state()
     for draw in (lambda g=None: elbo(model, x, generator=g).elbo, lambda g=None: iwae(model, x, 2, g)):
@@ -284,10 +260,10 @@ def test_randomness_comes_from_the_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize("k", [1, 2, 7])
 def test_the_bound_for_training_has_the_value_of_the_bound(likelihood, k):
-    model, x = small_vae(likelihood), small_x()
+    model, x = a_world(likelihood)
     expected = iwae(model, x, k, generator(5))
     torch.testing.assert_close(iwae_for_training(model, x, k, generator(5)), expected, rtol=1e-12, atol=0)
 
@@ -307,8 +283,10 @@ def _gradients(objective, k, repetitions, **world):
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_gradient_for_training_has_the_expectation_of_the_gradient(k):
-    for plain, better in zip(*(_gradients(f, k, 150) for f in (iwae, iwae_for_training)), strict=True):
-        error = (plain.var(dim=0) / 150 + better.var(dim=0) / 150).sqrt()
+    num = 150
+    for plain, better in zip(*(_gradients(f, k, num) for f in (iwae, iwae_for_training)), strict=True):
+        error = (plain.var(dim=0) / num + better.var(dim=0) / num).sqrt()
+        # Sees an entry that is off by half the spread of the mean gradient of 200 draws.
         assert ((plain.mean(dim=0) - better.mean(dim=0)).abs() <= 4.5 * error + 1e-12).all()
 
 
@@ -357,7 +335,7 @@ OBJECTIVES = pytest.mark.parametrize(
 )
 def test_objectives_refuse_images(objective, x, error, message):
     with pytest.raises(error, match=message):
-        objective(small_vae(), x)
+        objective(a_world()[0], x)
 
 
 @OBJECTIVES
@@ -366,13 +344,13 @@ def test_objectives_refuse_images(objective, x, error, message):
 )
 def test_objectives_refuse_counts(objective, count, error):
     with pytest.raises(error, match="num_samples: expected"):
-        objective(small_vae(), small_x(), count)
+        objective(*a_world(), count)
 
 
 @pytest.mark.parametrize("beta", [-0.1, math.nan, math.inf])
 def test_elbo_refuses_betas(beta):
     with pytest.raises(ValueError, match=f"beta: expected a finite number of at least 0, got {beta}"):
-        elbo(small_vae(), small_x(), beta)
+        elbo(*a_world(), beta)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -1,14 +1,17 @@
-"""What a checkpoint keeps: all of the state, or nothing that could be mistaken for it."""
+"""Files of models and checkpoints: what they keep, and that they are whole or not there."""
 
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
+from support.worlds import EACH_LIKELIHOOD, all_weights, generator, small_images, small_vae
 from torch import nn
 
-from vae_helpers.models import storage
+from vae_helpers.models import load, save, storage
 from vae_helpers.models.storage import Checkpoint, fingerprint, read, write
 
 RECIPE = {"epochs": 3, "size": (2, 3), "rate": 0.1, "none": None}
@@ -16,18 +19,18 @@ RECIPE = {"epochs": 3, "size": (2, 3), "rate": 0.1, "none": None}
 
 def a_training(path, recipe=RECIPE, seed=0):
     """A small network with everything that a training needs."""
-    generator = torch.Generator().manual_seed(seed)
+    stream = generator(seed)
     model = nn.Linear(3, 2)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+            parameter.copy_(torch.randn(parameter.shape, generator=stream))
     muon = torch.optim.Muon([model.weight], lr=0.05)
     adam = torch.optim.Adam([model.bias], lr=0.1, betas=(0.9, 0.99), fused=True)
     schedules = [
         torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=20, cycle_momentum=False)
         for optimizer, peak in ((muon, 0.05), (adam, 0.1))
     ]
-    return Checkpoint(path, recipe, model, [muon, adam], schedules, generator)
+    return Checkpoint(path, recipe, model, [muon, adam], schedules, stream)
 
 
 def go(training, steps):
@@ -189,9 +192,133 @@ def test_write_and_read_bring_back_tensors_and_metadata(tmp_path):
 
 
 def test_fingerprints_tell_tensors_apart():
-    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
+    x = small_images()
     changed = x.clone()
     changed[39, 5] = torch.nextafter(changed[39, 5], torch.tensor(2.0))
     same = x.t().contiguous().t()  # another order in memory
     assert fingerprint(x) == fingerprint(x.clone()) == fingerprint(same)
     assert len({fingerprint(t) for t in (x, changed, x[:39], x.flip(0), x.reshape(6, 40))}) == 5
+
+
+# --- Models -------------------------------------------------------------------------------------------
+
+
+@EACH_LIKELIHOOD
+@pytest.mark.parametrize("as_path", [str, lambda p: p], ids=["str", "Path"])
+def test_load_gives_back_what_was_saved(tmp_path, likelihood, as_path):
+    model = small_vae(likelihood, num_hidden=2, activation="tanh").train()
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    save(model, as_path(tmp_path / "m.safetensors"))
+    loaded = load(as_path(tmp_path / "m.safetensors"))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert loaded.config == model.config and loaded.likelihood == likelihood
+    assert not loaded.training and model.training
+    assert list(loaded.state_dict()) == list(model.state_dict())
+    for name, value in loaded.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, model.state_dict()[name])
+    assert all(p.requires_grad for p in loaded.parameters())
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_half_precision_halves_the_file(tmp_path):
+    model = small_vae("gaussian", hidden_dim=200, num_hidden=2)
+    save(model, tmp_path / "full")
+    save(model, tmp_path / "half", torch.float16)
+    assert (tmp_path / "half").stat().st_size < 0.51 * (tmp_path / "full").stat().st_size
+
+
+def test_half_precision_rounds_once_and_leaves_the_model(tmp_path):
+    model = small_vae("gaussian")
+    save(model, tmp_path / "half", torch.float16)
+    for name, value in load(tmp_path / "half").state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, model.state_dict()[name].half().float())
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_the_file_is_safetensors_with_the_config_as_json(tmp_path):
+    model = small_vae()
+    save(model, tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["config"]) == model.config
+    assert set(header) == {"__metadata__", *model.state_dict()}
+    with safe_open(tmp_path / "m", framework="numpy") as file:
+        np.testing.assert_array_equal(file.get_tensor("encoder.0.bias"), model.encoder[0].bias.detach())
+
+
+@pytest.mark.parametrize("fails", ["save_file", "replace"])
+@pytest.mark.parametrize("old", [False, True], ids=["new", "over_old"])
+def test_an_interrupted_save_leaves_the_old_file_whole_and_no_rubbish(tmp_path, monkeypatch, old, fails):
+    path = tmp_path / "m.safetensors"
+    if old:
+        save(small_vae(seed=1), path)
+    before = path.read_bytes() if old else None
+
+    def half_written(weights, filename, metadata):
+        filename.write_bytes(b"half")
+        raise OSError("disk full")
+
+    def no_replace(*args):
+        raise OSError("disk full")
+
+    if fails == "save_file":
+        monkeypatch.setattr(storage, "save_file", half_written)
+    else:
+        monkeypatch.setattr(storage.os, "replace", no_replace)
+    with pytest.raises(OSError, match="disk full"):
+        save(small_vae(seed=2), path)
+    assert [p.name for p in tmp_path.iterdir()] == (["m.safetensors"] if old else [])
+    assert not old or path.read_bytes() == before
+
+
+def test_save_replaces_an_older_file(tmp_path):
+    save(small_vae(seed=1), tmp_path / "m")
+    save(small_vae(seed=2), tmp_path / "m")
+    assert torch.equal(all_weights(load(tmp_path / "m")), all_weights(small_vae(seed=2)))
+
+
+def test_save_into_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="path: expected an existing folder, got .*not_here"):
+        save(small_vae(), tmp_path / "not_here" / "m.safetensors")
+
+
+def test_load_of_nothing_says_where_it_looked(tmp_path):
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"path: expected .*{path.name}"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b"",
+        lambda b: b[:4],
+        lambda b: b[:100],
+        lambda b: b[:-1],
+        lambda b: b + b"?",
+        lambda b: b"?" + b[1:],
+        lambda b: b.replace(b"latent_dim", b"latent_dum"),
+        lambda b: b.replace(b"decoder.0.bias", b"decoder.9.bias"),
+        lambda b: b"PK\x03\x04 what torch.save writes",
+    ],
+)
+def test_a_damaged_or_foreign_file_is_no_model(tmp_path, damage):
+    path = tmp_path / "broken.safetensors"
+    save(small_vae(), path)
+    content = damage(path.read_bytes())
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.safetensors: expected a model written by save"):
+        load(path)
+
+
+CHANGES = [{"hidden_dim": 9}, {"extra": 1}, {"latent_dim": -1}, {"likelihood": "gaussian"}]
+CONFIGS = ["", "[1]", "null", "{}", *(json.dumps(small_vae().config | change) for change in CHANGES)]
+
+
+@pytest.mark.parametrize("metadata", [None, {"other": "x"}, *({"config": config} for config in CONFIGS)])
+def test_safetensors_with_another_config_are_no_model(tmp_path, metadata):
+    path = tmp_path / "foreign.safetensors"
+    save_file(small_vae().state_dict(), path, metadata=metadata)
+    with pytest.raises(ValueError, match=r"foreign\.safetensors: expected a model written by save"):
+        load(path)

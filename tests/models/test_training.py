@@ -1,43 +1,44 @@
-"""Training by what it does to weights, curves and random state; files by what they survive."""
+"""Training by what it does to weights, curves and random state, and what an interruption leaves of it."""
 
 import copy
+import dataclasses
 import inspect
-import json
 import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from support.worlds import (
+    EACH_LIKELIHOOD,
+    PRIOR,
+    all_weights,
+    approximate_posterior,
+    generator,
+    small_images,
+    small_vae,
+)
+from torch.distributions import kl_divergence
 
-from vae_helpers.models import storage, training
-from vae_helpers.models.objectives import elbo
-from vae_helpers.models.storage import load, save
-from vae_helpers.models.training import OPTIMIZERS, fit, mean_elbo, observed
-from vae_helpers.models.vae import VAE
-from vae_helpers.shipped.images import load_mnist
-
-BOTH = pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def small_vae(likelihood="bernoulli", seed=0, **sizes):
-    sizes = {"latent_dim": 2, "hidden_dim": 8, "data_dim": 6} | sizes
-    return VAE(**sizes, likelihood=likelihood, generator=generator(seed))
-
-
-def small_images(n=40, seed=1):
-    return torch.rand(n, 6, generator=generator(seed))
+from vae_helpers.models import VAE, elbo, fit, mean_elbo, observed, storage, training
+from vae_helpers.models.training import OPTIMIZERS, Settings
+from vae_helpers.shipped import load_mnist
 
 
 def quiet_fit(model, images, epochs=2, **options):
     defaults = {"progress": False, "generator": generator(2), "batch_size": 10}
     return fit(model, images, epochs, **defaults | options)
+
+
+class Interrupt:
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, done, total, loss):
+        if done == self.step:
+            raise KeyboardInterrupt
 
 
 def spy(monkeypatch, name):
@@ -60,7 +61,7 @@ def digits():
     return images[:800], images[800:1000]
 
 
-@BOTH
+@EACH_LIKELIHOOD
 def test_fit_lowers_the_loss_on_digits(digits, likelihood):
     images, test_images = digits
     model = VAE(5, 32, likelihood, generator=generator())
@@ -76,7 +77,7 @@ def test_fit_lowers_the_loss_on_digits(digits, likelihood):
     assert -mean_elbo(model, x, generator())[0] == pytest.approx(history.test[1], abs=3)
 
 
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize("with_test", [False, True])
 def test_history_has_one_finite_number_an_epoch(likelihood, with_test):
     test_images = small_images(7) if with_test else None
@@ -91,7 +92,8 @@ def test_history_has_one_finite_number_an_epoch(likelihood, with_test):
 
 
 def test_train_curve_is_the_loss_in_nats_per_image():
-    # A learning rate of next to nothing: every epoch is a fresh estimate of one number.
+    # A learning rate of next to nothing: every epoch is a fresh estimate of one number. Sees one that is
+    # off by a tenth.
     model, images = small_vae("gaussian"), small_images(200)
     history = quiet_fit(model, images, 20, learning_rate=1e-12)
     with torch.no_grad():
@@ -102,7 +104,7 @@ def test_train_curve_is_the_loss_in_nats_per_image():
 
 
 @pytest.mark.parametrize("epochs, n", [(10, 10), (5, 20), (1, 10), (1, 3), (9, 10), (20, 10)])
-def test_schedules_of_few_steps(epochs, n):
+def test_a_schedule_may_have_few_steps(epochs, n):
     # Ten steps in all made OneCycleLR divide by zero.
     history = quiet_fit(small_vae(), small_images(n), epochs, batch_size=10)
     assert len(history.train) == epochs and all(map(math.isfinite, history.train))
@@ -151,7 +153,7 @@ def test_each_epoch_binarizes_anew_from_the_grey_values(monkeypatch):
     assert len({tuple(x.sum(dim=0).tolist()) for x in epochs}) == 3
     for x in epochs:
         assert x.unique().tolist() == [0, 1]
-        # 2400 coins with p = ¼; 5 standard errors.
+        # 2400 coins with p = ¼; 5 standard errors see a share that is off by 0.044.
         assert x.mean().item() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 2400))
 
 
@@ -170,12 +172,10 @@ def test_test_noise_is_the_same_in_every_epoch():
 
 
 def test_evaluating_does_not_change_the_training():
-    weights = []
-    for test_images in (None, small_images(9)):
-        model = small_vae()
+    models = [small_vae() for _ in range(2)]
+    for model, test_images in zip(models, (None, small_images(9)), strict=True):
         quiet_fit(model, small_images(), test_images=test_images)
-        weights.append(torch.nn.utils.parameters_to_vector(model.parameters()))
-    assert torch.equal(*weights)
+    assert torch.equal(*map(all_weights, models))
 
 
 def test_beta_reaches_the_loss():
@@ -228,6 +228,36 @@ def test_free_bits_press_no_latent_below_them():
         assert gradient.tolist() == pytest.approx(expected, abs=1e-6)
 
 
+def test_free_bits_have_the_gradient_of_a_second_encoding():
+    """One pass gives what the former formula gave, whose KL of each latent came from a pass of its own."""
+    free_bits, beta, images = 0.5, 0.7, small_images(10).double()
+    model = small_vae("gaussian", latent_dim=3).double()
+    twin, seen = copy.deepcopy(model), []
+
+    def stop(done, total, loss):
+        seen.extend(weight.grad.clone() for weight in model.parameters())
+        return True
+
+    options = {"beta": beta, "warmup": 0.0, "free_bits": free_bits, "init_bias": False}
+    quiet_fit(model, images, on_step=stop, **options)
+    stream = generator(2)
+    x = images[torch.randperm(10, generator=stream)]
+    parts = elbo(twin, x, generator=stream)
+    kl = kl_divergence(approximate_posterior(twin, x), PRIOR).mean(dim=0)
+    assert (kl < free_bits).any() and (kl > free_bits).any(), "latents on both sides, or nothing is shown"
+    loss = -(parts.log_likelihood - beta * kl.clamp(min=free_bits).sum()).mean()
+    expected = torch.autograd.grad(loss, list(twin.parameters()))
+    torch.testing.assert_close(seen, list(expected), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"free_bits": 0.5}, {"warmup": 0.0, "num_samples": 3}])
+def test_a_step_encodes_its_images_once(options):
+    model, passes = small_vae(), []
+    model.encoder.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
+    quiet_fit(model, small_images(), 2, **options)
+    assert passes == [10] * 8
+
+
 def test_curves_speak_of_the_elbo_also_with_free_bits():
     options = {"learning_rate": 1e-12, "test_images": small_images(9)}
     plain, free = (quiet_fit(small_vae(), small_images(), **options, free_bits=b) for b in (0.0, 3.0))
@@ -235,7 +265,7 @@ def test_curves_speak_of_the_elbo_also_with_free_bits():
     assert free.test == pytest.approx(plain.test, rel=1e-5)
 
 
-def test_training_on_the_importance_weighted_bound(monkeypatch):
+def test_training_on_the_importance_weighted_bound_learns(monkeypatch):
     calls = spy(monkeypatch, "iwae_for_training")
     images = small_images(2).round().repeat(20, 1)  # two patterns, which can be learnt
     history = quiet_fit(small_vae(), images, 30, warmup=0.0, num_samples=4, learning_rate=0.02)
@@ -293,7 +323,7 @@ def test_curves_speak_of_the_full_beta_also_during_warmup():
     assert warm.test == pytest.approx(plain.test, rel=1e-5)
 
 
-@BOTH
+@EACH_LIKELIHOOD
 def test_training_follows_its_generator_bit_by_bit(likelihood):
     torch.manual_seed(8)
     state = torch.get_rng_state()
@@ -301,7 +331,7 @@ def test_training_follows_its_generator_bit_by_bit(likelihood):
     for model, seed in zip(models, (2, 2, 3, None), strict=True):
         quiet_fit(model, small_images(), generator=None if seed is None else generator(seed))
     assert torch.equal(torch.get_rng_state(), state)
-    first, again, other, fresh = (torch.nn.utils.parameters_to_vector(m.parameters()) for m in models)
+    first, again, other, fresh = map(all_weights, models)
     assert torch.equal(first, again)
     assert not torch.equal(first, other) and not torch.equal(first, fresh)
 
@@ -325,14 +355,14 @@ def test_the_decoder_starts_at_the_mean_image():
 
 
 @pytest.mark.parametrize("batch_size, steps", [(40, 1), (41, 1), (1000, 1), (20, 2), (13, 3)])
-def test_batch_sizes(monkeypatch, batch_size, steps):
+def test_an_epoch_has_as_many_steps_as_batches_are_full(monkeypatch, batch_size, steps):
     calls = spy(monkeypatch, "elbo")
     quiet_fit(small_vae(), small_images(40), 1, batch_size=batch_size)
     assert [len(call["x"]) for call in calls] == [min(batch_size, 40)] * steps
 
 
 @pytest.mark.parametrize("progress", [False, True])
-def test_progress_bar_only_when_asked(capfd, progress):
+def test_the_progress_bar_is_shown_only_when_asked_for(capfd, progress):
     quiet_fit(small_vae(), small_images(), progress=progress)
     out, err = capfd.readouterr()
     assert out == "" and ("epoch 2" in err) == progress and bool(err) == progress
@@ -352,41 +382,162 @@ def test_progress_bar_only_when_asked(capfd, progress):
     ],
 )
 def test_images_that_are_refused_before_anything_moves(where, images, error, message):
-    model = small_vae()
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(error, match=f"^{where}: expected .*{message}"):
-        quiet_fit(model, **{"images": small_images()} | {where: images})
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    _refuses({"images": small_images()} | {where: images}, error, f"{where}: expected .*{message}")
 
 
 @pytest.mark.parametrize(
-    "options, error",
+    "options",
     [
-        ({"epochs": 0}, ValueError),
-        ({"epochs": 2.0}, TypeError),
-        ({"batch_size": 0}, ValueError),
-        ({"batch_size": True}, TypeError),
-        ({"learning_rate": math.nan}, ValueError),
-        ({"optimizer": "sgd"}, ValueError),
-        ({"learning_rate": 0}, ValueError),
-        ({"learning_rate": math.inf}, ValueError),
-        ({"beta": -1.0}, ValueError),
-        ({"beta": math.nan}, ValueError),
-        ({"warmup": -0.1}, ValueError),
-        ({"warmup": 1.0}, ValueError),
-        ({"warmup": math.nan}, ValueError),
-        ({"generator": 3}, TypeError),
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0},
+        {"learning_rate": math.nan},
+        {"learning_rate": math.inf},
+        {"beta": -1.0},
+        {"beta": math.nan},
+        {"warmup": -0.1},
+        {"warmup": 1.0},
+        {"warmup": math.nan},
+        {"free_bits": -0.1},
+        {"num_samples": 0, "warmup": 0.0},
+        {"optimizer": "sgd"},
+        {"precision": torch.float16},
     ],
 )
-def test_options_that_are_refused(options, error):
-    with pytest.raises(error, match=f"^{next(iter(options))}: expected"):
-        quiet_fit(small_vae(), small_images(), **options)
+def test_options_out_of_range_are_refused_before_anything_moves(options):
+    _refuses({"images": small_images(), **options}, ValueError, f"{next(iter(options))}: expected")
 
 
-@BOTH
-def test_exploding_loss_is_told_with_its_epoch(likelihood):
+TWO = np.array([1.0, 2.0])
+NO_COUNTS = ["2", True, 2.0, TWO]
+NO_NUMBERS = ["0.5", None, True, TWO]
+LATE = pytest.mark.xfail(strict=True, reason="is looked at only when it is used")
+LATER = [
+    *(("on_step", value) for value in ("loud", True, TWO)),
+    *(("checkpoint", value) for value in (True, 3, TWO)),
+    *((name, TWO) for name in ("optimizer", "precision")),
+]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        *((name, value) for name in ("epochs", "batch_size", "num_samples") for value in NO_COUNTS),
+        *((name, None) for name in ("epochs", "batch_size")),
+        *((name, value) for name in ("learning_rate", "beta", "warmup", "free_bits") for value in NO_NUMBERS),
+        *((name, value) for name in ("optimizer", "precision") for value in ("float32", None, True)),
+        *(("generator", value) for value in ("0", 3, True, np.random.default_rng(0))),
+        *(pytest.param(*pair, marks=LATE) for pair in LATER),
+    ],
+)
+def test_options_of_another_type_are_refused_before_anything_moves(name, value):
+    _refuses({"images": small_images(), name: value}, (TypeError, ValueError), f"{name}: expected")
+
+
+OF_NUMPY = pytest.mark.parametrize(
+    "options",
+    [
+        {"beta": np.float64(0.5), "warmup": np.float32(0.0), "free_bits": np.float32(0.25)},
+        {"warmup": np.float64(0.5), "beta": np.int64(2)},
+        {"warmup": np.float32(0.0), "num_samples": np.int64(2)},
+    ],
+)
+COUNTS = {"epochs": np.int64(3), "batch_size": np.int32(10), "learning_rate": np.float32(1e-3)}
+
+
+@OF_NUMPY
+def test_numbers_of_numpy_give_the_weights_of_those_of_python(options):
+    options = COUNTS | options
+    of_python = {name: value.item() for name, value in options.items()}
+    one, other = small_vae(), small_vae()
+    curves = [quiet_fit(m, small_images(), **each) for m, each in ((one, options), (other, of_python))]
+    assert torch.equal(all_weights(one), all_weights(other)) and curves[0] == curves[1]
+
+
+@OF_NUMPY
+def test_a_training_by_numbers_of_numpy_goes_on_by_those_of_python(options, tmp_path):
+    options = COUNTS | options
+    of_python = {name: value.item() for name, value in options.items()}
+    whole, model = small_vae(), small_vae()
+    quiet_fit(whole, small_images(), **of_python)
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(small_vae(), small_images(), **options, on_step=Interrupt(6), checkpoint=tmp_path / "c")
+    quiet_fit(model, small_images(), **of_python, checkpoint=tmp_path / "c")
+    assert torch.equal(all_weights(model), all_weights(whole))
+
+
+def some_settings(**changes):
+    numbers = {"epochs": 3, "batch_size": 10, "learning_rate": 1e-3, "beta": 1.0, "warmup": 0.0}
+    rest = {"free_bits": 0.0, "num_samples": None, "optimizer": "adam", "precision": torch.float32}
+    return Settings(**numbers | rest | changes)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
+def test_settings_are_frozen(name):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(some_settings(), name, 1)
+
+
+@pytest.mark.parametrize(
+    "changes, error",
+    [
+        ({"epochs": 0}, ValueError),
+        ({"batch_size": 2.0}, TypeError),
+        ({"learning_rate": 0.0}, ValueError),
+        ({"beta": "1"}, TypeError),
+        ({"warmup": 1.0}, ValueError),
+        ({"free_bits": math.inf}, ValueError),
+        ({"num_samples": 0}, ValueError),
+        ({"num_samples": 2, "beta": 0.5}, ValueError),
+        ({"optimizer": None}, ValueError),
+        ({"precision": torch.float64}, ValueError),
+    ],
+)
+def test_settings_check_themselves(changes, error):
+    with pytest.raises(error, match=f"^{next(iter(changes))}: expected"):
+        some_settings(**changes)
+    with pytest.raises(error, match=f"^{next(iter(changes))}: expected"):
+        dataclasses.replace(some_settings(), **changes)
+
+
+def test_settings_hold_numbers_of_python():
+    found = some_settings(**COUNTS, beta=np.float32(1.0), num_samples=np.int64(2))
+    numbers = [found.epochs, found.batch_size, found.num_samples, found.learning_rate, found.beta]
+    assert [type(number) for number in numbers] == [int] * 3 + [float] * 2
+
+
+def _refuses(options, error, message):
+    """`fit` complains at the start, and the model is as it was."""
+    model = small_vae()
+    before = all_weights(model)
+    with pytest.raises(error, match=f"^{message}"):
+        quiet_fit(model, **options)
+    assert torch.equal(all_weights(model), before)
+
+
+@EACH_LIKELIHOOD
+def test_an_exploding_loss_is_told_with_its_epoch(likelihood):
     with pytest.raises(FloatingPointError, match=r"the loss became (NaN|nan|inf|-inf) in epoch 1, step \d"):
         quiet_fit(small_vae(likelihood), small_images(), 3, learning_rate=1e20)
+
+
+@pytest.mark.parametrize("options", [{}, {"warmup": 0.0, "num_samples": 2}])
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_weights_that_became_nan_are_told_with_epoch_and_step(part, options):
+    model = small_vae()
+
+    def spoil(done, total, loss):
+        if done == 5:  # four steps an epoch
+            getattr(model, part)[-1].bias.data.fill_(math.nan)
+
+    with pytest.raises(FloatingPointError, match="^the loss became (NaN|nan) in epoch 2, step 2$"):
+        quiet_fit(model, small_images(), 3, on_step=spoil, **options)
+
+
+def test_a_mistake_in_a_step_is_told_as_what_it_is():
+    message = "^x: expected torch.float64 like the model's weights, got torch.float32$"
+    with pytest.raises(ValueError, match=message):
+        quiet_fit(small_vae().double(), small_images())
 
 
 def test_observed_binarizes_only_for_bernoulli():
@@ -400,7 +551,7 @@ def test_observed_binarizes_only_for_bernoulli():
     assert not torch.equal(observed(model, images, None), observed(model, images, None))
 
 
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_mean_elbo_averages_over_images_not_batches(likelihood, batch_size):
     model, x = small_vae(likelihood), small_images(25).round()
@@ -422,150 +573,16 @@ def test_mean_elbo_builds_no_graph(monkeypatch):
     mean_elbo(small_vae(), small_images().round(), generator())
 
 
-@BOTH
-@pytest.mark.parametrize("as_path", [str, lambda p: p], ids=["str", "Path"])
-def test_save_and_load_roundtrip(tmp_path, likelihood, as_path):
-    model = small_vae(likelihood, num_hidden=1, activation="tanh").train()
-    torch.manual_seed(9)
-    state = torch.get_rng_state()
-    save(model, as_path(tmp_path / "m.safetensors"))
-    loaded = load(as_path(tmp_path / "m.safetensors"))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert loaded.config == model.config and loaded.likelihood == likelihood
-    assert not loaded.training and model.training
-    assert list(loaded.state_dict()) == list(model.state_dict())
-    for name, value in loaded.state_dict().items():
-        assert value.dtype == torch.float32 and torch.equal(value, model.state_dict()[name])
-    assert all(p.requires_grad for p in loaded.parameters())
-    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
-
-
-def test_half_precision_halves_the_file_and_rounds_once(tmp_path):
-    model = small_vae("gaussian", hidden_dim=200)
-    save(model, tmp_path / "full")
-    save(model, tmp_path / "half", torch.float16)
-    for name, value in load(tmp_path / "half").state_dict().items():
-        assert value.dtype == torch.float32 and torch.equal(value, model.state_dict()[name].half().float())
-    assert (tmp_path / "half").stat().st_size < 0.51 * (tmp_path / "full").stat().st_size
-    assert next(model.parameters()).dtype == torch.float32
-
-
-def test_file_is_safetensors_with_the_config_as_json(tmp_path):
-    model = small_vae()
-    save(model, tmp_path / "m")
-    content = (tmp_path / "m").read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert json.loads(header["__metadata__"]["config"]) == model.config
-    assert set(header) == {"__metadata__", *model.state_dict()}
-    with safe_open(tmp_path / "m", framework="numpy") as file:
-        np.testing.assert_array_equal(file.get_tensor("encoder.0.bias"), model.encoder[0].bias.detach())
-
-
-@pytest.mark.parametrize("fails", ["save_file", "replace"])
-@pytest.mark.parametrize("old", [False, True], ids=["new", "over_old"])
-def test_interrupted_save_leaves_the_old_file_whole_and_no_rubbish(tmp_path, monkeypatch, old, fails):
-    path = tmp_path / "m.safetensors"
-    if old:
-        save(small_vae(seed=1), path)
-    before = path.read_bytes() if old else None
-
-    def half_written(weights, filename, metadata):
-        filename.write_bytes(b"half")
-        raise OSError("disk full")
-
-    def no_replace(*args):
-        raise OSError("disk full")
-
-    if fails == "save_file":
-        monkeypatch.setattr(storage, "save_file", half_written)
-    else:
-        monkeypatch.setattr(storage.os, "replace", no_replace)
-    with pytest.raises(OSError, match="disk full"):
-        save(small_vae(seed=2), path)
-    assert [p.name for p in tmp_path.iterdir()] == (["m.safetensors"] if old else [])
-    assert not old or path.read_bytes() == before
-
-
-def test_save_overwrites(tmp_path):
-    save(small_vae(seed=1), tmp_path / "m")
-    save(small_vae(seed=2), tmp_path / "m")
-    assert torch.equal(load(tmp_path / "m").encoder[0].weight, small_vae(seed=2).encoder[0].weight)
-
-
-def test_save_into_a_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="path: expected an existing folder, got .*not_here"):
-        save(small_vae(), tmp_path / "not_here" / "m.safetensors")
-
-
-def test_load_of_nothing(tmp_path):
-    for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(FileNotFoundError, match=f"path: expected .*{path.name}"):
-            load(path)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda b: b"",
-        lambda b: b[:4],
-        lambda b: b[:100],
-        lambda b: b[:-1],
-        lambda b: b + b"?",
-        lambda b: b"?" + b[1:],
-        lambda b: b.replace(b"latent_dim", b"latent_dum"),
-        lambda b: b.replace(b"decoder.0.bias", b"decoder.9.bias"),
-        lambda b: b"PK\x03\x04 what torch.save writes",
-    ],
-)
-def test_load_of_a_damaged_or_foreign_file(tmp_path, damage):
-    path = tmp_path / "broken.safetensors"
-    save(small_vae(), path)
-    content = damage(path.read_bytes())
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.safetensors: expected a model written by save"):
-        load(path)
-
-
-CHANGES = [{"hidden_dim": 9}, {"extra": 1}, {"latent_dim": -1}, {"likelihood": "gaussian"}]
-CONFIGS = ["", "[1]", "null", "{}", *(json.dumps(small_vae().config | change) for change in CHANGES)]
-
-
-@pytest.mark.parametrize("metadata", [None, {"other": "x"}, *({"config": config} for config in CONFIGS)])
-def test_load_of_safetensors_with_another_config(tmp_path, metadata):
-    path = tmp_path / "foreign.safetensors"
-    save_file(small_vae().state_dict(), path, metadata=metadata)
-    with pytest.raises(ValueError, match=r"foreign\.safetensors: expected a model written by save"):
-        load(path)
-
-
 def test_training_can_go_on_where_it_stopped():
-    images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
-    model = VAE(2, 8, generator=torch.Generator().manual_seed(1))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    options = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-12, "progress": False}
-    fit(model, images, **options, init_bias=False)
-    after = model.state_dict()
-    assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in before)
-    fit(model, images, **options)
-    assert not torch.allclose(before["decoder.4.bias"], model.state_dict()["decoder.4.bias"], atol=1e-3)
+    model, images = small_vae(), small_images()
+    before = all_weights(model)
+    quiet_fit(model, images, 1, learning_rate=1e-12, init_bias=False)
+    torch.testing.assert_close(all_weights(model), before, rtol=0, atol=1e-9)
+    quiet_fit(model, images, 1, learning_rate=1e-12)
+    assert not torch.allclose(all_weights(model), before, rtol=0, atol=1e-3)
 
 
 # --- stopping, interrupting, going on -----------------------------------------------------
-
-
-class Interrupt:
-    """Ctrl-C after so many steps."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def __call__(self, done, total, loss):
-        if done == self.step:
-            raise KeyboardInterrupt
-
-
-def weights(model):
-    return torch.nn.utils.parameters_to_vector(model.parameters())
 
 
 def test_on_step_hears_of_every_step_with_its_loss():
@@ -583,8 +600,8 @@ def test_listening_does_not_change_the_training(tmp_path):
         models, ({}, {"on_step": lambda *_: None}, {"checkpoint": tmp_path / "c"}), strict=True
     ):
         quiet_fit(model, small_images(), **options)
-    assert torch.equal(weights(models[0]), weights(models[1]))
-    assert torch.equal(weights(models[0]), weights(models[2]))
+    assert torch.equal(all_weights(models[0]), all_weights(models[1]))
+    assert torch.equal(all_weights(models[0]), all_weights(models[2]))
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6])
@@ -610,7 +627,7 @@ def test_only_true_ends_the_training(answer):
     assert len(quiet_fit(small_vae(), small_images(), 2, on_step=lambda *_: answer).train) == 2
 
 
-@BOTH
+@EACH_LIKELIHOOD
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("steps", [(4,), (6,), (8, 9), (2,), (5, 10, 12)])
 def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, likelihood, optimizer, steps):
@@ -633,7 +650,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, likelihood, 
         **options,
     )
     assert steps_done[0] == 4 * ((max(steps) - 1) // 4) + 1 and steps_done[-1] == 12
-    assert torch.equal(weights(model), weights(whole)) and history == expected
+    assert torch.equal(all_weights(model), all_weights(whole)) and history == expected
     assert not model.training and not list(tmp_path.iterdir())
 
 
@@ -667,7 +684,7 @@ def test_an_interruption_after_the_last_epoch_loses_nothing(tmp_path, monkeypatc
             quiet_fit(small_vae(), small_images(), checkpoint=path)
     model = small_vae()
     history = quiet_fit(model, small_images(), checkpoint=path, on_step=Interrupt(1))  # no step is left
-    assert torch.equal(weights(model), weights(whole)) and history == expected and not path.exists()
+    assert torch.equal(all_weights(model), all_weights(whole)) and history == expected and not path.exists()
 
 
 def test_a_stopped_training_keeps_its_checkpoint(tmp_path):
@@ -676,7 +693,7 @@ def test_a_stopped_training_keeps_its_checkpoint(tmp_path):
     quiet_fit(small_vae(), small_images(), 3, checkpoint=path, on_step=lambda done, *_: done == 6)
     assert path.is_file()
     quiet_fit(model, small_images(), 3, checkpoint=path)
-    assert torch.equal(weights(model), weights(whole)) and not path.exists()
+    assert torch.equal(all_weights(model), all_weights(whole)) and not path.exists()
 
 
 @pytest.mark.parametrize(
@@ -723,3 +740,16 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 def test_a_checkpoint_in_a_missing_folder_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(FileNotFoundError, match="^checkpoint: expected an existing folder, got .*nowhere"):
         quiet_fit(small_vae(), small_images(), checkpoint=tmp_path / "nowhere" / "c", on_step=Interrupt(1))
+
+
+@pytest.mark.xfail(strict=True, reason="the decoder's bias has been set by then")
+@pytest.mark.parametrize("where", ["nowhere/c", "damaged", "another"])
+def test_a_refused_checkpoint_leaves_the_weights(tmp_path, where):
+    (tmp_path / "damaged").write_bytes(b"half")
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(small_vae(), small_images(), 3, on_step=Interrupt(6), checkpoint=tmp_path / "another")
+    _refuses(
+        {"images": small_images(), "checkpoint": tmp_path / where},
+        (ValueError, FileNotFoundError),
+        "checkpoint: ",
+    )

@@ -309,7 +309,7 @@ def test_bad_values_are_refused_by_name(function, name, bad):
 
 @pytest.mark.parametrize("function", [f for f in DIAGONAL if f is not gaussian.entropy])
 @pytest.mark.parametrize("shape", [(64, 3), (64, 1), (63, 2)])
-def test_shapes_that_do_not_go_together(function, shape):
+def test_shapes_that_do_not_go_together_are_refused(function, shape):
     inputs = arguments(function, batch=(64,))
     first, *later = inputs
     for name in later:
@@ -357,7 +357,7 @@ def test_a_third_shape_must_go_with_the_first_two_together():
         ({"cov_p": [np.eye(2), -np.eye(2)]}, "cov_p: expected a positive definite matrix"),
     ],
 )
-def test_kl_full_refuses(change, message):
+def test_kl_full_refuses_what_is_no_covariance(change, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         gaussian.kl_full(**(arguments(gaussian.kl_full) | change))
 
@@ -399,6 +399,6 @@ def test_expectation_gives_the_kl():
         (lambda z: z[:, None], 0.0, 1.0, r"f: expected values of shape \(1201,\), got \(1201, 1\)"),
     ],
 )
-def test_expectation_refuses(f, mu, std, message):
+def test_expectation_refuses_what_it_cannot_integrate(f, mu, std, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         gaussian.expectation(f, mu, std)

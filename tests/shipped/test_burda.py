@@ -1,6 +1,5 @@
 """The runs beside the literature: training that goes on after a stop, evaluation, and the shipped figures."""
 
-import gzip
 import json
 import math
 import re
@@ -10,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_expit, logsumexp, ndtr
-from vae_helpers.models.data import binarize, load_idx
+from support.worlds import all_weights, generator, small_vae, write_idx
 
-from vae_helpers.models.evaluation import active_units
-from vae_helpers.models.storage import load
-from vae_helpers.models.vae import VAE
-from vae_helpers.shipped import burda, recipes
+from vae_helpers.models import active_units, binarize, load
+from vae_helpers.shipped import burda, load_idx, load_mnist
 from vae_helpers.shipped.burda import (
     RECIPES,
     evaluate,
@@ -25,15 +22,10 @@ from vae_helpers.shipped.burda import (
     main,
     train,
 )
-from vae_helpers.shipped.images import load_mnist
 
 NAMES = pytest.mark.parametrize("name", ["vae", "iwae", "wide"])
 PUBLISHED = {"vae": 86.76, "iwae": 84.78}  # Burda et al. 2016, table 1: one stochastic layer
 BARS = {"vae": 86.4, "iwae": 84.8, "wide": 86.4}
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 # --- the shipped models ------------------------------------------------------------------------------
@@ -140,19 +132,19 @@ def test_an_unknown_name_lists_the_known_ones(call, name):
 # --- evaluation ----------------------------------------------------------------------------------------
 
 
-def small_vae(**sizes):
-    return VAE(2, hidden_dim=8, **{"generator": generator(), **sizes}).eval()
+def a_model(likelihood="bernoulli"):
+    return small_vae(likelihood, data_dim=784)
 
 
 def test_evaluation_is_binarized_and_drawn_by_its_seed():
-    model, images = small_vae(), load_mnist("test")[0][:20]
-    found, again, other = (
-        evaluate(model, images, 30),
-        evaluate(model, images, 30),
-        evaluate(model, images, 30, 7),
-    )
+    model, images = a_model(), load_mnist("test")[0][:20]
+    found, again, other = (evaluate(model, images, 30, seed) for seed in (0, 0, 7))
     assert torch.equal(found.nll, again.nll) and not torch.equal(found.nll, other.nll)
     assert found.nll.shape == found.minus_elbo.shape == (20,) and (found.nll < found.minus_elbo).all()
+
+
+def test_bounds_are_summed_up_by_means_and_standard_errors():
+    found = evaluate(a_model(), load_mnist("test")[0][:20], 30)
     told = found.summary()
     assert told["nll"] == pytest.approx(found.nll.numpy().mean())
     assert told["standard_error"] == pytest.approx(found.nll.numpy().std(ddof=1) / math.sqrt(20))
@@ -170,12 +162,12 @@ def test_evaluation_is_binarized_and_drawn_by_its_seed():
 )
 def test_what_cannot_be_evaluated_is_refused(images, options, message):
     with pytest.raises(ValueError, match=message):
-        evaluate(small_vae(), images, **{"num_samples": 3} | options)
+        evaluate(a_model(), images, **{"num_samples": 3} | options)
 
 
 def test_a_gaussian_likelihood_is_not_one_of_binary_pixels():
     with pytest.raises(ValueError, match="model: expected a Bernoulli likelihood"):
-        evaluate(small_vae(likelihood="gaussian"), torch.rand(4, 784), 3)
+        evaluate(a_model("gaussian"), torch.rand(4, 784), 3)
 
 
 # --- training ------------------------------------------------------------------------------------------
@@ -193,21 +185,14 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr(burda, "RECIPES", tiny_recipes)
     monkeypatch.setattr(burda, "NUM_HELD_OUT", 20)
     rng = np.random.default_rng(0)
-    for prefix, count in (("train", 80), ("t10k", 30)):
-        pictures = rng.integers(0, 256, (count, 5, 4)).astype(np.uint8)
-        head = bytes([0, 0, 8, 3]) + np.array(pictures.shape, ">u4").tobytes()
-        (tmp_path / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + pictures.tobytes()))
-        head = bytes([0, 0, 8, 1]) + np.array([count], ">u4").tobytes()
-        (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(head + bytes(count))
+    for split, count in (("train", 80), ("test", 30)):
+        pictures = rng.integers(0, 256, (count, 5, 4), np.uint8)
+        write_idx(tmp_path, split, pictures, np.zeros(count, np.uint8), gz=split == "train")
     return tmp_path
 
 
 def run(tiny, *options):
     return main([*options, "--data", str(tiny), "--folder", str(tiny / "out"), "--num-samples", "7"])
-
-
-def weights(path):
-    return torch.nn.utils.parameters_to_vector(load(path).parameters())
 
 
 def test_the_command_trains_evaluates_and_writes(tiny, capsys):
@@ -257,30 +242,23 @@ def test_what_the_command_cannot_do_is_said_in_a_line(tiny, capsys, options, mes
 
 
 @pytest.mark.parametrize("steps, remaining", [(3, 12), (5, 8), (8, 8), (10, 4)])
-def test_an_interrupted_run_ends_with_the_same_weights(tiny, monkeypatch, capsys, steps, remaining):
+def test_an_interrupted_run_ends_with_the_same_weights(tiny, counted_fit, capsys, steps, remaining):
     """Of twelve steps, four an epoch; what is left is what was after the last finished epoch."""
+    out = tiny / "out"
     run(tiny, "vae")
-    expected, wanted = weights(tiny / "out" / "vae.safetensors"), (tiny / "out" / "vae.json").read_text()
-    for path in (tiny / "out").iterdir():
+    expected, wanted = all_weights(load(out / "vae.safetensors")), json.loads((out / "vae.json").read_text())
+    for path in out.iterdir():
         path.unlink()
-    fit, left = recipes.fit, [steps]
-
-    def interrupted(*arguments, **options):
-        def step(*_):
-            left[0] -= 1
-            if left[0] == 0:
-                raise KeyboardInterrupt
-
-        return fit(*arguments, **options, on_step=step)
-
-    monkeypatch.setattr(recipes, "fit", interrupted)
+    counted_fit.steps.clear()
+    counted_fit.interrupt_at = steps
     assert run(tiny, "vae") == 130 and "the same command goes on" in capsys.readouterr().err
-    assert {path.name for path in (tiny / "out").iterdir()} == {"unfinished"}
-    left[0] = 0  # from now on it counts
-    assert run(tiny, "vae") == 0 and -left[0] == remaining
-    assert torch.equal(weights(tiny / "out" / "vae.safetensors"), expected)
-    found = json.loads((tiny / "out" / "vae.json").read_text())
-    curves = [[stage["minus_bound"] for stage in log["stages"]] for log in (found, json.loads(wanted))]
+    assert {path.name for path in out.iterdir()} == {"unfinished"}
+    counted_fit.steps.clear()
+    counted_fit.interrupt_at = None
+    assert run(tiny, "vae") == 0 and len(counted_fit.steps) == remaining
+    assert torch.equal(all_weights(load(out / "vae.safetensors")), expected)
+    found = json.loads((out / "vae.json").read_text())
+    curves = [[stage["minus_bound"] for stage in log["stages"]] for log in (found, wanted)]
     assert curves[0] == curves[1]
 
 
@@ -299,10 +277,9 @@ def test_a_training_by_another_recipe_is_not_taken(tiny, monkeypatch):
 
 def test_the_second_model_starts_from_the_first(tiny, monkeypatch):
     images = load_idx(tiny)[0]
-    start = VAE(2, 8, activation="tanh", data_dim=20, generator=generator(9))
-    before = torch.nn.utils.parameters_to_vector(start.parameters()).clone()
+    start = small_vae(data_dim=20, num_hidden=2, activation="tanh")
+    before = all_weights(start)
     _change(monkeypatch, "iwae", learning_rate=1e-12)
     model, _ = train("iwae", images, tiny / "state", start)
-    after = torch.nn.utils.parameters_to_vector(model.parameters())
-    torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
-    assert torch.equal(torch.nn.utils.parameters_to_vector(start.parameters()), before)
+    torch.testing.assert_close(all_weights(model), before, rtol=0, atol=1e-6)
+    assert torch.equal(all_weights(start), before)

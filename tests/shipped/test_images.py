@@ -1,20 +1,26 @@
-"""MNIST against facts known from elsewhere."""
+"""MNIST against facts known from elsewhere, and IDX files that are written here."""
 
+import gzip
 import hashlib
 import socket
+import struct
 
 import numpy as np
 import pytest
 import torch
+from support.worlds import idx, write_idx
 
 from vae_helpers.shipped import images as module
-from vae_helpers.shipped.images import load_mnist
+from vae_helpers.shipped.images import load_idx, load_mnist
 
 # How often each digit 0–9 occurs in the original label files.
 LABEL_COUNTS = {
     "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
     "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
 }
+# An excerpt of another size, in MNIST's file format.
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
+LABELS = np.arange(250, 256, dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +87,91 @@ def test_loading_needs_no_network(monkeypatch):
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     assert len(load_mnist("test")[0]) == 10_000
+
+
+@pytest.mark.parametrize("split", ["valid", "Train", "", None])
+def test_an_unknown_split_is_refused(tmp_path, split):
+    for call in (lambda: load_mnist(split), lambda: load_idx(tmp_path, split)):
+        with pytest.raises(ValueError, match=f"split: expected 'train' or 'test', got {split!r}"):
+            call()
+
+
+@pytest.mark.parametrize("as_folder", [str, lambda p: p], ids=["str", "Path"])
+@pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_idx_images_need_not_be_28_by_28(tmp_path, split, gz, as_folder):
+    write_idx(tmp_path, split, IMAGES, LABELS, gz)
+    images, labels = load_idx(as_folder(tmp_path), split)
+    assert images.dtype == torch.float32 and labels.dtype == torch.int64
+    np.testing.assert_allclose(images, IMAGES.reshape(6, 20) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_idx_splits_are_not_mixed_up(tmp_path):
+    write_idx(tmp_path, "test", IMAGES, LABELS)
+    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte"):
+        load_idx(tmp_path, "train")
+
+
+@pytest.mark.parametrize("missing", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])
+def test_a_missing_idx_file_is_told_by_both_names(tmp_path, missing):
+    write_idx(tmp_path, "train", IMAGES, LABELS)
+    (tmp_path / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{missing} or {missing}\.gz in .*{tmp_path.name}"):
+        load_idx(tmp_path)
+
+
+def test_a_missing_folder_of_idx_files_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not_here"):
+        load_idx(tmp_path / "not_here")
+
+
+GOOD = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "IDX file of bytes with 3 axes"),
+        (GOOD[:10], "IDX file of bytes with 3 axes"),
+        (b"\x00\x00\x0d\x03" + GOOD[4:], "IDX file of bytes with 3 axes"),  # type float
+        (b"\x01\x00\x08\x03" + GOOD[4:], "IDX file of bytes with 3 axes"),
+        (idx(np.arange(6, dtype=np.uint8)), "IDX file of bytes with 3 axes"),  # labels
+        (GOOD[:-1], r"expected 24 bytes of data for sizes \(2, 3, 4\), got 23"),
+        (GOOD + b"\x00", r"expected 24 bytes of data for sizes \(2, 3, 4\), got 25"),
+        (GOOD[:4] + struct.pack("<III", 2, 3, 4) + GOOD[16:], "bytes of data for sizes"),  # little-endian
+        (GOOD[:4] + struct.pack(">III", 0, 3, 4), r"sizes \(0, 3, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
+def test_an_idx_file_in_another_format_is_refused(tmp_path, content, message, gz):
+    write_idx(tmp_path, "train", content, LABELS, gz)
+    with pytest.raises(ValueError, match=rf"train-images-idx3-ubyte.*{message}"):
+        load_idx(tmp_path)
+
+
+def test_more_labels_than_images_are_refused(tmp_path):
+    write_idx(tmp_path, "train", IMAGES, np.zeros(7, np.uint8))
+    with pytest.raises(ValueError, match=r"as many labels as images, got \(7,\), \(6, 5, 4\)"):
+        load_idx(tmp_path)
+
+
+PACKED = gzip.compress(bytes(range(256)) * 8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not a gzip file",
+        PACKED[:-10],
+        PACKED[:10] + b"\xff" + PACKED[11:],  # a block of a type that does not exist
+        PACKED[:-8] + bytes([PACKED[-8] ^ 255]) + PACKED[-7:],  # the checksum
+    ],
+    ids=["foreign", "truncated", "block", "checksum"],
+)
+def test_a_damaged_gzip_file_is_refused(tmp_path, content):
+    write_idx(tmp_path, "train", IMAGES, LABELS, gz=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz: expected a gzip file"):
+        load_idx(tmp_path)
