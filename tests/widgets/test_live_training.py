@@ -5,10 +5,6 @@ import io
 import threading
 import time
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -22,14 +18,6 @@ from vae_helpers.widgets.live_training import draw_losses, train_live
 
 ALT = "The -ELBO of each step falls."
 LIMIT = 30  # seconds that a training of milliseconds may take on a busy machine
-
-
-@pytest.fixture(autouse=True)
-def tidy():
-    yield
-    for name in list(stage.OPEN):
-        stage.OPEN.pop(name).close_all()
-    assert plt.get_fignums() == []
 
 
 class Endless:
@@ -56,8 +44,8 @@ def train_briefly(on_step, d=3):
 def button(live, name):
     """The start or the stop button, as a reader finds it."""
     row = next(child for child in live.children if live._start in getattr(child, "children", ()))
-    (found,) = (b for b in row.children if b.description == name)
-    return found
+    (one,) = (b for b in row.children if b.description == name)
+    return one
 
 
 def status(live):
@@ -189,16 +177,17 @@ def test_a_training_of_no_step_says_so_without_a_warning(recwarn):
 def test_progress_is_shown_now_and_then_but_not_at_each_step(monkeypatch):
     live = train_live(train_briefly, alt=ALT)
     shown = []
-    monkeypatch.setattr(live, "_show", lambda *told: shown.append(told))
+    monkeypatch.setattr(live, "_show", lambda words, share, seconds: shown.append((words, share)))
     monkeypatch.setattr(live_training, "_EVERY", 1e6)
     live.start()
     wait(live)
-    assert [told[:2] for told in shown[-1:]] == [(200, None)] and len(shown) <= 2
+    assert shown[-1] == ("done step 200", 1.0) and len(shown) <= 2
     shown.clear()
     monkeypatch.setattr(live_training, "_EVERY", -1.0)
     live.start()
     wait(live)
-    assert [told[:2] for told in shown] == [(step, 200) for step in range(1, 201)] + [(200, None)]
+    each = [(f"step {step} of 200", step / 200) for step in range(1, 201)]
+    assert shown == [*each, ("done step 200", 1.0)]
 
 
 def test_a_cell_run_again_stops_the_training_and_leaves_no_widget_behind():
@@ -218,7 +207,7 @@ def test_a_cell_run_again_stops_the_training_and_leaves_no_widget_behind():
     for _ in range(5):
         last = again()
         assert not first.running and first.comm is None and len(_instances) == count
-    stage.OPEN.pop("train_live train").close_all()
+    stage.ON_STAGE.pop("train_live train").close_all()
     assert last.comm is None and len(_instances) == before
 
 
@@ -257,7 +246,10 @@ def test_output_holds_a_still_picture_and_no_widget():
     assert set(data) == {"text/plain", "text/html", "image/png"}
     assert data["text/plain"] == "a button that trains the chosen model"
     assert metadata == {"image/png": {"alt": ALT}}  # the digits are still to come
-    assert plt.imread(io.BytesIO(base64.b64decode(data["image/png"]))).shape[:2] == (30 + 320, 880)
+    assert plt.imread(io.BytesIO(base64.b64decode(data["image/png"]))).shape[:2] == (
+        stage.BADGE_HEIGHT + 320,
+        880,
+    )
     assert live._stage.view == live.model_id and live._stage.alts == [ALT, "Digits."]
 
 

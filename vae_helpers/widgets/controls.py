@@ -44,13 +44,7 @@ class Control(ipywidgets.HBox):
 
 
 def slider(
-    label: str,
-    value: float,
-    low: float,
-    high: float,
-    step: float = 0.1,
-    unit: str = "",
-    at_most: str = "",
+    label: str, value: float, low: float, high: float, step: float = 0.1, unit: str = "", at_most: str = ""
 ) -> Control:
     """A slider over numbers; over whole numbers if all four are `int`.
 
@@ -91,10 +85,7 @@ def stops(label: str, value: object, options: Iterable[object], unit: str = "") 
     Raises:
         ValueError: the value is not one of the options.
     """
-    options = _with(value, options)
-    return Control(
-        ipywidgets.SelectionSlider(options=options, value=value, description=label, style=_STYLE), unit
-    )
+    return _listed(ipywidgets.SelectionSlider, label, value, options, unit)
 
 
 def choice(label: str, value: object, options: Iterable[object], unit: str = "") -> Control:
@@ -109,8 +100,7 @@ def choice(label: str, value: object, options: Iterable[object], unit: str = "")
     Raises:
         ValueError: the value is not one of the options.
     """
-    settings = {"options": _with(value, options), "value": value, "description": label}
-    return Control(ipywidgets.Dropdown(**settings, style=_STYLE), unit)
+    return _listed(ipywidgets.Dropdown, label, value, options, unit)
 
 
 def check_controls(controls: dict[str, Any]) -> None:
@@ -122,9 +112,9 @@ def check_controls(controls: dict[str, Any]) -> None:
             raise ValueError(f"{key}: at_most: expected another control's name, got {control.at_most!r}")
 
 
-def _with(value: object, options: Iterable[object]) -> list[object]:
+def _listed(kind: type, label: str, value: object, options: Iterable[object], unit: str) -> Control:
     options = list(options)
-    known = [option[1] if isinstance(option, tuple) else option for option in options]
-    if value not in known:
-        raise ValueError(f"value: expected one of {known}, got {value!r}")
-    return options
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    if value not in values:
+        raise ValueError(f"value: expected one of {values}, got {value!r}")
+    return Control(kind(options=options, value=value, description=label, style=_STYLE), unit)
