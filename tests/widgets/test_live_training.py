@@ -14,7 +14,7 @@ from ipywidgets.widgets.widget import _instances
 from vae_helpers.models.training import fit
 from vae_helpers.models.vae import VAE
 from vae_helpers.widgets import live_training, numbers, pictures, plot, slider, stage, stops
-from vae_helpers.widgets.live_training import draw_losses, train_live
+from vae_helpers.widgets.live_training import draw_losses, loss_limits, train_live
 
 ALT = "The -ELBO of each step falls."
 LIMIT = 30  # seconds that a training of milliseconds may take on a busy machine
@@ -268,3 +268,71 @@ def test_the_curve_and_its_mean(n):
     np.testing.assert_allclose(mean.get_ydata(), expected, rtol=1e-12)
     assert list(mean.get_xdata()) == list(range(1, n + 1)) and ax.get_xlim() == (0, max(100, n))
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["each step", "mean of 20 steps"]
+
+
+# --- the axis of the curve ---------------------------------------------------------------
+
+
+def falling(first, last, noise, num_steps=600):
+    """-ELBO of each step of a training, in nats per image."""
+    rng = np.random.default_rng(0)
+    fall = (first - last) * np.exp(-np.arange(num_steps) / 100)
+    return (last + fall + rng.normal(0, noise, num_steps)).tolist()
+
+
+DIGITS = falling(206, 100, 3)
+CURVES = {
+    "Bernoulli pixels": DIGITS,
+    "Bernoulli pixels, from one bit a pixel on": falling(784 * np.log(2), 100, 3),
+    "Gaussian pixels": falling(104, -130, 5),
+    "Gaussian pixels with little noise": falling(740, -850, 30),
+    "Gaussian pixels, negative from the start": falling(-400, -1100, 20),
+    "one pixel": falling(2.5, 1.4, 0.1),
+    "near zero at the start": falling(0.5, -1000, 20),
+}
+each_curve = pytest.mark.parametrize("losses", CURVES.values(), ids=CURVES)
+MAX_CHANGES = {"near zero at the start": 20}  # with no size to go by
+
+
+@each_curve
+def test_every_loss_is_on_the_axis(losses):
+    for n in range(1, len(losses) + 1):
+        low, high = loss_limits(losses[:n])
+        assert low <= min(losses[:n]) and max(losses[:n]) <= high
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_axis_changes_a_few_times_in_a_training(name):
+    limits = [loss_limits(CURVES[name][:n]) for n in range(1, 601)]
+    changes = sum(one != other for one, other in zip(limits, limits[1:], strict=False))
+    assert changes <= MAX_CHANGES.get(name, 5)
+
+
+@each_curve
+def test_the_curve_takes_a_good_part_of_the_axis(losses):
+    low, high = loss_limits(losses)
+    assert (max(losses) - min(losses)) / (high - low) > 0.45
+
+
+def test_the_axis_of_digits_is_the_same_from_the_empty_curve_to_the_end():
+    assert {loss_limits(DIGITS[:n]) for n in range(601)} == {(80, 220)}
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_no_number_leaves_the_axis(odd):
+    assert loss_limits([*DIGITS, odd]) == loss_limits([odd, *DIGITS]) == (80, 220)
+    assert loss_limits([odd]) == loss_limits([])
+
+
+def test_longer_numbers_get_the_room_that_they_need():
+    def train(on_step):
+        for step, loss in enumerate(CURVES["Gaussian pixels"]):
+            on_step(step + 1, 600, 1000 * loss)
+
+    live = train_live(train, alt=ALT, losses=DIGITS)
+    live.start()
+    wait(live)
+    (ax,) = live._curve._axes
+    assert ax.get_ylim()[0] < -130_000
+    assert ax.yaxis.label.get_window_extent().x0 >= 0
+    assert "<b>−13" in status(live)
