@@ -213,7 +213,7 @@ FAULTS = {
 
 
 def idle_controls(names, corners, looks) -> Iterator[str]:
-    """Controls that change nothing from any corner to the one opposite."""
+    """Controls that change nothing between any two corners that differ in them alone."""
     for i, name in enumerate(names):
         pairs = itertools.combinations(corners, 2)
         alone = [(a, b) for a, b in pairs if a[:i] == b[:i] and a[i + 1 :] == b[i + 1 :]]
@@ -328,8 +328,8 @@ def faulty(fault):
         ax.plot([0, 1], [0, 1 + (0 if fault == "b" else b)])
         at = {"edge": (1.3, 0.5), "clip": (0.5, -0.03), "over": (0.5, 0.5)}.get(fault, (0.5, 0.9))
         if a == b == 1 and fault in ("edge", "clip", "over", "small", "pale"):
-            look = {"fontsize": 10 if fault == "small" else 12, "color": "0.5" if fault == "pale" else "k"}
-            ax.text(*at, "some words", clip_on=fault == "clip", **look)
+            style = {"fontsize": 10 if fault == "small" else 12, "color": "0.5" if fault == "pale" else "k"}
+            ax.text(*at, "some words", clip_on=fault == "clip", **style)
             ax.text(0.55, 0.5, "more words", fontsize=12)
         if a == b == 1 and fault == "error":
             raise RuntimeError("only here")

@@ -121,9 +121,8 @@ def picture_bundle(
         Data and metadata, by their mime types.
     """
     coded = base64.b64encode(few_colors(png)).decode()
-    size = {} if width is None else {"width": width}
-    attributes = "".join(f' {name}="{value}"' for name, value in size.items())
-    picture = f'<img alt="{html.escape(alt)}"{attributes} src="data:image/png;base64,{coded}">'
+    size, attribute = ({}, "") if width is None else ({"width": width}, f' width="{width}"')
+    picture = f'<img alt="{html.escape(alt)}"{attribute} src="data:image/png;base64,{coded}">'
     data = {"text/html": picture, "image/png": coded, "text/plain": alt}
     return data, {"image/png": {"alt": alt} | size}
 
@@ -234,11 +233,10 @@ def spacing(points: ArrayLike) -> list[float]:
 
 def as_labels(labels: ArrayLike, num: int) -> list[int]:
     """Returns the labels of `num` points as ints, or raises ValueError if there is not one for each."""
-    array, classes = np.asarray(labels), range(len(CLASS_COLORS))
-    wrong = f"shape {array.shape}" if array.shape != (num,) else sorted(set(array.tolist()) - set(classes))
+    array = np.asarray(labels)
+    wrong = f"shape {array.shape}" if array.shape != (num,) else sorted(set(array.tolist()) - set(range(10)))
     if wrong:
-        expected = f"a class of 0 to {classes[-1]} for each of {num} points"
-        raise ValueError(f"labels: expected {expected}, got {wrong}")
+        raise ValueError(f"labels: expected a class of 0 to 9 for each of {num} points, got {wrong}")
     return [int(label) for label in array]
 
 

@@ -104,7 +104,7 @@ def choice(label: str, value: object, options: Iterable[object], unit: str = "")
 
 
 def check_controls(controls: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError, naming it, if one is no control or is limited by none."""
+    """Raises TypeError for what is no control, ValueError for a limit that names no other control."""
     for key, control in controls.items():
         if not isinstance(control, Control):
             raise TypeError(f"{key}: expected slider(…), stops(…) or choice(…), got {type(control).__name__}")

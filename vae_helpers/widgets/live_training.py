@@ -69,7 +69,7 @@ class LiveTraining(Staged, ipywidgets.VBox):
         """Starts a training with the present values of the controls, if none is under way."""
         if self._start.disabled:
             return
-        self.wait()  # for a thread that has said its last word and is about to end
+        self.wait()  # for the end of a thread whose last act was to release the button
         values = {name: control.input.value for name, control in self.controls.items()}
         self._stop.clear()
         self._start.disabled, self._halt.disabled = True, False
@@ -92,7 +92,7 @@ class LiveTraining(Staged, ipywidgets.VBox):
         super().close_all()
 
     def still(self) -> tuple[bytes, str, str]:
-        """The curve as it is."""
+        """The curve at this moment."""
         return self._curve.png, self._curve.alt, "a button that trains the chosen model"
 
     def _run(self, values: dict[str, Any]) -> None:

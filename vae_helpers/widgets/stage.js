@@ -1,5 +1,5 @@
 // Shows a widget in place of its still picture, and looks after it: names for screen readers, keys
-// that stay with the controls, sizes that fit the screen, a word when the kernel is gone.
+// that stay with the controls, sizes that fit the screen, a note when the kernel is gone.
 
 const ASK_EVERY = 1000, NO_ANSWER = 5000; // milliseconds: how often a kernel is asked, and when the page says that it is silent
 const COMPACT = 600, TINY = 340; // heights of the room below which an explorer draws in
@@ -21,9 +21,9 @@ function initialize({ model }) {
       still.before(host);
       view.luminoWidget.constructor.attach(view.luminoWidget, host);
       still.hidden = true;
-      const room = scroller(host);
-      bring(host, room);
-      const ends = [keep(host), fit(host, room), name(host, model.get("alts")), hear(host, model)];
+      const room = scroller(host), alts = model.get("alts");
+      bringIntoView(host, room);
+      const ends = [keepKeys(host), fit(host, room), nameParts(host, alts), watchKernel(host, model)];
       places.set(still, () => {
         ends.forEach((end) => end());
         if (!host.isConnected) document.body.append(host); // Lumino only lets go what is in the page
@@ -50,7 +50,7 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 // ---- keys -----------------------------------------------------------------------------------
 
 /** Keys pressed on a control stay there; a click elsewhere gives them back to the notebook. */
-function keep(host) {
+function keepKeys(host) {
   // JupyterLab takes no key from what carries this mark itself; its ancestors' do not count.
   host.addEventListener("focusin", (event) => set(event.target, { "data-lm-suppress-shortcuts": "true" }));
   const leave = (event) => {
@@ -76,7 +76,8 @@ function set(node, attributes) {
     if (node.getAttribute(key) !== value) node.setAttribute(key, value);
 }
 
-function name(host, alts) {
+/** Names what screen readers meet: sliders, their numbers, pictures and progress bars. */
+function nameParts(host, alts) {
   const look = () => {
     for (const row of host.querySelectorAll(".vae-control")) {
       const [label, value, unit] = words(row), readout = row.querySelector(".widget-readout");
@@ -159,7 +160,7 @@ function shrinkPictures(host, height) {
 }
 
 /** A control that is moved by keys or let go by the mouse brings what it moves onto the screen. */
-function bring(host, room) {
+function bringIntoView(host, room) {
   function scroll() {
     const row = document.activeElement?.closest?.(".vae-control");
     if (!row || !host.contains(row)) return;
@@ -178,7 +179,8 @@ function bring(host, room) {
 
 // ---- the kernel -----------------------------------------------------------------------------
 
-function hear(host, model) {
+/** Says when the kernel does not answer, and takes the controls away when it is gone. */
+function watchKernel(host, model) {
   const note = Object.assign(document.createElement("p"), { className: "vae-note", hidden: true });
   note.setAttribute("role", "status");
   host.prepend(note);

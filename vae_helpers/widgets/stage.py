@@ -24,7 +24,7 @@ from vae_helpers.pictures.plotting import as_png, picture_bundle
 
 HERE = Path(__file__).parent
 ON_STAGE: dict[str, Staged] = {}  # what is shown at present, by name
-BADGE_HEIGHT = 30  # pixels that a still picture is higher than what it shows
+BADGE_HEIGHT = 30  # pixels, above the picture
 _BADGE = "still picture · run this cell to move it"
 _LINE = "border-left:5px solid #b35900;padding:2px 0 2px 10px;margin:4px 0"
 
@@ -77,13 +77,13 @@ class Stage(anywidget.AnyWidget):
 
 
 class Staged:
-    """A widget whose cell stores a still picture of it, in whose place it stands while a kernel runs.
+    """A widget that takes the place of its cell's still picture while a kernel runs.
 
-    Its method `still` gives the picture, what it shows and the words for `Stage.bundle`.
+    Its method `still` returns what `Stage.bundle` takes: the picture, what it shows, and words.
     """
 
     def enter(self, name: str, alts: Iterable[str]) -> None:
-        """Stands in the page under a name; what had it is closed, so that a cell run twice leaks nothing."""
+        """Shows the widget and closes an earlier one of this name, so that a cell run twice leaks nothing."""
         if name in ON_STAGE:
             ON_STAGE[name].close_all()
         ON_STAGE[name], self._stage = self, Stage(self, alts)

@@ -22,7 +22,7 @@ from vae_helpers.widgets.stage import Staged
 from vae_helpers.widgets.views import png_of
 
 HERE = Path(__file__).parent
-_IN_CODE = ("weights", "points")  # bytes, which a page of its own holds in base64
+_BINARY = ("weights", "points")  # in base64, in a page of its own
 _PLAIN = ("sizes", "activation", "spacing", "labels", "colors", "limit", "z")
 
 
@@ -94,7 +94,7 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
             FileNotFoundError: the folder does not exist.
         """
         traits = {name: getattr(self, name) for name in _PLAIN}
-        traits |= {name: base64.b64encode(getattr(self, name)).decode() for name in _IN_CODE}
+        traits |= {name: base64.b64encode(getattr(self, name)).decode() for name in _BINARY}
         script, style = (
             (HERE / name).read_text(encoding="utf-8") for name in ("explorer.js", "explorer.css")
         )
