@@ -64,7 +64,7 @@ def killed(open_notebook, folder):
         lab.eventually(lambda: idle(page))
         lab.run_all(page)
         lab.eventually(lambda: says_nothing(page))
-        yield dead, look(page)
+        return dead, look(page)
 
 
 def test_the_page_says_that_the_kernel_is_gone_and_where_the_slider_was(killed):
