@@ -1,4 +1,4 @@
-"""What the still pictures share: a page measured in inches, boxes, arrows and saving.
+"""What the still pictures share: a page measured in inches, colours, boxes, arrows, keys and saving.
 
 One data unit is one inch, so a picture is laid out like a sheet of paper with its origin at the
 bottom left. Only matplotlib's own fonts are used, whatever the reader's settings are.
@@ -6,8 +6,6 @@ bottom left. Only matplotlib's own fonts are used, whatever the reader's setting
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, PathPatch, Polygon
 from matplotlib.path import Path as Outline
 
+from vae_helpers.models.storage import whole_file
+from vae_helpers.pictures.plotting import ROLES
+
 Point = tuple[float, float]
 LineStyle = str | tuple[float, tuple[float, ...]]
 
@@ -31,6 +32,12 @@ MIN_SIZE = 12  # points; smaller type is lost when projected
 STYLE = {"font.family": "DejaVu Sans", "font.size": MIN_SIZE, "mathtext.fontset": "dejavusans"}
 DPI = 200
 HEAD = 0.17  # length of an arrow's head
+KEY = 0.68  # length of an arrow that a key explains
+
+
+def color_of(role: str) -> str:
+    """The colour that a role has in the whole series."""
+    return str(ROLES[role]["color"])
 
 
 def tint(color: str, share: float = 0.2) -> tuple[float, float, float]:
@@ -130,6 +137,24 @@ def arrow(
         ax.add_patch(Polygon([tip, back + side, back - side], facecolor=color, linewidth=0, zorder=2))
 
 
+def key(
+    ax: Axes,
+    left: float,
+    y: float,
+    words: str,
+    color: str = INK,
+    *,
+    gap: float = 0.17,
+    size: float = 13,
+    linestyle: LineStyle = "-",
+    back: bool = False,
+) -> None:
+    """Explains an arrow: the arrow itself, to the left if it leads `back`, and words behind it."""
+    ends = [(left, y), (left + KEY, y)]
+    arrow(ax, ends[::-1] if back else ends, color, linestyle=linestyle)
+    write(ax, left + KEY + gap, y, words, size, ha="left")
+
+
 def render(draw: Callable[[Axes], None], size: Point) -> Figure:
     """Draws on a new white page of `size` inches, untouched by the reader's settings."""
     with _own_settings():
@@ -146,15 +171,24 @@ def render(draw: Callable[[Axes], None], size: Point) -> Figure:
 def save(draw: Callable[[Axes], None], size: Point, path: Path) -> None:
     """Renders and writes a PNG, whole or not at all."""
     fig = render(draw, size)
-    handle, name = tempfile.mkstemp(suffix=".png", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, _own_settings():
-            fig.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with whole_file(path) as temporary, _own_settings():
+        fig.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def script(file: str, draw: Callable[[Axes], None], size: Point) -> Callable[..., None]:
+    """The `main` of a script, which writes its picture under its own name, by default beside it.
+
+    Args:
+        file: the script.
+        draw: draws the picture.
+        size: of the page, in inches.
+    """
+    path = Path(file).with_suffix(".png")
+
+    def main(folder: Path = path.parent) -> None:
+        save(draw, size, folder / path.name)
+
+    return main
 
 
 @contextmanager

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from _draw import DASHED, INK, MUTED, LineStyle, arrow, box, circle, save, write
+from _draw import DASHED, INK, MUTED, LineStyle, Point, arrow, box, circle, color_of, script, write
 from matplotlib.axes import Axes
 
-from vae_helpers.pictures.plotting import ROLES
-
 SIZE = (13.3, 7.6)
-TRUTH = str(ROLES["evidence"]["color"])
 LEFT, RIGHT = 1.75, 11.05  # edges of the worlds
 TOP, BOTTOM = 6.35, 2.3  # heights of the two rows of the path
 START, FIRST, STEP, TURN, END = 0.85, 3.6, 1.63, 11.45, 12.25  # across: 00, 01, steps, far turn, 10
@@ -21,8 +16,6 @@ STATIONS = {  # notebook: its title, what is checked there, what it is checked a
     "04": ("Monte Carlo", "KL by\nsampling", "KL by\nformula"),
     "05": ("Reparame-\nterization", "gradients\nby sampling", "the exact\ngradient"),
 }
-
-
 DIGITS = {  # notebook: where it stands, its title
     "06": (3.5, "PyTorch VAE"),
     "07": (5.3, "Latent\ndimension"),
@@ -97,23 +90,22 @@ def _draw_check(
     answer: str,
     linestyle: LineStyle = "-",
 ) -> None:
-    """Draws what is checked, and below it in a box the answer: dashed if it is only a bound."""
+    """Draws what is checked, and below it the answer: dashed if it is only a bound."""
     write(ax, x, high, checked)
-    box(ax, (x, low), (width, 0.58), TRUTH, linestyle=linestyle)
-    write(ax, x, low, answer)
+    _draw_answer(ax, (x, low), (width, 0.58), answer, linestyle)
+
+
+def _draw_answer(ax: Axes, center: Point, size: Point, answer: str, linestyle: LineStyle = "-") -> None:
+    box(ax, center, size, color_of("evidence"), linestyle=linestyle)
+    write(ax, *center, answer)
 
 
 def _draw_key(ax: Axes) -> None:
-    box(ax, (START, 0.9), (1.3, 0.34), TRUTH)
-    write(ax, START, 0.9, "exact answer")
-    box(ax, (START, 0.42), (1.3, 0.34), TRUTH, linestyle=DASHED)
-    write(ax, START, 0.42, "only a bound")
+    _draw_answer(ax, (START, 0.9), (1.3, 0.34), "exact answer")
+    _draw_answer(ax, (START, 0.42), (1.3, 0.34), "only a bound", DASHED)
 
 
-def main(folder: Path = Path(__file__).parent) -> None:
-    """Writes the picture into a folder."""
-    save(draw, SIZE, folder / "course_map.png")
-
+main = script(__file__, draw, SIZE)
 
 if __name__ == "__main__":
     main()

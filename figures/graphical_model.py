@@ -5,15 +5,11 @@ The paper writes the prior as p_θ(z); ours is N(0, I) without parameters: no ar
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from _draw import DASHED, INK, MUTED, arrow, box, circle, save, tint, write
+from _draw import DASHED, INK, MUTED, arrow, box, circle, color_of, key, script, tint, write
 from matplotlib.axes import Axes
 
-from vae_helpers.pictures.plotting import ROLES
-
 SIZE = (9.8, 4.6)
-Q = str(ROLES["q"]["color"])
+Q = color_of("q")
 OBSERVED = tint(INK, 0.22)
 RADIUS = 0.42
 
@@ -44,11 +40,9 @@ def _draw_model(ax: Axes) -> None:
 
 def _draw_key(ax: Axes) -> None:
     left, words = 5.55, 6.43
-    arrow(ax, [(left, 3.95), (left + 0.68, 3.95)])
-    write(ax, words, 3.95, "solid: generative model", 14, ha="left")
+    key(ax, left, 3.95, "solid: generative model", gap=0.2, size=14)
     write(ax, words, 3.58, r"$p(z)\;p_\theta(x\,|\,z)$", 16, ha="left")
-    arrow(ax, [(left, 2.95), (left + 0.68, 2.95)], Q, linestyle=DASHED)
-    write(ax, words, 2.95, "dashed: approximate posterior", 14, ha="left")
+    key(ax, left, 2.95, "dashed: approximate posterior", Q, gap=0.2, size=14, linestyle=DASHED)
     write(ax, words, 2.58, r"$q_\phi(z\,|\,x)$", 16, ha="left")
     circle(ax, (left + 0.15, 1.98), 0.15, OBSERVED)
     circle(ax, (left + 0.53, 1.98), 0.15)
@@ -60,10 +54,7 @@ def _draw_key(ax: Axes) -> None:
     write(ax, left, 0.52, r"so no arrow leads from $\theta$ to $z$.", 13, ha="left")
 
 
-def main(folder: Path = Path(__file__).parent) -> None:
-    """Writes the picture into a folder."""
-    save(draw, SIZE, folder / "graphical_model.png")
-
+main = script(__file__, draw, SIZE)
 
 if __name__ == "__main__":
     main()

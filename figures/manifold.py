@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from _draw import save
+from _draw import script
 from matplotlib.axes import Axes
 from scipy import stats
 
@@ -28,10 +26,7 @@ def draw(ax: Axes) -> None:
     draw_images(ax.inset_axes((0, 0, 1, 1)), images, num_cols=NUM_COLS)
 
 
-def main(folder: Path = Path(__file__).parent) -> None:
-    """Writes the picture into a folder."""
-    save(draw, SIZE, folder / "manifold.png")
-
+main = script(__file__, draw, SIZE)
 
 if __name__ == "__main__":
     main()

@@ -5,15 +5,11 @@ Solid arrows carry values, dashed arrows carry gradients back. Names and shapes 
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from _draw import DASHED, MUTED, Point, arrow, box, funnel, save, write
+from _draw import DASHED, MUTED, Point, arrow, box, color_of, funnel, key, script, write
 from matplotlib.axes import Axes
 
-from vae_helpers.pictures.plotting import ROLES
-
 SIZE = (12.9, 6.3)
-LIKELIHOOD, Q, LOSS, BACK = (str(ROLES[role]["color"]) for role in ("likelihood", "q", "elbo", "evidence"))
+LIKELIHOOD, Q, LOSS, BACK = map(color_of, ("likelihood", "q", "elbo", "evidence"))
 CODE = {"family": "DejaVu Sans Mono"}
 NOISE, ROW, TERMS, TARGET = 5.7, 3.75, 1.45, 0.35  # heights: eps, values, loss, way of the target
 X, ENCODER, MOMENTS, Z, DECODER, LOGITS = 0.9, 2.85, 4.8, 7.3, 9.85, 11.85  # middles, left to right
@@ -32,43 +28,60 @@ def draw(ax: Axes) -> None:
 
 def _draw_values(ax: Axes) -> None:
     box(ax, (X, ROW), (1.25, 1.0))
-    write(ax, X, ROW + 0.18, "x", 17, **CODE)
-    write(ax, X, ROW - 0.25, "(batch, 784)", color=MUTED)
-    funnel(ax, (ENCODER, ROW), 1.4, 2.6, 1.7, Q)
-    write(ax, ENCODER, ROW + 0.18, "encoder", 15)
-    write(ax, ENCODER, ROW - 0.2, r"$q_\phi(z\,|\,x)$", 15)
+    _write_value(ax, X, ROW, "x", "(batch, 784)", 17, up=0.18, down=0.25, **CODE)
+    _draw_network(ax, ENCODER, 2.6, 1.7, Q, "encoder", r"$q_\phi(z\,|\,x)$")
     box(ax, (MOMENTS, ROW), (1.25, 1.7), Q)
     ax.plot([MOMENTS - 0.625, MOMENTS + 0.625], [ROW, ROW], color=Q, linewidth=2)
     for name, height in {"mu": MU, "log_var": LOG_VAR}.items():
-        write(ax, MOMENTS, height + 0.15, name, 15, **CODE)
-        write(ax, MOMENTS, height - 0.2, "(batch, d)", color=MUTED)
+        _write_value(ax, MOMENTS, height, name, "(batch, d)", **CODE)
     box(ax, (Z, ROW), (2.5, 1.7), share=0)
     write(ax, Z, ROW + 0.45, "z = mu + std * eps", 14, **CODE)
     write(ax, Z, ROW + 0.05, "std = exp(log_var / 2)", 12, **CODE)
     write(ax, Z, ROW - 0.45, "(batch, d)", color=MUTED)
     box(ax, (Z, NOISE), (1.9, 0.76), MUTED, share=0.06, linestyle=DASHED)
-    write(ax, Z, NOISE + 0.15, r"$\mathtt{eps}\;\sim\;\mathcal{N}(0, I)$", 15)
-    write(ax, Z, NOISE - 0.2, "(batch, d)", color=MUTED)
-    funnel(ax, (DECODER, ROW), 1.4, 1.7, 2.6, LIKELIHOOD)
-    write(ax, DECODER, ROW + 0.18, "decoder", 15)
-    write(ax, DECODER, ROW - 0.2, r"$p_\theta(x\,|\,z)$", 15)
+    _write_value(ax, Z, NOISE, r"$\mathtt{eps}\;\sim\;\mathcal{N}(0, I)$", "(batch, d)")
+    _draw_network(ax, DECODER, 1.7, 2.6, LIKELIHOOD, "decoder", r"$p_\theta(x\,|\,z)$")
     box(ax, (LOGITS, ROW), (1.4, 1.0), LIKELIHOOD)
-    write(ax, LOGITS, ROW + 0.18, "x_logits", 15, **CODE)
-    write(ax, LOGITS, ROW - 0.25, "(batch, 784)", color=MUTED)
+    _write_value(ax, LOGITS, ROW, "x_logits", "(batch, 784)", up=0.18, down=0.25, **CODE)
+
+
+def _write_value(
+    ax: Axes,
+    x: float,
+    y: float,
+    words: str,
+    shape: str,
+    size: float = 15,
+    up: float = 0.15,
+    down: float = 0.2,
+    **style: object,
+) -> None:
+    """Writes what a box holds, and below it the shape."""
+    write(ax, x, y + up, words, size, **style)
+    write(ax, x, y - down, shape, color=MUTED)
+
+
+def _draw_network(
+    ax: Axes, x: float, left: float, right: float, color: str, name: str, distribution: str
+) -> None:
+    funnel(ax, (x, ROW), 1.4, left, right, color)
+    write(ax, x, ROW + 0.18, name, 15)
+    write(ax, x, ROW - 0.2, distribution, 15)
 
 
 def _draw_loss(ax: Axes) -> None:
-    box(ax, (MOMENTS, TERMS), (2.3, 0.9), LOSS)
-    write(ax, MOMENTS, TERMS + 0.16, r"$\mathrm{KL}(q_\phi(z\,|\,x)\;\Vert\;p(z))$", 14)
-    write(ax, MOMENTS, TERMS - 0.22, "exact: (batch,)", color=MUTED)
-    box(ax, (LOGITS, TERMS), (1.7, 0.9), LOSS)
-    write(ax, LOGITS, TERMS + 0.16, r"$-\log\,p_\theta(x\,|\,z)$", 14)
-    write(ax, LOGITS, TERMS - 0.22, "one z: (batch,)", color=MUTED)
+    _draw_term(ax, MOMENTS, 2.3, r"$\mathrm{KL}(q_\phi(z\,|\,x)\;\Vert\;p(z))$", "exact: (batch,)")
+    _draw_term(ax, LOGITS, 1.7, r"$-\log\,p_\theta(x\,|\,z)$", "one z: (batch,)")
     box(ax, (LOSS_X, TERMS), (2.9, 1.5), LOSS, share=0.4, linewidth=3)
     write(ax, LOSS_X, TERMS + 0.47, "loss = −ELBO", 16, weight="bold")
     write(ax, LOSS_X, TERMS + 0.1, r"$=\,\mathrm{KL}\;-\;\log\,p_\theta(x\,|\,z)$", 15)
     write(ax, LOSS_X, TERMS - 0.27, "one-sample estimate,")
     write(ax, LOSS_X, TERMS - 0.5, "mean over the batch: ()")
+
+
+def _draw_term(ax: Axes, x: float, width: float, formula: str, shape: str) -> None:
+    box(ax, (x, TERMS), (width, 0.9), LOSS)
+    _write_value(ax, x, TERMS, formula, shape, 14, up=0.16, down=0.22)
 
 
 def _draw_ways(ax: Axes) -> None:
@@ -96,10 +109,8 @@ def _both_ways(ax: Axes, start: Point, end: Point) -> None:
 
 def _draw_key(ax: Axes) -> None:
     left = X - 0.625
-    arrow(ax, [(left, 5.9), (left + 0.68, 5.9)])
-    write(ax, left + 0.85, 5.9, "values, forward", 13, ha="left")
-    arrow(ax, [(left + 0.68, 5.54), (left, 5.54)], BACK, linestyle=DASHED)
-    write(ax, left + 0.85, 5.54, "gradients, backward", 13, ha="left")
+    key(ax, left, 5.9, "values, forward")
+    key(ax, left, 5.54, "gradients, backward", BACK, linestyle=DASHED, back=True)
     hint = (
         "Noise enters from outside:\n"
         r"gradients flow through $\mathtt{mu}$ and $\mathtt{log\_var}$,"
@@ -110,10 +121,7 @@ def _draw_key(ax: Axes) -> None:
     write(ax, X + 0.2, TARGET + 0.2, r"$\mathtt{x}$ is also the target", 13, ha="left", color=MUTED)
 
 
-def main(folder: Path = Path(__file__).parent) -> None:
-    """Writes the picture into a folder."""
-    save(draw, SIZE, folder / "vae_diagram.png")
-
+main = script(__file__, draw, SIZE)
 
 if __name__ == "__main__":
     main()

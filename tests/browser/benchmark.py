@@ -27,7 +27,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lab
 from lab import Kernel
@@ -43,12 +43,11 @@ import ipywidgets as _widgets
 import matplotlib.pyplot as _plt
 import numpy as _np
 from IPython.display import display as _display
-from vae_helpers.widgets import stage as _stage
-from vae_helpers.widgets.views import arguments as _arguments
+from vae_helpers.widgets import stage as _stage, views as _views
 
 
 def _picture(view, values):
-    pixels = _np.asarray(view.functions[0](**_arguments(view.functions[0], values)))
+    pixels = _np.asarray(_views.call(*view.functions, values))
     side = round(pixels.shape[-1] ** 0.5) if pixels.ndim == 3 else None
     pixels = pixels.reshape(*pixels.shape[:2], side, -1) if side else pixels
     rows, columns, height, width = pixels.shape
@@ -68,22 +67,21 @@ def _plot(view, values):
     for ax, under in zip(axes[0], view._under):
         under(ax)
     for ax, draw in zip(axes[0], view.functions):
-        draw(ax, **_arguments(draw, values))
+        _views.call(draw, values, ax)
     _plt.show()
 
 
 def _text(view, values):
-    (function,) = view.functions
-    answer = function(**_arguments(function, values))
-    _display(answer) if isinstance(view, _layer.steps) else print(answer)
+    answer = _views.call(*view.functions, values)
+    _display(answer) if isinstance(view, _views.Steps) else print(answer)
 
 
 def plain(name, key):
     """One control of an explorer, wired in the plain way; the others stay where they are."""
-    explorer = _stage.OPEN[name]
+    explorer = _stage.ON_STAGE[name]
     field, values = explorer.controls[key].input, explorer.values
-    views = [v for v in explorer.views if any(key in _arguments(f, values) for f in v.functions)]
-    shows = {_layer.plot: _plot, _layer.pictures: _picture}
+    views = [view for view in explorer.views if key in view.takes(values)]
+    shows = {_views.Plot: _plot, _views.Pictures: _picture}
 
     def show(**moved):
         for view in views:
@@ -189,31 +187,35 @@ def summary(times: list[float]) -> tuple[float, float]:
 
 def notebook(page: Page, kernel: Kernel, tell: Callable[..., None]) -> None:
     """Measures each slider of an open notebook."""
-    for name, told in kernel.ask("inside.describe()").items():
-        if told["live"]:
+    for name, explorer in kernel.ask("inside.describe()").items():
+        if explorer["live"]:
             continue
         element = page.locator(f".vae-explorer-{name}")
-        for key, control in told["controls"].items():
+        for key, control in explorer["controls"].items():
             handles = element.locator(".vae-control:has(.widget-readout), .vae-control:has(select)")
-            handle = handles.nth(list(told["controls"]).index(key)).locator(".noUi-handle")
+            handle = handles.nth(list(explorer["controls"]).index(key)).locator(".noUi-handle")
             if not handle.count():
                 continue
             if control["at_most"]:  # as far as it goes
                 kernel.ask(f"inside.set_to_end({name!r}, {control['at_most']!r})")
             high = control.get("high", len(control.get("options", ())) - 1)
             steps = round((high - control.get("low", 0)) / control.get("step", 1))
-            kinds = {view["kind"] for view in told["views"] if key in view["arguments"]}
-            wanted = "picture" if kinds & {"plot", "pictures"} else "text"
+            views = [view for view in explorer["views"] if key in view["arguments"]]
+            kind = "+".join(sorted({view["kind"] for view in _pictures_of(views) or views}))
+            wanted = "picture" if _pictures_of(views) else "text"
             times, settled = measure(page, handle, element, wanted, steps, fast=True)
             plain = interact(page, name, key)
             other, _ = measure(page, plain.locator(".noUi-handle"), plain, wanted, steps, fast=False)
-            kind = "+".join(sorted(kinds & {"plot", "pictures"})) or "+".join(sorted(kinds))
             tell(f"{name}: {control['label']}", kind, summary(times), summary(other), settled)
             kernel.ask(f"inside.reset({name!r})")
     plane = page.locator(".latent-explorer")
     if plane.count():
         times, settled = measure(page, page.locator(".latent-plane"), plane, "frame", 20, fast=True)
         tell("latent explorer: arrow keys", "in the page", summary(times), (math.nan, math.nan), settled)
+
+
+def _pictures_of(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [view for view in views if view["is_picture"]]
 
 
 def interact(page: Page, name: str, key: str) -> Locator:
@@ -254,7 +256,7 @@ def main() -> None:
             for name in names:
                 file = folder / "notebooks" / f"{name}.ipynb"
                 lab.append(file, PLAIN, "0")
-                page = chromium.new_page(viewport={"width": 1280, "height": 800})
+                page = chromium.new_page(viewport=lab.VIEWPORT)
                 lab.open_notebook(page, address, file.name)
                 kernel = Kernel(folder, address, file.name)
                 lab.run_all(page)

@@ -7,7 +7,7 @@ from typing import Any
 import lab
 import oracles
 import pytest
-from checks import Shown
+from explorer_checks import Shown
 
 
 def pytest_configure(config):
@@ -77,9 +77,9 @@ def open_notebook(chromium, address, folder):
     """Opens notebooks of the folder and runs all their cells."""
 
     def opened(name):
-        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page = chromium.new_page(viewport=lab.VIEWPORT)
         console = []
-        page.on("console", lambda told: console.append(told.text) if told.type == "error" else None)
+        page.on("console", lambda line: console.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: console.append(str(error)))
         lab.open_notebook(page, address, f"{name}.ipynb")
         notebook = Notebook(name, page, lab.Kernel(folder, address, f"{name}.ipynb"), console)

@@ -13,12 +13,11 @@ from ipywidgets.widgets.widget import _instances
 
 from vae_helpers.widgets import stage
 from vae_helpers.widgets.explorer import Explorer
-from vae_helpers.widgets.views import arguments
 
 
 def describe():
     """Every open explorer: its controls, and what each of its views depends on."""
-    return {name: _describe(item) for name, item in stage.OPEN.items() if hasattr(item, "controls")}
+    return {name: _describe(item) for name, item in stage.ON_STAGE.items() if hasattr(item, "controls")}
 
 
 def _describe(item):
@@ -32,42 +31,42 @@ def _describe(item):
 
 def _control(control):
     field = control.input
-    told = {"label": field.description, "unit": control.unit, "at_most": control.at_most}
+    words = {"label": field.description, "unit": control.unit, "at_most": control.at_most}
     if hasattr(field, "options"):
         labels = list(field._options_labels)
-        return told | {"options": labels, "start": labels[list(field._options_values).index(control.start)]}
-    return told | {"low": field.min, "high": field.max, "step": field.step, "start": control.start}
+        return words | {"options": labels, "start": labels[list(field._options_values).index(control.start)]}
+    return words | {"low": field.min, "high": field.max, "step": field.step, "start": control.start}
 
 
 def _view(view, controls):
-    used = {key for function in view.functions for key in arguments(function, controls)}
-    return {"kind": type(view).__name__, "arguments": sorted(used)}
+    kind, used = type(view).__name__, sorted(view.takes(controls))
+    return {"kind": kind, "is_picture": bool(view.png), "arguments": used}
 
 
 def values(name):
     """Each control's value as the kernel knows it; the text of the chosen option."""
     return {
         key: control.input.label if hasattr(control.input, "options") else control.input.value
-        for key, control in stage.OPEN[name].controls.items()
+        for key, control in stage.ON_STAGE[name].controls.items()
     }
 
 
 def pictures(name):
     """The pictures that the kernel has sent, and those that belong to the present values."""
-    explorer = stage.OPEN[name]
-    views = [view for view in explorer.views if hasattr(view, "png")]
+    explorer = stage.ON_STAGE[name]
+    views = [view for view in explorer.views if view.png]
     with explorer._lock:  # a slider that reports meanwhile, from another thread, has to wait
         sent = [view.png for view in views]
         drawn = [_drawn(view, explorer.values) for view in views]
     return [[hashlib.sha256(png).hexdigest() for png in pngs] for pngs in (sent, drawn)]
 
 
-def _drawn(view, values):
+def _drawn(view, positions):
     """A view's picture, drawn without showing it: asking must not put right what is wrong."""
     kept = view._image, view.png
     view._image = SimpleNamespace(value=b"", layout=SimpleNamespace())
     try:
-        view.update(values)
+        view.update(positions)
         return view.png
     finally:
         view._image, view.png = kept
@@ -102,7 +101,7 @@ def latent(z=None):
 
 def sweep(name, key, moves):
     """Moves a slider there and back, step by step, with a picture for each."""
-    field = stage.OPEN[name].controls[key].input
+    field = stage.ON_STAGE[name].controls[key].input
     count = len(field.options) if hasattr(field, "options") else round((field.max - field.min) / field.step)
     for move in range(moves):
         position = count - 1 - abs(move % (2 * count - 2) - (count - 1))
@@ -114,7 +113,7 @@ def sweep(name, key, moves):
 
 def set_to_end(name, key):
     """Moves a slider to its upper end."""
-    field = stage.OPEN[name].controls[key].input
+    field = stage.ON_STAGE[name].controls[key].input
     if hasattr(field, "options"):
         field.index = len(field.options) - 1
     else:
@@ -123,5 +122,5 @@ def set_to_end(name, key):
 
 def reset(name):
     """Brings back the first value of every control."""
-    for control in stage.OPEN[name].controls.values():
+    for control in stage.ON_STAGE[name].controls.values():
         control.reset()

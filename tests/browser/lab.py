@@ -37,13 +37,18 @@ SETTINGS = {
     "notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
+VIEWPORT = {"width": 1280, "height": 800}  # a projector
+SMALLEST_PICTURE = 100  # pixels wide
 PATIENCE = 20.0  # seconds for what takes a fraction of one on a machine that does nothing else
+START = 60.0  # seconds for a server, a page or a kernel to be there
+ANSWER = 30.0  # seconds for the server's answer
+RUN = 1200.0  # seconds for all cells of a notebook
 
 
 def chromium() -> str | None:
     """The browser to test with: $CHROMIUM, or the first one that is installed."""
     names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 def missing() -> str:
@@ -87,17 +92,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
-        while server.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=2)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError("JupyterLab did not answer within a minute") from None
-                time.sleep(0.25)
-        if server.poll() is not None:
-            raise RuntimeError((folder / "server.log").read_text(encoding="utf-8"))
+        _wait_for_answer(server, f"http://127.0.0.1:{port}/api?token={token}", folder / "server.log")
         yield f"http://127.0.0.1:{port}/lab/tree/{{name}}?token={token}&reset"
     finally:
         if server.poll() is None:
@@ -106,6 +101,19 @@ def jupyterlab(folder: Path) -> Iterator[str]:
             server.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait_for_answer(server: subprocess.Popen, url: str, log: Path) -> None:
+    deadline = time.monotonic() + START
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"JupyterLab did not answer within {START:.0f} s") from None
+            time.sleep(0.25)
+    raise RuntimeError(log.read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -144,7 +152,7 @@ def set_theme(address: str, name: str) -> None:
     path = "/lab/api/settings/@jupyterlab/apputils-extension:themes"
     body = json.dumps({"raw": json.dumps({"theme": name})}).encode()
     url = f"{parts.scheme}://{parts.netloc}{path}?{parts.query}"
-    urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=30).close()
+    urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=ANSWER).close()
 
 
 def save(page: Page) -> None:
@@ -166,10 +174,10 @@ def changed(page: Page) -> bool:
 def open_notebook(page: Page, address: str, name: str) -> None:
     """Opens a notebook and waits until its kernel is there."""
     page.goto(address.format(name=name))
-    page.wait_for_selector(".jp-Notebook", timeout=60_000)
-    eventually(lambda: _check_connected(page, address, name), patience=120)
+    page.wait_for_selector(".jp-Notebook", timeout=1000 * START)
+    eventually(lambda: _check_connected(page, address, name), patience=2 * START)
     idle_sign = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'  # on a small screen it is not seen
-    page.wait_for_selector(idle_sign, state="attached", timeout=60_000)
+    page.wait_for_selector(idle_sign, state="attached", timeout=1000 * START)
     page.keyboard.press("Control+b")  # without the list of files, as it is projected
 
 
@@ -182,7 +190,7 @@ def _check_connected(page: Page, address: str, name: str) -> None:
     assert states == [("idle", True)], f"the page has no connection to a kernel of {name}: {states}"
 
 
-def run_all(page: Page, timeout: float = 1200) -> None:
+def run_all(page: Page, timeout: float = RUN) -> None:
     """Runs all cells and waits for the end."""
     page.get_by_role("menuitem", name="Run", exact=True).first.click()
     page.locator('[data-command="runmenu:run-all"]').click()
@@ -216,16 +224,6 @@ def errors(page: Page) -> list[str]:
     return shown.all_inner_texts() + stderr.all_inner_texts()
 
 
-def explorers(page: Page) -> dict[str, Locator]:
-    """The explorers of the notebook by name."""
-    found = page.locator(".vae-explorer")
-    names = [
-        re.search(r"vae-explorer-([\w-]+)|vae-(live)-training", found.nth(i).get_attribute("class"))
-        for i in range(found.count())
-    ]
-    return {name[1] or name[2]: found.nth(i) for i, name in enumerate(names)}
-
-
 def eventually(check: Callable[[], Any], patience: float | None = None) -> Any:
     """Repeats a check until it raises no AssertionError any more, and gives its answer."""
     deadline = time.monotonic() + (PATIENCE if patience is None else patience)
@@ -256,23 +254,23 @@ class Kernel:
         self._client = BlockingKernelClient(connection_file=file)
         self._client.load_connection_file()
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=60)
+        self._client.wait_for_ready(timeout=START)
         self.ask(f"__import__('sys').path.append({str(HERE)!r})")
 
-    def ask(self, expression: str, timeout: float = 60) -> Any:
+    def ask(self, expression: str, timeout: float = START) -> Any:
         """The value of an expression of the notebook's, which may use `inside`."""
         # Evaluated as a cell, not by `user_expressions`: those come after IPython has closed all figures.
         value = expression.replace("inside.", "__import__('inside').")
-        code = f"setattr(__import__('sys'), 'told', __import__('json').dumps({value}))"
-        asked = {"told": "__import__('sys').told"}
-        sent = self._client.execute(code, silent=True, store_history=False, user_expressions=asked)
+        code = f"setattr(__import__('sys'), 'answer', __import__('json').dumps({value}))"
+        wanted = {"answer": "__import__('sys').answer"}
+        sent = self._client.execute(code, silent=True, store_history=False, user_expressions=wanted)
         reply = self._client.get_shell_msg(timeout=timeout)
         while reply["parent_header"].get("msg_id") != sent:
             reply = self._client.get_shell_msg(timeout=timeout)
         if reply["content"]["status"] != "ok":
             raise RuntimeError("\n".join(reply["content"]["traceback"]))
-        told = reply["content"]["user_expressions"]["told"]["data"]["text/plain"]
-        return json.loads(ast.literal_eval(told))
+        answer = reply["content"]["user_expressions"]["answer"]["data"]["text/plain"]
+        return json.loads(ast.literal_eval(answer))
 
     def shut_down(self) -> None:
         """Ends the kernel."""
@@ -281,44 +279,11 @@ class Kernel:
 
     def _find(self, name: str) -> dict[str, Any]:
         sessions = self._ask_server("GET", "/api/sessions")
-        found = [session for session in sessions if session["path"] == name]
-        assert len(found) == 1, f"no kernel of {name} among {[session['path'] for session in sessions]}"
-        return found[0]
+        its_own = [session for session in sessions if session["path"] == name]
+        assert len(its_own) == 1, f"no kernel of {name} among {[session['path'] for session in sessions]}"
+        return its_own[0]
 
     def _ask_server(self, method: str, path: str) -> Any:
         address = f"{self._server}{path}?token={self._token['token'][0]}"
-        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=ANSWER) as answer:
             return json.loads(answer.read() or "null")
-
-
-def readouts(explorer: Locator) -> dict[str, str]:
-    """What stands beside each control, by its description."""
-    rows = explorer.locator(".vae-control:has(.widget-readout)")
-    labels = rows.locator(".widget-label:not(.vae-unit)").all_inner_texts()
-    return dict(zip(labels, rows.locator(".widget-readout").all_inner_texts(), strict=True))
-
-
-def numbers(explorer: Locator) -> dict[str, str]:
-    """The numbers that an explorer shows, by name."""
-    shown = explorer.locator(".vae-number")
-    names = [shown.nth(i).get_attribute("data-name") for i in range(shown.count())]
-    return dict(zip(names, shown.locator("b").all_inner_texts(), strict=True))
-
-
-def pictures(explorer: Locator) -> list[str]:
-    """The pixels that are shown at this moment, in a short form that changes when they do."""
-    return explorer.evaluate(
-        """async element => Promise.all(
-            [...element.querySelectorAll("img.vae-picture, canvas")].map(async image => {
-                if (image.decode) { try { await image.decode() } catch (error) { return "not there" } }
-                const canvas = document.createElement("canvas");
-                canvas.width = image.naturalWidth || image.width;
-                canvas.height = image.naturalHeight || image.height;
-                const context = canvas.getContext("2d");
-                context.drawImage(image, 0, 0);
-                const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
-                let hash = 0;
-                for (let i = 0; i < data.length; i++) hash = (31 * hash + data[i]) | 0;
-                return canvas.width + "x" + canvas.height + ":" + hash;
-            }))"""
-    )

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 LIMIT = 4  # the plane shows [-4, 4] on both axes
+EXACT = 1e-9  # by which the point may miss its place
+PIXEL = 0.03  # where the mouse lets it go: a pixel of the screen is 0.018
+ROUNDED = 0.0050001  # half of the last decimal of the readout
+GREY = 0.003  # of 255 greys
+DECODER = 1e-5  # by which a probability of the page's decoder may differ from PyTorch's
+FRAMES = 8  # pictures on the way of the mouse, at least
 
 
 class Plane:
@@ -52,11 +58,15 @@ class Plane:
         line = np.linspace(-LIMIT, LIMIT, 9)
         points = [[a, b] for a in line for b in line]
         points += np.random.default_rng(0).normal(size=(19, 2)).tolist()
-        found = self.element.evaluate("(element, points) => points.map(z => element.decode(z))", points)
-        worst = np.abs(np.array(found) - self.truth(points)).max()
-        assert worst < 1e-5, f"the page's decoder is off by {worst:.1e}"
+        decoded = self.element.evaluate("(element, points) => points.map(z => element.decode(z))", points)
+        worst = np.abs(np.array(decoded) - self.truth(points)).max()
+        assert worst < DECODER, f"the page's decoder is off by {worst:.1e}"
 
-    def check_at(self, z: tuple[float, float], within: float = 1e-9) -> dict[str, Any]:
+    def check_shown(self) -> None:
+        """Readout and digit belong to the point, wherever it is."""
+        self.check_at(tuple(self.look()["z"]))
+
+    def check_at(self, z: tuple[float, float], within: float = EXACT) -> dict[str, Any]:
         """Waits until the point is at z; then readout and digit belong to it."""
 
         def check() -> dict[str, Any]:
@@ -64,8 +74,8 @@ class Plane:
             assert np.allclose(seen["z"], z, rtol=0, atol=within), f"the point is at {seen['z']}, not {z}"
             density = -0.5 * sum(value**2 for value in seen["z"]) - math.log(2 * math.pi)
             numbers = [*seen["z"], density]
-            assert np.allclose(seen["numbers"], numbers, rtol=0, atol=0.0050001), seen["numbers"]
-            assert np.abs(seen["ink"] - self.truth([seen["z"]])[0]).max() < 0.003  # of 255 greys
+            assert np.allclose(seen["numbers"], numbers, rtol=0, atol=ROUNDED), seen["numbers"]
+            assert np.abs(seen["ink"] - self.truth([seen["z"]])[0]).max() < GREY
             return seen
 
         return eventually(check)
@@ -88,7 +98,7 @@ class Plane:
         self.check_at((LIMIT, b))
 
     def check_drag(self) -> None:
-        """The mouse drags the point, with many pictures on the way; the button brings it back."""
+        """The mouse drags the point, with many pictures on the way, and lets it go."""
         self.plane.scroll_into_view_if_needed()
         box, before = self.plane.bounding_box(), self.look()
         self.page.mouse.move(*_pixel(box, 0.0, 0.0))
@@ -97,16 +107,23 @@ class Plane:
             self.page.mouse.move(*_pixel(box, -2 * t, 1.5 * t))
             self.page.wait_for_timeout(20)
         self.page.mouse.up()
-        after = self.check_at((-2.0, 1.5), within=0.03)  # a pixel of the screen is 0.018
+        after = self.check_at((-2.0, 1.5), within=PIXEL)
         self.check_changed(before, after)
-        assert after["frames"] - before["frames"] >= 8, "the digit did not follow"
+        assert after["frames"] - before["frames"] >= FRAMES, "the digit did not follow"
         self.page.mouse.move(*_pixel(box, 1.0, 1.0))  # no button is down any more
         self.check_at(tuple(after["z"]))
 
     def check_reset(self, z: tuple[float, float] = (0.0, 0.0)) -> None:
         """The button brings the point back to where it was first."""
+        self.plane.focus()
+        self.page.keyboard.press("ArrowLeft")
+        eventually(lambda: self.check_away_from(z))
         self.element.locator("button").click()
         self.check_at(z)
+
+    def check_away_from(self, z: tuple[float, float]) -> None:
+        """The point is anywhere else."""
+        assert not np.allclose(self.look()["z"], z), f"the point is at {z}"
 
     def check_changed(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         """Both pictures have changed."""

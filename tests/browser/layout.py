@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from support.contrast import ENOUGH, contrast
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+REDRAWN = 200  # milliseconds in which a page has drawn what a key has moved
+SLACK = 2  # pixels of an explorer that may be beyond the screen, for rounded sizes
 # width, height, device pixels for one of the page, theme: a projector, and its 150 % and 200 % zoom.
 SCREENS = (
     (1280, 800, 1, "JupyterLab Light"),
@@ -48,14 +52,11 @@ CUT_OFF = """() => {
 }"""
 
 
-CONTRAST = """() => {
+# Every text with its own colour and the ground behind it, as [words, style, ink, ground]; colours 0 to 255.
+TEXTS = """() => {
     const parse = text => {
         const [r, g, b, a] = text.match(/[\\d.]+/g).map(Number);
         return { rgb: [r, g, b], alpha: a ?? 1 };
-    };
-    const luminance = rgb => {
-        const [r, g, b] = rgb.map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     const over = (top, below) => top.rgb.map((c, i) => top.alpha * c + (1 - top.alpha) * below[i]);
     const ground = node => { // what stands behind it, from the page's own ground upwards
@@ -63,26 +64,21 @@ CONTRAST = """() => {
         for (let n = node; n; n = n.parentElement) all.push(parse(getComputedStyle(n).backgroundColor));
         return all.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
     };
-    const wrong = [];
-    const check = (node, words) => {
+    const texts = [];
+    const add = (node, words) => {
         if (!words.trim() || !node.getClientRects().length) return;
         if (node.closest("mjx-assistive-mml, :disabled, [disabled]")) return; // asked of neither
-        const below = ground(node), style = getComputedStyle(node);
-        const ink = over(parse(style.color), below);
-        const [low, high] = [luminance(below), luminance(ink)].sort((a, b) => a - b);
-        const ratio = (high + 0.05) / (low + 0.05);
-        const what = `“${words.trim().slice(0, 40)}” in ${style.color} on ${below}`;
-        if (ratio < 4.5) wrong.push(`${ratio.toFixed(2)}: ${what}`);
+        const below = ground(node), color = getComputedStyle(node).color;
+        texts.push([words.trim().slice(0, 40), color, over(parse(color), below), below]);
     };
-    let count = 0;
     for (const stage of document.querySelectorAll(".vae-stage, .vae-still")) {
         const walker = document.createTreeWalker(stage, NodeFilter.SHOW_TEXT);
-        for (let text = walker.nextNode(); text; text = walker.nextNode(), count++)
-            check(text.parentElement, text.textContent);
-        for (const list of stage.querySelectorAll("select")) check(list, list.selectedOptions[0].textContent);
-        for (const glyph of stage.querySelectorAll("mjx-c")) check(glyph, "formula"), count++;
+        for (let text = walker.nextNode(); text; text = walker.nextNode())
+            add(text.parentElement, text.textContent);
+        for (const list of stage.querySelectorAll("select")) add(list, list.selectedOptions[0].textContent);
+        for (const glyph of stage.querySelectorAll("mjx-c")) add(glyph, "formula");
     }
-    return [count, wrong];
+    return texts;
 }"""
 
 # How much of what a reader needs at once cannot be seen at once, in pixels, by explorer and control.
@@ -109,10 +105,15 @@ def cut_off(page: Page) -> list[str]:
 
 
 def low_contrast(page: Page) -> list[str]:
-    """Each text of the page's explorers and stills whose contrast is below 4.5 : 1."""
-    count, wrong = page.evaluate(CONTRAST)
-    assert count > 1, "no text was looked at"
-    return sorted(set(wrong))
+    """Each text of the page's explorers and stills that is paler than it may be."""
+    texts = page.evaluate(TEXTS)
+    assert len(texts) > 1, "no text was looked at"
+    wrong = set()
+    for words, color, ink, ground in texts:
+        ratio = contrast([c / 255 for c in ink], [c / 255 for c in ground])
+        if ratio < ENOUGH:
+            wrong.add(f"{ratio:.2f}: “{words}” in {color} on {ground}")
+    return sorted(wrong)
 
 
 def unseen(page: Page, *, whole: bool) -> list[str]:
@@ -122,16 +123,16 @@ def unseen(page: Page, *, whole: bool) -> list[str]:
         page: a notebook in which all explorers are shown.
         whole: whether all of an explorer has to be on the screen, or the control and the pictures.
     """
-    found = []
+    beyond_the_screen = []
     for element in page.locator(".vae-stage").element_handles():
         for handle in element.query_selector_all(".noUi-handle, select, .latent-plane"):
             handle.focus()
             for key in ("ArrowRight", "ArrowLeft") * 2:  # a page that is still growing may need another one
                 page.keyboard.press(key)
-                page.wait_for_timeout(200)
-                if (beyond := element.evaluate(UNSEEN, whole)) <= 2:
+                page.wait_for_timeout(REDRAWN)
+                if (pixels := element.evaluate(UNSEEN, whole)) <= SLACK:
                     break
             else:
                 label = handle.get_attribute("aria-label") or "a list"
-                found.append(f"{label}: {beyond} pixels beyond the screen")
-    return found
+                beyond_the_screen.append(f"{label}: {pixels} pixels beyond the screen")
+    return beyond_the_screen

@@ -32,9 +32,9 @@ def find(notebook: str, name: str) -> Callable[..., dict[str, Any]]:
     """
     if name.startswith("train_live"):
         return dict  # it shows no numbers of its controls
-    found = ORACLES.get(notebook[:2], {}).get(name)
-    assert found is not None, f"{notebook}: the explorer {name} has no oracle"
-    return found
+    known = ORACLES.get(notebook[:2], {}).get(name)
+    assert known is not None, f"{notebook}: the explorer {name} has no oracle"
+    return known
 
 
 def oracle(notebook: str, name: str = "") -> Callable:
@@ -327,13 +327,13 @@ def _direction(variance: float, s2: float, beta: float) -> tuple[float, float]:
         left = variance * np.exp(-2 * rate)
         return left / (2 * s2) - stats.norm.logpdf(0.0, scale=s2**0.5)
 
-    found = optimize.minimize_scalar(
+    best = optimize.minimize_scalar(
         lambda rate: distortion(rate) + beta * rate,
         bounds=(0.0, 12.0),
         method="bounded",
         options={"xatol": 1e-9},
     )
-    rate = found.x if found.fun < distortion(0.0) - 1e-9 else 0.0
+    rate = best.x if best.fun < distortion(0.0) - 1e-9 else 0.0
     return distortion(rate), rate
 
 

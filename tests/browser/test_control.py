@@ -6,14 +6,15 @@ import lab
 import layout
 import oracles
 import pytest
-from checks import Shown
+from explorer_checks import Shown
 
+IMPATIENCE = 2.0  # seconds that a check may take to fail
 # One explorer that obeys and complains, and others that are broken in one way each. A `broken`
 # explorer must not pass the check of the same name.
 CELLS = (
     """
 from vae_helpers.widgets import stage
-stage.OPEN["draw_posterior"].controls["x"].input.unobserve_all()
+stage.ON_STAGE["draw_posterior"].controls["x"].input.unobserve_all()
 """,
     """
 def draw_line(ax, height):
@@ -68,7 +69,7 @@ def broken(open_notebook, folder):
 def fails(match):
     """A check must fail here, and need not be waited for: what is broken stays broken."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError, match=match):
-        patch.setattr(lab, "PATIENCE", 2.0)
+        patch.setattr(lab, "PATIENCE", IMPATIENCE)
         yield
 
 
@@ -116,25 +117,25 @@ def test_a_picture_that_stays_is_found(broken):
 
 
 def test_what_is_too_wide_is_found(broken):
-    found = layout.cut_off(broken.page)
-    assert any("over the right edge" in line and "vae-picture" in line for line in found), found
-    assert any("cut off: " in line and "height of a line" in line for line in found), found
-    assert not any("reading x" in line for line in found), found
+    lines = layout.cut_off(broken.page)
+    assert any("over the right edge" in line and "vae-picture" in line for line in lines), lines
+    assert any("cut off: " in line and "height of a line" in line for line in lines), lines
+    assert not any("reading x" in line for line in lines), lines
 
 
 def test_what_is_pale_is_found(broken):
     assert layout.low_contrast(broken.page) == []
     pale = broken.page.add_style_tag(content=".vae-number b { color: #777 }")
-    found = layout.low_contrast(broken.page)
+    lines = layout.low_contrast(broken.page)
     pale.evaluate("style => style.remove()")
-    assert found and all(line.startswith("4.48: ") for line in found)
+    assert lines and all(line.startswith("4.48: ") for line in lines)
 
 
 def test_what_is_off_the_screen_is_found(broken):
     tall = broken.page.add_style_tag(content=".vae-explorer-draw_line .vae-controls { margin-bottom: 900px }")
-    found = layout.unseen(broken.page, whole=False)
+    lines = layout.unseen(broken.page, whole=False)
     tall.evaluate("style => style.remove()")
-    assert any("height: " in line for line in found) and not any("reading x" in line for line in found), found
+    assert any("height: " in line for line in lines) and not any("reading x" in line for line in lines), lines
     broken.explorer("draw_posterior").reset("x")
     broken.kernel.ask("inside.reset('draw_line')")
 
@@ -171,12 +172,19 @@ def test_an_error_appears_in_the_page_and_vanishes(broken):
     explorer.check_reset("height")
 
 
-def test_without_a_chromium_the_tests_skip_with_a_reason(monkeypatch):
+@pytest.fixture
+def no_chromium(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.delenv("VAE_BROWSER_TESTS", raising=False)
+
+
+def test_without_a_chromium_the_tests_skip_with_a_reason(no_chromium):
     with pytest.raises(pytest.skip.Exception, match="no Chromium is installed"):
         lab.skip_without_browser()
+
+
+def test_where_browser_tests_are_required_they_fail_without_a_chromium(no_chromium, monkeypatch):
     monkeypatch.setenv("VAE_BROWSER_TESTS", "required")
     with pytest.raises(pytest.fail.Exception, match="no Chromium is installed"):
         lab.skip_without_browser()

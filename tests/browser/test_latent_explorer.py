@@ -1,5 +1,7 @@
 """The latent explorer and live training of notebook 7, and the explorer on a page of its own."""
 
+from typing import Any, NamedTuple
+
 import lab
 import pytest
 import torch
@@ -10,43 +12,70 @@ from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.pretrained import load_pretrained
 from vae_helpers.widgets.latent.explorer import LatentExplorer
 
+# What it does with and without a kernel.
+PROMISES = pytest.mark.parametrize("promise", ["decoder", "shown", "keys", "drag", "reset"])
 
-@pytest.fixture
-def static(chromium, tmp_path):
-    """The page that `save_html` writes, opened from the disk with the network switched off."""
+
+class Static(NamedTuple):
+    """A page that was opened from the disk, and what it has asked for and complained about so far."""
+
+    page: Any
+    address: str
+    asked: list[str]
+    complaints: list[str]
+
+
+@pytest.fixture(scope="module")
+def static(chromium, tmp_path_factory):
+    """The page that `save_html` writes, opened with the network switched off."""
     model, (images, labels) = load_pretrained("latent_2"), load_mnist("test")
     with torch.no_grad():
         mu, _ = model.encode(binarize(images[:500], torch.Generator().manual_seed(0)))
     explorer = LatentExplorer(model, mu, labels[:500], alt="The latent plane of a model, for a test.")
-    explorer.save_html(tmp_path / "plane.html")
+    path = tmp_path_factory.mktemp("static") / "plane.html"
+    explorer.save_html(path)
     context = chromium.new_context(offline=True)
-    asked, complaints = [], []
     page = context.new_page()
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
-    page.goto((tmp_path / "plane.html").as_uri())
+    opened = Static(page, path.as_uri(), [], [])
+    page.on("request", lambda request: opened.asked.append(request.url))
+    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    page.on("console", lambda line: opened.complaints.append(line.text) if line.type == "error" else None)
+    page.goto(opened.address)
     page.wait_for_selector(".latent-explorer[data-z]")
-    yield page
+    yield opened
     context.close()
-    assert complaints == []
-    assert asked == [(tmp_path / "plane.html").as_uri()], "a page that needs something from elsewhere"
 
 
-def test_a_page_without_kernel_and_network(static):
-    check(Plane(static))
+@PROMISES
+def test_latent_explorer_without_kernel_and_network(static, promise):
+    getattr(Plane(static.page), f"check_{promise}")()
+
+
+def test_a_page_of_its_own_asks_for_nothing_and_complains_of_nothing(static):
+    for promise in ("keys", "drag", "reset"):
+        getattr(Plane(static.page), f"check_{promise}")()
+    assert static.asked == [static.address]
+    assert static.complaints == []
 
 
 @pytest.mark.only("07")
-def test_latent_explorer_in_the_notebook(notebook):
+@PROMISES
+def test_latent_explorer_in_the_notebook(notebook, promise):
+    getattr(Plane(notebook.page), f"check_{promise}")()
+
+
+@pytest.mark.only("07")
+def test_the_kernel_follows_the_point(notebook):
     plane = Plane(notebook.page)
-    check(plane)
     plane.check_keys()
     z = plane.look()["z"]
     lab.eventually(lambda: same(notebook.kernel.ask("inside.latent()"), z))
+
+
+@pytest.mark.only("07")
+def test_the_point_follows_the_kernel(notebook):
     notebook.kernel.ask("inside.latent([0.5, -1.25])")
-    plane.check_at((0.5, -1.25))
-    assert notebook.console == []
+    Plane(notebook.page).check_at((0.5, -1.25))
 
 
 @pytest.mark.only("07")
@@ -66,24 +95,29 @@ def test_latent_explorer_cells_run_twice(notebook):
 
 
 @pytest.mark.only("07")
-def test_live_training_can_be_stopped_and_the_kernel_answers(notebook):
-    page, live = notebook.page, Training(notebook.page)
+def test_live_training_moves_its_bar_until_it_is_stopped(notebook):
+    live = Training(notebook.page)
     first = live.look()
     live.button("train it live").click()
     lab.eventually(lambda: differs(live.look()["status"], first["status"]))
     early = live.look()
     lab.eventually(lambda: differs(live.look()["width"], early["width"]))
+    live.stop()
+    assert "stopped" in live.look()["status"]
+
+
+@pytest.mark.only("07")
+def test_the_kernel_answers_while_it_trains(notebook):
+    page, live = notebook.page, Training(notebook.page)
+    live.button("train it live").click()
+    lab.eventually(lambda: same(live.running(), True))
     last = page.locator(".jp-CodeCell").last
     prompt = last.locator(".jp-InputPrompt").inner_text()
     lab.run_cell(page, last)
     lab.eventually(lambda: differs(last.locator(".jp-InputPrompt").inner_text(), prompt))
     lab.eventually(lambda: same(last.locator(".jp-OutputArea-output").all_inner_texts(), ["2"]))
     assert live.running(), "the answer came after the end of the training"
-    live.button("stop").click()
-    lab.eventually(lambda: same(live.running(), False))
-    assert "stopped" in live.look()["status"]
-    assert lab.errors(page) == []
-    assert notebook.console == []
+    live.stop()
 
 
 @pytest.mark.only("07")
@@ -100,6 +134,12 @@ def test_live_training_once_more_until_its_end(notebook):
     assert notebook.kernel.ask("inside.figures()") == []
 
 
+@pytest.mark.only("07")
+def test_neither_explorer_nor_training_has_left_a_complaint(notebook):
+    assert lab.errors(notebook.page) == []
+    assert notebook.console == []
+
+
 class Training:
     """The live training of a page, seen from outside."""
 
@@ -109,6 +149,10 @@ class Training:
 
     def button(self, name):
         return self.element.get_by_role("button", name=name)
+
+    def stop(self):
+        self.button("stop").click()
+        lab.eventually(lambda: same(self.running(), False))
 
     def running(self):
         return self.button("train it live").is_disabled()
@@ -121,18 +165,9 @@ class Training:
         }
 
 
-def check(plane):
-    """The checks that need no kernel."""
-    plane.check_decoder()
-    plane.check_at((0.0, 0.0), within=4)
-    plane.check_keys()
-    plane.check_drag()
-    plane.check_reset()
+def same(value, expected):
+    assert value == expected
 
 
-def same(found, expected):
-    assert found == expected
-
-
-def differs(found, unwanted):
-    assert found != unwanted
+def differs(value, unwanted):
+    assert value != unwanted

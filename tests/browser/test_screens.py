@@ -1,13 +1,17 @@
 """A projector, its zooms and both themes; a notebook that was saved and is opened again; keys."""
 
 import shutil
+from typing import Any, NamedTuple
 
 import lab
 import layout
 import pytest
 
 AXE = lab.HERE / "node_modules" / "axe-core" / "axe.min.js"
-ZOOMS = pytest.mark.parametrize("size", layout.SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+PROJECTOR = layout.SCREENS[0]
+THEMES = ("JupyterLab Light", "JupyterLab Dark")
+SETTLED = 500  # milliseconds in which a page takes its new shape
+NOTICED = 1500  # milliseconds in which JupyterLab would mark a notebook as changed
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +24,7 @@ def fresh(chromium, address):
         page = chromium.new_page(viewport={"width": width, "height": height}, device_scale_factor=ratio)
         pages.append(page)
         lab.open_notebook(page, address, f"{name}.ipynb")
-        lab.set_theme(address, layout.SCREENS[0][3])
+        lab.set_theme(address, PROJECTOR[-1])
         return page
 
     yield opened
@@ -28,48 +32,92 @@ def fresh(chromium, address):
         page.close()
 
 
-@ZOOMS
-def test_screens(notebook, fresh, size):
-    """Whatever the zoom and the theme: nothing cut off, nothing pale, control and picture together."""
+# ---- whatever the zoom and the theme --------------------------------------------------------
+
+
+class Screen(NamedTuple):
+    page: Any
+    is_projector: bool
+
+
+@pytest.fixture(scope="module", params=layout.SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+def screen(request, notebook, fresh):
+    """The notebook in a page of a certain size and theme, with the kernel that it has; opened once."""
     shown = notebook.page.locator(".vae-stage").count()
     lab.save(notebook.page)
-    page = fresh(notebook.name, *size)
+    page = fresh(notebook.name, *request.param)
     lab.eventually(lambda: same(page.locator(".vae-stage").count(), shown))  # the kernel's own, again
     lab.eventually(lambda: all_drawn(page))
-    if size[0] == 1280:
+    if request.param == PROJECTOR:
         page.keyboard.press("Control+b")  # this time with the list of files
-        page.wait_for_timeout(500)
-    assert layout.cut_off(page) == []
-    assert layout.low_contrast(page) == []
-    assert layout.unseen(page, whole=size[0] == 1280) == []
-    assert lab.errors(page) == []
+        page.wait_for_timeout(SETTLED)
+    yield Screen(page, request.param == PROJECTOR)
     page.close()
     for explorer in notebook.explorers():  # the arrow keys may have moved a slider at its end
         for name in explorer.controls:
             explorer.reset(name)
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_saved_and_reopened_it_shows_the_pictures(notebook, fresh, folder, theme):
+def test_nothing_is_cut_off(screen):
+    assert layout.cut_off(screen.page) == []
+
+
+def test_nothing_is_pale(screen):
+    assert layout.low_contrast(screen.page) == []
+
+
+def test_what_moves_and_what_is_moved_are_seen_together(screen):
+    assert layout.unseen(screen.page, whole=screen.is_projector) == []
+
+
+def test_no_cell_complains_on_any_screen(screen):
+    assert lab.errors(screen.page) == []
+
+
+# ---- saved, and opened again without its kernel ---------------------------------------------
+
+
+@pytest.fixture(scope="module", params=THEMES)
+def reopened(request, notebook, fresh, folder):
+    """A copy of the saved notebook under another name, only opened; opened once."""
     lab.save(notebook.page)
-    stages = notebook.page.locator(".vae-stage").count()
     name = f"{notebook.name}_reopened"
     shutil.copy(folder / "notebooks" / f"{notebook.name}.ipynb", folder / "notebooks" / f"{name}.ipynb")
-    page = fresh(name, 1280, 800, 1, theme)
-    page.wait_for_timeout(1500)
-    assert not lab.changed(page), "it was only opened"
-    assert page.locator(".vae-stage, .noUi-handle").count() == 0
-    stills = page.locator(".vae-still")
-    assert stills.count() == stages
-    for number in range(stages):
-        still = stills.nth(number)
+    page = fresh(name, *PROJECTOR[:-1], request.param)
+    page.wait_for_timeout(NOTICED)
+    yield page
+    page.close()
+
+
+def test_what_is_only_opened_stays_unchanged(reopened):
+    assert not lab.changed(reopened)
+
+
+def test_reopened_it_shows_no_dead_widget(reopened):
+    assert reopened.locator(".vae-stage, .noUi-handle").count() == 0
+    assert reopened.get_by_text("Error displaying widget").count() == 0
+
+
+def test_reopened_it_shows_a_still_in_place_of_each_widget(notebook, reopened):
+    stills = reopened.locator(".vae-still").all()
+    assert len(stills) == notebook.page.locator(".vae-stage").count()
+    for still in stills:
         still.scroll_into_view_if_needed()
         assert still.is_visible() and "Run this cell" in still.inner_text()
-        for image in still.locator("img").all():
-            assert image.evaluate("image => image.naturalWidth") > 100 and image.get_attribute("alt")
-    assert page.get_by_text("Error displaying widget").count() == 0
-    assert layout.low_contrast(page) == []
-    page.close()
+
+
+def test_reopened_its_pictures_are_there_and_have_a_text(reopened):
+    for image in reopened.locator(".vae-still img").all():
+        image.scroll_into_view_if_needed()
+        assert image.evaluate("image => image.naturalWidth") > lab.SMALLEST_PICTURE
+        assert image.get_attribute("alt")
+
+
+def test_reopened_nothing_is_pale(reopened):
+    assert layout.low_contrast(reopened) == []
+
+
+# ---- keys and screen readers ----------------------------------------------------------------
 
 
 def test_keys_of_a_control_never_reach_the_notebook(notebook):
@@ -86,7 +134,7 @@ def test_keys_of_a_control_never_reach_the_notebook(notebook):
             page.keyboard.press(key)
         focused = "node => node === document.activeElement"
         assert control.evaluate(focused), "a key has moved the focus away"
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(SETTLED)
     assert page.locator(".jp-Cell").count() == cells
     assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
     for explorer in notebook.explorers():
@@ -104,7 +152,7 @@ def test_a_list_is_moved_by_the_arrow_keys(notebook):
             explorer.row(name).locator("select").focus()
             notebook.page.keyboard.press("ArrowDown" if chosen + 1 < len(options) else "ArrowUp")
             by = 1 if chosen + 1 < len(options) else -1
-            after = explorer._arrived(name, chosen + by)
+            after = explorer.arrived(name, chosen + by)
             explorer.check_changed(name, before, after)
             explorer.check_reset(name)
 
@@ -114,7 +162,7 @@ def test_screen_readers_find_no_serious_fault(notebook):
         lab.skip_or_fail("axe-core is not installed: npm install --prefix tests/browser")
     page = notebook.page
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(
+    faults = page.evaluate(
         """async () => {
             const outputs = { include: [".jp-OutputArea-output"] }; // explorers and figures
             const answer = await axe.run(outputs, { resultTypes: ["violations"] });
@@ -122,7 +170,7 @@ def test_screen_readers_find_no_serious_fault(notebook):
                 .flatMap(fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 160)}`));
         }"""
     )
-    assert found == []
+    assert faults == []
 
 
 @pytest.mark.only("00")
@@ -154,5 +202,5 @@ def holds(panel, words):
     assert words in panel.inner_text()
 
 
-def same(found, expected):
-    assert found == expected
+def same(value, expected):
+    assert value == expected

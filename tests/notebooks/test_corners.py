@@ -10,6 +10,7 @@ import itertools
 import math
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -24,14 +25,19 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from support.cells import PATHS, ROOT, needed_for
+from support.contrast import ENOUGH, contrast
 
 from vae_helpers.pictures import plotting
 from vae_helpers.pictures.derivation import Derivation
 from vae_helpers.widgets import numbers, plot, slider, stage, steps
 from vae_helpers.widgets.explorer import Explorer
-from vae_helpers.widgets.views import arguments
+from vae_helpers.widgets.views import Numbers, Plot, Steps, View, call
 
 EDGE = 1.5  # pixels that a text may stand out, for antialiasing
+OVERLAP = 0.2  # share of the smaller one by which the boxes of two texts may overlap
+SMALLEST = 11  # points of a text
+BLANK = 1e-3  # standard deviation of the pixels of a picture that shows nothing
+BETWEEN = 20  # places besides the corners
 CHEAP = [path for path in PATHS if not path.stem.startswith("06")]
 
 
@@ -65,8 +71,8 @@ class Texts:
         patch.setattr(Text, "draw", recording)
 
     def take(self):
-        found, self.seen = self.seen, []
-        return found
+        taken, self.seen = self.seen, []
+        return taken
 
 
 def on_white(text):
@@ -75,15 +81,15 @@ def on_white(text):
     return tuple(1 - alpha * (1 - part) for part in (red, green, blue))
 
 
-def contrast(color):
-    """The contrast of a colour with white, by WCAG 2."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
-    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
-
-
 def inside(box, outer):
-    ends = (box.x0 >= outer.x0 - EDGE, box.y0 >= outer.y0 - EDGE)
-    return all((*ends, box.x1 <= outer.x1 + EDGE, box.y1 <= outer.y1 + EDGE))
+    return all(
+        (
+            box.x0 >= outer.x0 - EDGE,
+            box.y0 >= outer.y0 - EDGE,
+            box.x1 <= outer.x1 + EDGE,
+            box.y1 <= outer.y1 + EDGE,
+        )
+    )
 
 
 def overlap(one, other):
@@ -94,21 +100,7 @@ def overlap(one, other):
     return max(width, 0) * max(height, 0) / smaller if smaller else 0.0
 
 
-def faults_of_texts(texts):
-    """What is wrong with the texts of one figure."""
-    for text in texts:
-        if not inside(text.box, text.figure.bbox):
-            yield f"{text.words!r} is cut off at the figure's edge"
-        if text.clip and overlap(text.box, text.clip) and not inside(text.box, text.clip):
-            yield f"{text.words!r} is cut off at the edge of its axes"
-        if text.size < 11:
-            yield f"{text.words!r} is of size {text.size:g}"
-        if contrast(text.color) < 4.5:
-            yield f"{text.words!r} is pale, {contrast(text.color):.1f} : 1"
-    for one, other in itertools.combinations(texts, 2):
-        marks = len(one.words) == len(other.words) == 1  # digits that stand for points
-        if overlap(one.box, other.box) > 0.2 and not marks:
-            yield f"{one.words!r} and {other.words!r} lie over each other"
+# --- where the controls go ------------------------------------------------------------------
 
 
 def ends(control):
@@ -126,7 +118,7 @@ def anywhere(control, rng):
 
 
 def move(explorer, values):
-    """All controls at once, as after a drag: one drawing."""
+    """All controls at once, as after a drag: one drawing, of every view, so that all texts are met."""
     explorer._limiting = True
     for name, value in values.items():
         control = explorer.controls[name]
@@ -134,62 +126,139 @@ def move(explorer, values):
             control.input.max = control.high
         control.input.value = value
     explorer._limit()
+    explorer._shown.clear()
     explorer._refresh()
 
 
-def shown(view):
-    """What a reader sees of a view."""
-    if isinstance(view, numbers):
-        return view.text
-    return tuple(cell.value for cell in view._cells) if isinstance(view, steps) else view.png
+# --- what may be wrong there: each function yields the faults of one kind ---------------------
 
 
-def visit(explorer, texts):
-    """Goes to all corners and twenty places between; by kind, each fault and where it was met first."""
-    faults, seen = defaultdict(dict), {}
-    names, start = list(explorer.controls), explorer.values
-    rng = random.Random(0)
-    corners = list(itertools.product(*(ends(control) for control in explorer.controls.values())))
-    between = [tuple(anywhere(c, rng) for c in explorer.controls.values()) for _ in range(20)]
-    static = {}
-    for view in explorer.views:
-        if isinstance(view, plot) and view._under:
-            texts.take()
-            view._canvas.draw()
-            static[view] = texts.take()
-    for place in [*corners, *between, tuple(start.values())]:
-        texts.take()
-        explorer._used.clear()  # everything is drawn anew, so that all texts are met
-        move(explorer, dict(zip(names, place, strict=True)))
-        where = ", ".join(f"{name}={value}" for name, value in explorer.values.items())
-        if explorer.error:
-            faults["errors"].setdefault(explorer.error, where)
-        drawn = texts.take()
-        for view in explorer.views:
-            if isinstance(view, plot):
-                moving = [text for text in drawn if text.figure is view._figure]
-                for fault in faults_of_texts(static.get(view, []) + moving):
-                    faults["texts"].setdefault(fault, where)
-            if getattr(view, "png", None):
-                picture = plt.imread(io.BytesIO(view.png))
-                if picture.std() < 1e-3:
-                    faults["pictures"].setdefault("blank", where)
-            if isinstance(view, numbers):
-                report = view.functions[0]
-                for name, value in report(**arguments(report, explorer.values)).items():
-                    number = value[0] if isinstance(value, tuple) else value
-                    if not isinstance(number, str) and not math.isfinite(number):
-                        faults["numbers"].setdefault(f"{name} is {number}", where)
-            if isinstance(view, steps):
-                holds = not any("✗" in cell.value for cell in view._cells)
-                if holds == ("wrong" in where):  # a road may be called wrong, and then it has to be
-                    faults["steps"].setdefault(f"the lines {'do not ' * (not holds)}hold", where)
-        seen[place] = tuple(map(shown, explorer.views))
+class Met(NamedTuple):
+    """An explorer at one place of its controls."""
+
+    explorer: Explorer
+    texts: dict[View, list[Drawn]]  # of each plot
+    where: str
+
+
+def errors(met: Met) -> Iterator[str]:
+    if met.explorer.error:
+        yield met.explorer.error
+
+
+def blank_pictures(met: Met) -> Iterator[str]:
+    for view in met.explorer.views:
+        if view.png and plt.imread(io.BytesIO(view.png)).std() < BLANK:
+            yield "blank"
+
+
+def numbers_that_are_none(met: Met) -> Iterator[str]:
+    for view in met.explorer.views:
+        if isinstance(view, Numbers):
+            for name, value in call(*view.functions, met.explorer.values).items():
+                number = value[0] if isinstance(value, tuple) else value
+                if not isinstance(number, str) and not math.isfinite(number):
+                    yield f"{name} is {number}"
+
+
+def wrong_steps(met: Met) -> Iterator[str]:
+    may_hold = "wrong" not in met.where  # a road may be called wrong, and then it has to be
+    for view in met.explorer.views:
+        if isinstance(view, Steps):
+            holds = not any("✗" in cell.value for cell in view._cells)
+            if holds != may_hold:
+                yield f"the lines {'' if holds else 'do not '}hold"
+
+
+def unreadable_texts(met: Met) -> Iterator[str]:
+    for texts in met.texts.values():
+        for text in texts:
+            yield from cut_off(text)
+            yield from too_small(text)
+            yield from pale(text)
+        for one, other in itertools.combinations(texts, 2):
+            yield from over_each_other(one, other)
+
+
+def cut_off(text: Drawn) -> Iterator[str]:
+    if not inside(text.box, text.figure.bbox):
+        yield f"{text.words!r} is cut off at the figure's edge"
+    if text.clip and overlap(text.box, text.clip) and not inside(text.box, text.clip):
+        yield f"{text.words!r} is cut off at the edge of its axes"
+
+
+def too_small(text: Drawn) -> Iterator[str]:
+    if text.size < SMALLEST:
+        yield f"{text.words!r} is of size {text.size:g}"
+
+
+def pale(text: Drawn) -> Iterator[str]:
+    if contrast(text.color) < ENOUGH:
+        yield f"{text.words!r} is pale, {contrast(text.color):.1f} : 1"
+
+
+def over_each_other(one: Drawn, other: Drawn) -> Iterator[str]:
+    marks = len(one.words) == len(other.words) == 1  # digits that stand for points
+    if overlap(one.box, other.box) > OVERLAP and not marks:
+        yield f"{one.words!r} and {other.words!r} lie over each other"
+
+
+FAULTS = {
+    "errors": errors,
+    "pictures": blank_pictures,
+    "numbers": numbers_that_are_none,
+    "steps": wrong_steps,
+    "texts": unreadable_texts,
+}
+
+
+def idle_controls(names, corners, looks) -> Iterator[str]:
+    """Controls that change nothing between any two corners that differ in them alone."""
     for i, name in enumerate(names):
         pairs = itertools.combinations(corners, 2)
         alone = [(a, b) for a, b in pairs if a[:i] == b[:i] and a[i + 1 :] == b[i + 1 :]]
-        if all(seen[a] == seen[b] for a, b in alone):
-            faults["controls"].setdefault(f"{name} changes nothing", "any corner")
+        if all(looks[a] == looks[b] for a, b in alone):
+            yield f"{name} changes nothing"
+
+
+def look(view):
+    """What a reader sees of a view."""
+    if isinstance(view, Steps):
+        return tuple(cell.value for cell in view._cells)
+    return view.text if isinstance(view, Numbers) else view.png
+
+
+def fixed_texts(explorer, texts):
+    """The texts of each plot that are drawn once, under what moves."""
+    fixed = {}
+    for view in explorer.views:
+        if isinstance(view, Plot):
+            texts.take()
+            if view._under:
+                view._canvas.draw()
+            fixed[view] = texts.take()
+    return fixed
+
+
+def visit(explorer, texts):
+    """Goes to all corners and some places between; by kind, each fault and where it was met first."""
+    faults, looks, rng = defaultdict(dict), {}, random.Random(0)
+    names, controls = list(explorer.controls), explorer.controls.values()
+    start, fixed = tuple(explorer.values.values()), fixed_texts(explorer, texts)
+    corners = list(itertools.product(*map(ends, controls)))
+    between = [tuple(anywhere(control, rng) for control in controls) for _ in range(BETWEEN)]
+    for place in [*corners, *between, start]:
+        texts.take()
+        move(explorer, dict(zip(names, place, strict=True)))
+        moving = texts.take()
+        drawn = {v: fixed[v] + [text for text in moving if text.figure is v._figure] for v in fixed}
+        where = ", ".join(f"{name}={value}" for name, value in explorer.values.items())
+        for kind, faults_of in FAULTS.items():
+            for fault in faults_of(Met(explorer, drawn, where)):
+                faults[kind].setdefault(fault, where)
+        looks[place] = tuple(map(look, explorer.views))
+    for fault in idle_controls(names, corners, looks):
+        faults["controls"][fault] = "any corner"
     return faults
 
 
@@ -200,7 +269,7 @@ def notebook(request):
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         stack.enter_context(mpl.rc_context())
         patch.chdir(ROOT / "notebooks")
-        patch.setattr(stage, "OPEN", {})
+        patch.setattr(stage, "ON_STAGE", {})
         for module in (plotting, IPython.display):
             patch.setattr(module, "display", lambda *args, **kwargs: None)
         patch.setattr(plt, "show", lambda: plt.close("all"))
@@ -209,11 +278,11 @@ def notebook(request):
             for number, source in needed_for(request.param, "explore"):
                 exec(compile(source, f"{request.param.stem}, code cell {number}", "exec"), space)
         plt.close("all")
-        found = {name: shown for name, shown in stage.OPEN.items() if isinstance(shown, Explorer)}
+        explorers = {name: one for name, one in stage.ON_STAGE.items() if isinstance(one, Explorer)}
         texts = Texts(patch)
-        yield {name: (explorer, visit(explorer, texts)) for name, explorer in found.items()}
-        for shown_one in list(stage.OPEN.values()):
-            shown_one.close_all()
+        yield {name: (explorer, visit(explorer, texts)) for name, explorer in explorers.items()}
+        for one in stage.ON_STAGE.values():
+            one.close_all()
 
 
 def test_there_is_a_slider(notebook):
@@ -222,12 +291,12 @@ def test_there_is_a_slider(notebook):
 
 @pytest.mark.parametrize("kind", ["errors", "pictures", "numbers", "steps", "controls", "texts"])
 def test_every_corner_is_right(notebook, kind):
-    found = [
+    lines = [
         f"{name}: {fault} at {where}"
         for name, (_, faults) in notebook.items()
         for fault, where in faults[kind].items()
     ]
-    assert not found, "\n".join([f"{len(found)} faults", *found[:20]])
+    assert not lines, "\n".join([f"{len(lines)} faults", *lines[:20]])
 
 
 def test_sliders_start_and_end_on_their_steps(notebook):
@@ -259,8 +328,8 @@ def faulty(fault):
         ax.plot([0, 1], [0, 1 + (0 if fault == "b" else b)])
         at = {"edge": (1.3, 0.5), "clip": (0.5, -0.03), "over": (0.5, 0.5)}.get(fault, (0.5, 0.9))
         if a == b == 1 and fault in ("edge", "clip", "over", "small", "pale"):
-            look = {"fontsize": 10 if fault == "small" else 12, "color": "0.5" if fault == "pale" else "k"}
-            ax.text(*at, "some words", clip_on=fault == "clip", **look)
+            style = {"fontsize": 10 if fault == "small" else 12, "color": "0.5" if fault == "pale" else "k"}
+            ax.text(*at, "some words", clip_on=fault == "clip", **style)
             ax.text(0.55, 0.5, "more words", fontsize=12)
         if a == b == 1 and fault == "error":
             raise RuntimeError("only here")
@@ -278,7 +347,7 @@ def faulty(fault):
 
 
 @pytest.mark.parametrize(
-    "fault, kind, told",
+    "fault, kind, words",
     [
         ("none", None, None),
         ("edge", "texts", "'some words' is cut off at the figure's edge"),
@@ -292,9 +361,10 @@ def faulty(fault):
         ("b", "controls", "b changes nothing"),
     ],
 )
-def test_each_fault_is_found(monkeypatch, fault, kind, told):
+def test_each_fault_is_found(monkeypatch, fault, kind, words):
+    monkeypatch.setattr(stage, "ON_STAGE", {})
     with mpl.rc_context({"font.size": 12}):
         explorer = faulty(fault)
-        found = {kind: set(faults) for kind, faults in visit(explorer, Texts(monkeypatch)).items()}
+        faults = visit(explorer, Texts(monkeypatch))
     explorer.close_all()
-    assert found == ({} if kind is None else {kind: {told}})
+    assert {name: set(each) for name, each in faults.items()} == ({} if kind is None else {kind: {words}})

@@ -20,6 +20,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
+from support.contrast import ENOUGH, contrast
 
 import vae_helpers
 from vae_helpers.pictures import plotting
@@ -161,14 +162,26 @@ def test_labelled_points_are_labels_where_there_is_room_and_dots_elsewhere(ax):
     ("points", "labels", "message"),
     [
         (np.ones((2, 3)), [0, 1], r"points: expected shape \(n, 2\), got \(2, 3\)"),
-        (np.ones((2, 2)), [0], "labels: expected a class of 0 to 9 for each of 2 points, got"),
-        (np.ones((2, 2)), [0, 10], "labels: expected a class of 0 to 9 for each of 2 points, got"),
+        (np.ones((2, 2)), [0], r"labels: expected a class of 0 to 9 for each of 2 points, got shape \(1,\)"),
+        (np.ones((2, 2)), [0, 10], r"labels: expected a class of 0 to 9 for each of 2 points, got \[10\]"),
     ],
 )
 def test_points_that_do_not_fit_are_refused(ax, points, labels, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         plotting.draw_labelled_points(ax, points, labels)
     assert not ax.texts and not ax.lines
+
+
+@pytest.mark.parametrize("color", plotting.CLASS_COLORS)
+def test_colours_of_classes_are_dark_enough_for_text_on_white(color):
+    assert contrast(mpl.colors.to_rgb(color)) >= ENOUGH
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper", "ratio"), [("k", "w", 21), ("w", "k", 21), ("#777777", "w", 4.48), ("r", "b", 2.15)]
+)
+def test_contrast_is_that_of_published_examples(ink, paper, ratio):
+    assert contrast(mpl.colors.to_rgb(ink), mpl.colors.to_rgb(paper)) == pytest.approx(ratio, abs=0.005)
 
 
 # --- style ------------------------------------------------------------------------------
@@ -226,10 +239,10 @@ def shell(tmp_path, monkeypatch):
 
 def picture_of(output):
     """The pixels of an output's PNG, and the text that its HTML gives to the same PNG."""
-    (told,) = re.findall(r'^<img alt="([^"]*)".* src="data:image/png;base64,', output.data["text/html"])
+    (alt,) = re.findall(r'^<img alt="([^"]*)".* src="data:image/png;base64,', output.data["text/html"])
     assert output.data["text/html"].endswith(f'base64,{output.data["image/png"]}">')
     png = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-    return np.asarray(png.convert("RGB")).astype(float), html.unescape(told)
+    return np.asarray(png.convert("RGB")).astype(float), html.unescape(alt)
 
 
 def test_show_displays_one_picture_with_its_text_and_closes_the_figure(shell):
@@ -240,8 +253,8 @@ def test_show_displays_one_picture_with_its_text_and_closes_the_figure(shell):
         assert plotting.show(fig, 'A "bell" curve <over> z.') is None
     (output,) = captured.outputs
     assert output.metadata["image/png"]["alt"] == 'A "bell" curve <over> z.'
-    pixels, told = picture_of(output)
-    assert told == 'A "bell" curve <over> z.'
+    pixels, alt = picture_of(output)
+    assert alt == 'A "bell" curve <over> z.'
     assert pixels.std() > 1 and pixels[2, 2].tolist() == [0xFF, 0xEE, 0xDD]
     assert plt.get_fignums() == [other.number]
 
@@ -320,8 +333,8 @@ def test_show_picture_finds_the_picture_from_any_folder(shell, tmp_path, monkeyp
     (output,) = captured.outputs
     assert output.metadata["image/png"] == {"alt": "A graphical model of z and x.", "width": 800}
     assert ' width="800" ' in output.data["text/html"]
-    pixels, told = picture_of(output)
-    assert told == "A graphical model of z and x."
+    pixels, alt = picture_of(output)
+    assert alt == "A graphical model of z and x."
     stored = Image.open(ROOT / "figures" / "graphical_model.png").convert("RGB")
     assert np.abs(pixels - np.asarray(stored)).mean() < 1
 

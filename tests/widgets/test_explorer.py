@@ -9,10 +9,6 @@ import re
 import threading
 
 import ipywidgets
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -25,14 +21,6 @@ from vae_helpers.widgets import choice, explore, numbers, pictures, plot, slider
 
 ALT = "A line that turns."
 GRID = np.linspace(-3, 3, 61)
-
-
-@pytest.fixture(autouse=True)
-def tidy():
-    yield
-    for name in list(stage.OPEN):
-        stage.OPEN.pop(name).close_all()
-    assert plt.get_fignums() == []
 
 
 def draw_line(ax, slope):
@@ -72,12 +60,13 @@ def drawn_plainly(*draws, size=(8.8, 4.0), **arguments):
 
 
 @pytest.mark.parametrize(
-    "step, format", [(0.1, ".1f"), (0.05, ".2f"), (0.125, ".3f"), (2.0, ".0f"), (0.001, ".3f"), (1e-6, ".6f")]
+    "step, readout",
+    [(0.1, ".1f"), (0.05, ".2f"), (0.125, ".3f"), (2.0, ".0f"), (0.001, ".3f"), (1e-6, ".6f")],
 )
-def test_readout_has_the_decimals_of_the_step(step, format):
+def test_readout_has_the_decimals_of_the_step(step, readout):
     control = slider("mean μ", 0.0, -6.0, 6.0, step, "V")
     assert isinstance(control.input, ipywidgets.FloatSlider)
-    assert control.input.readout_format == format
+    assert control.input.readout_format == readout
     assert control.input.readout and control.input.description == "mean μ"
     assert [child.value for child in control.children if isinstance(child, ipywidgets.Label)] == ["V"]
 
@@ -203,12 +192,12 @@ def test_the_picture_is_the_one_of_the_function(slope):
     explorer.controls["slope"].input.value = slope
     (view,) = explorer.views
     assert view.widget.children[0].value == view.png
-    found, expected = pixels(view.png), drawn_plainly(draw_line, slope=slope)
-    # Where the axes stand was found at the first position, so text may lie a pixel elsewhere.
-    assert found.shape == expected.shape
-    assert (np.abs(found - expected) > 0.1).mean() < 0.002
+    shown, expected = pixels(view.png), drawn_plainly(draw_line, slope=slope)
+    # Where the axes stand was decided at the first position, so text may lie a pixel elsewhere.
+    assert shown.shape == expected.shape
+    assert (np.abs(shown - expected) > 0.1).mean() < 0.002
     wrong = drawn_plainly(draw_line, slope=slope - 1)
-    assert (np.abs(found - wrong) > 0.1).mean() > 0.004
+    assert (np.abs(shown - wrong) > 0.1).mean() > 0.004
 
 
 def test_moving_back_gives_the_same_picture_byte_by_byte():
@@ -419,7 +408,7 @@ def test_a_cell_run_again_leaves_no_widget_behind():
     assert first.comm is None and last.comm is not None
     last.controls["slope"].input.value = 2.0
     assert last.views[1].text == "sum 2.000 nats" and last.views[0].png != first.views[0].png
-    stage.OPEN.pop("draw_line").close_all()
+    stage.ON_STAGE.pop("draw_line").close_all()
     assert len(_instances) == before
 
 
@@ -439,8 +428,8 @@ def test_300_moves_leave_neither_artists_nor_objects_nor_widgets():
         gc.collect()
         return len(ax.get_children()), len(ax.figure.get_children()), len(_instances), len(gc.get_objects())
 
-    def drag(steps):
-        for value in np.linspace(-3, 3, steps):
+    def drag(num_moves):
+        for value in np.linspace(-3, 3, num_moves):
             move.value = value
         move.value = 1.0
 
@@ -483,8 +472,8 @@ def test_two_layers_look_like_one(a):
     view = layered()
     view.update({"a": 1.0})
     view.update({"a": a})
-    found, expected = pixels(view.png), drawn_plainly(draw_at_once)
-    assert (np.abs(found - expected) > 0.2).mean() < 1e-3
+    shown, expected = pixels(view.png), drawn_plainly(draw_at_once)
+    assert (np.abs(shown - expected) > 0.2).mean() < 1e-3
 
 
 def test_what_is_added_later_lies_above_unless_its_order_says_otherwise():
@@ -554,10 +543,10 @@ def sheet(made, scale=1, **options):
 
 def test_pictures_are_laid_out_pixel_by_pixel():
     ink = np.array([[[[0.0, 1.0], [0.5, 0.0]], [[1.0, 1.0], [0.0, 0.2]]]])  # 1 row, 2 columns, 2 x 2
-    found, view = sheet(ink)
+    once, view = sheet(ink)
     paper = 255
     expected = [[255, 0, paper, 0, 0, paper], [128, 255, paper, 255, 204, paper], [paper] * 6]
-    assert found.tolist() == expected
+    assert once.tolist() == expected
     assert view._image.layout.width == "6px"
     twice, view = sheet(ink, scale=2)
     np.testing.assert_array_equal(twice, np.kron(expected, np.ones((2, 2), int)))
@@ -568,14 +557,14 @@ def test_pictures_are_laid_out_pixel_by_pixel():
 
 def test_pictures_stand_in_rows_and_columns():
     ink = np.arange(6).reshape(2, 3, 1, 1) / 255
-    found, _ = sheet(ink)
-    assert found.shape == (4, 6)
-    np.testing.assert_array_equal(found[::2, ::2], 255 - np.arange(6).reshape(2, 3))
+    shown, _ = sheet(ink)
+    assert shown.shape == (4, 6)
+    np.testing.assert_array_equal(shown[::2, ::2], 255 - np.arange(6).reshape(2, 3))
 
 
 def test_pictures_clip():
-    found, _ = sheet(np.array([-1.0, 2.0, 1e9, np.inf]).reshape(1, 4, 1, 1))
-    assert found[0, ::2].tolist() == [255, 0, 0, 0]
+    shown, _ = sheet(np.array([-1.0, 2.0, 1e9, np.inf]).reshape(1, 4, 1, 1))
+    assert shown[0, ::2].tolist() == [255, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -696,7 +685,7 @@ def bundle(explorer):
 
 def still(data):
     """The pixels of an output's PNG below the strip that says what it is, 0 to 1."""
-    return pixels(base64.b64decode(data["image/png"]))[30:, :, :3]
+    return pixels(base64.b64decode(data["image/png"]))[stage.BADGE_HEIGHT :, :, :3]
 
 
 def test_output_holds_a_still_picture_and_no_widget():

@@ -5,10 +5,6 @@ import io
 import threading
 import time
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -18,18 +14,10 @@ from ipywidgets.widgets.widget import _instances
 from vae_helpers.models.training import fit
 from vae_helpers.models.vae import VAE
 from vae_helpers.widgets import live_training, numbers, pictures, plot, slider, stage, stops
-from vae_helpers.widgets.live_training import draw_losses, train_live
+from vae_helpers.widgets.live_training import draw_losses, loss_limits, train_live
 
 ALT = "The -ELBO of each step falls."
 LIMIT = 30  # seconds that a training of milliseconds may take on a busy machine
-
-
-@pytest.fixture(autouse=True)
-def tidy():
-    yield
-    for name in list(stage.OPEN):
-        stage.OPEN.pop(name).close_all()
-    assert plt.get_fignums() == []
 
 
 class Endless:
@@ -56,8 +44,8 @@ def train_briefly(on_step, d=3):
 def button(live, name):
     """The start or the stop button, as a reader finds it."""
     row = next(child for child in live.children if live._start in getattr(child, "children", ()))
-    (found,) = (b for b in row.children if b.description == name)
-    return found
+    (one,) = (b for b in row.children if b.description == name)
+    return one
 
 
 def status(live):
@@ -189,16 +177,17 @@ def test_a_training_of_no_step_says_so_without_a_warning(recwarn):
 def test_progress_is_shown_now_and_then_but_not_at_each_step(monkeypatch):
     live = train_live(train_briefly, alt=ALT)
     shown = []
-    monkeypatch.setattr(live, "_show", lambda *told: shown.append(told))
+    monkeypatch.setattr(live, "_show", lambda words, share, seconds: shown.append((words, share)))
     monkeypatch.setattr(live_training, "_EVERY", 1e6)
     live.start()
     wait(live)
-    assert [told[:2] for told in shown[-1:]] == [(200, None)] and len(shown) <= 2
+    assert shown[-1] == ("done step 200", 1.0) and len(shown) <= 2
     shown.clear()
     monkeypatch.setattr(live_training, "_EVERY", -1.0)
     live.start()
     wait(live)
-    assert [told[:2] for told in shown] == [(step, 200) for step in range(1, 201)] + [(200, None)]
+    each = [(f"step {step} of 200", step / 200) for step in range(1, 201)]
+    assert shown == [*each, ("done step 200", 1.0)]
 
 
 def test_a_cell_run_again_stops_the_training_and_leaves_no_widget_behind():
@@ -218,7 +207,7 @@ def test_a_cell_run_again_stops_the_training_and_leaves_no_widget_behind():
     for _ in range(5):
         last = again()
         assert not first.running and first.comm is None and len(_instances) == count
-    stage.OPEN.pop("train_live train").close_all()
+    stage.ON_STAGE.pop("train_live train").close_all()
     assert last.comm is None and len(_instances) == before
 
 
@@ -257,7 +246,10 @@ def test_output_holds_a_still_picture_and_no_widget():
     assert set(data) == {"text/plain", "text/html", "image/png"}
     assert data["text/plain"] == "a button that trains the chosen model"
     assert metadata == {"image/png": {"alt": ALT}}  # the digits are still to come
-    assert plt.imread(io.BytesIO(base64.b64decode(data["image/png"]))).shape[:2] == (30 + 320, 880)
+    assert plt.imread(io.BytesIO(base64.b64decode(data["image/png"]))).shape[:2] == (
+        stage.BADGE_HEIGHT + 320,
+        880,
+    )
     assert live._stage.view == live.model_id and live._stage.alts == [ALT, "Digits."]
 
 
@@ -276,3 +268,71 @@ def test_the_curve_and_its_mean(n):
     np.testing.assert_allclose(mean.get_ydata(), expected, rtol=1e-12)
     assert list(mean.get_xdata()) == list(range(1, n + 1)) and ax.get_xlim() == (0, max(100, n))
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["each step", "mean of 20 steps"]
+
+
+# --- the axis of the curve ---------------------------------------------------------------
+
+
+def falling(first, last, noise, num_steps=600):
+    """-ELBO of each step of a training, in nats per image."""
+    rng = np.random.default_rng(0)
+    fall = (first - last) * np.exp(-np.arange(num_steps) / 100)
+    return (last + fall + rng.normal(0, noise, num_steps)).tolist()
+
+
+DIGITS = falling(206, 100, 3)
+CURVES = {
+    "Bernoulli pixels": DIGITS,
+    "Bernoulli pixels, from one bit a pixel on": falling(784 * np.log(2), 100, 3),
+    "Gaussian pixels": falling(104, -130, 5),
+    "Gaussian pixels with little noise": falling(740, -850, 30),
+    "Gaussian pixels, negative from the start": falling(-400, -1100, 20),
+    "one pixel": falling(2.5, 1.4, 0.1),
+    "near zero at the start": falling(0.5, -1000, 20),
+}
+each_curve = pytest.mark.parametrize("losses", CURVES.values(), ids=CURVES)
+MAX_CHANGES = {"near zero at the start": 20}  # with no size to go by
+
+
+@each_curve
+def test_every_loss_is_on_the_axis(losses):
+    for n in range(1, len(losses) + 1):
+        low, high = loss_limits(losses[:n])
+        assert low <= min(losses[:n]) and max(losses[:n]) <= high
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_axis_changes_a_few_times_in_a_training(name):
+    limits = [loss_limits(CURVES[name][:n]) for n in range(1, 601)]
+    changes = sum(one != other for one, other in zip(limits, limits[1:], strict=False))
+    assert changes <= MAX_CHANGES.get(name, 5)
+
+
+@each_curve
+def test_the_curve_takes_a_good_part_of_the_axis(losses):
+    low, high = loss_limits(losses)
+    assert (max(losses) - min(losses)) / (high - low) > 0.45
+
+
+def test_the_axis_of_digits_is_the_same_from_the_empty_curve_to_the_end():
+    assert {loss_limits(DIGITS[:n]) for n in range(601)} == {(80, 220)}
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_no_number_leaves_the_axis(odd):
+    assert loss_limits([*DIGITS, odd]) == loss_limits([odd, *DIGITS]) == (80, 220)
+    assert loss_limits([odd]) == loss_limits([])
+
+
+def test_longer_numbers_get_the_room_that_they_need():
+    def train(on_step):
+        for step, loss in enumerate(CURVES["Gaussian pixels"]):
+            on_step(step + 1, 600, 1000 * loss)
+
+    live = train_live(train, alt=ALT, losses=DIGITS)
+    live.start()
+    wait(live)
+    (ax,) = live._curve._axes
+    assert ax.get_ylim()[0] < -130_000
+    assert ax.yaxis.label.get_window_extent().x0 >= 0
+    assert "<b>−13" in status(live)

@@ -11,10 +11,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
-from vae_helpers.widgets.stage import Stage, with_badge
-from vae_helpers.widgets.views import close
-
-BADGE = 30  # pixels
+from vae_helpers.widgets.stage import BADGE_HEIGHT, Stage, close, with_badge
 
 
 def grey(width=400, height=60):
@@ -39,9 +36,9 @@ def pixels(png):
 @pytest.mark.parametrize("width", [100, 400, 1000])
 def test_a_still_stands_under_a_strip_with_words(width):
     plain, still = pixels(grey(width)), pixels(with_badge(grey(width)))
-    assert still.shape == (BADGE + 60, width, 3)
-    np.testing.assert_array_equal(still[BADGE:], plain)
-    strip = still[: BADGE - 6, : min(width, 200)]
+    assert still.shape == (BADGE_HEIGHT + 60, width, 3)
+    np.testing.assert_array_equal(still[BADGE_HEIGHT:], plain)
+    strip = still[: BADGE_HEIGHT - 6, : min(width, 200)]
     dark, light = strip.sum(axis=-1) < 300, strip.sum(axis=-1) > 700
     assert dark.mean() > 0.5 and 0.03 < light.mean() < 0.5  # light words on a dark ground
 
@@ -51,7 +48,7 @@ def test_the_output_holds_picture_words_and_place_but_no_widget(stage):
     assert set(data) == {"text/plain", "text/html", "image/png"}
     assert data["text/plain"] == "slope 1 < 2 & more"
     assert metadata == {"image/png": {"alt": 'A "grey" <square>.'}}
-    assert np.abs(pixels(base64.b64decode(data["image/png"]))[BADGE:] - 128).max() <= 1
+    assert np.abs(pixels(base64.b64decode(data["image/png"]))[BADGE_HEIGHT:] - 128).max() <= 1
     page = data["text/html"]
     assert f'data-vae-view="{stage.view}"' in page and data["image/png"] in page
     assert html.unescape(re.search('alt="([^"]*)"', page)[1]) == 'A "grey" <square>.'

@@ -5,49 +5,34 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 _RELATIONS = {"=": "=", "≥": "≥", ">=": "≥", "≤": "≤", "<=": "≤"}
+# Of the difference and the tolerance; NaN fails every one of them.
+_HOLDS = {"=": lambda d, tol: abs(d) <= tol, "≥": lambda d, tol: d >= -tol, "≤": lambda d, tol: d <= tol}
 
 
 class DerivationError(AssertionError):
     """A line of a derivation does not stand in the stated relation to the line above."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line: its formula, its value, and why it follows from the line above.
+class Line(NamedTuple):
+    """One line: its formula, its value, and why it follows from the line above."""
 
-    Attributes:
-        latex: the formula, without dollar signs.
-        value: evaluates this line by its own formula.
-        relation: "=", "≥" or "≤", read as "line above, relation, this line".
-        reason: why the step is allowed.
-    """
-
-    latex: str
-    value: Callable[[], float]
-    relation: str
-    reason: str
+    latex: str  # the formula, without dollar signs
+    value: Callable[[], float]  # evaluates this line by its own formula
+    relation: str  # "=", "≥" or "≤", read as "line above, relation, this line"
+    reason: str  # why the step is allowed
 
 
 class Row(NamedTuple):
-    """One line, evaluated, as a table shows it.
+    """One line, evaluated, as a table shows it."""
 
-    Attributes:
-        relation: how the line above relates to this one; empty in the first line.
-        latex: the formula, without dollar signs.
-        reason: why the step is allowed.
-        value: the line's own value, rounded to six decimals.
-        holds: whether the stated relation to the line above is true.
-    """
-
-    relation: str
+    relation: str  # as of the line; empty in the first one
     latex: str
     reason: str
-    value: float
-    holds: bool
+    value: float  # the line's own value, rounded to six decimals
+    holds: bool  # whether the stated relation to the line above is true
 
 
 class Derivation:
@@ -73,11 +58,7 @@ class Derivation:
         self.lines: list[Line] = []
 
     def line(
-        self,
-        latex: str,
-        value: Callable[[], float] | float,
-        relation: str = "=",
-        reason: str = "",
+        self, latex: str, value: Callable[[], float] | float, relation: str = "=", reason: str = ""
     ) -> Derivation:
         """Adds a line below the last one.
 
@@ -120,11 +101,11 @@ class Derivation:
         if len(self.lines) < 2:
             raise ValueError(f"check: expected at least 2 lines to compare, got {len(self.lines)}")
         values = self.values()
-        for number, ok in enumerate(self._verdicts(values), start=1):
-            if not ok:
-                line, above, here = self.lines[number - 1], values[max(number - 2, 0)], values[number - 1]
+        for number, (line, holds) in enumerate(zip(self.lines, self._verdicts(values), strict=True)):
+            if not holds:
+                above, here = values[max(number - 1, 0)], values[number]
                 raise DerivationError(
-                    f"{self.title}: line {number} does not hold: {_rounded(above):.6f} {line.relation} "
+                    f"{self.title}: line {number + 1} does not hold: {_rounded(above):.6f} {line.relation} "
                     f"{_rounded(here):.6f} is false (difference {above - here:.3g}) at: {line.latex}"
                 )
         return self
@@ -157,20 +138,12 @@ class Derivation:
         return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{rows}</table>"
 
     def _verdicts(self, values: list[float]) -> list[bool]:
-        if not values:
-            return []
-        verdicts = [math.isfinite(values[0])]
-        for line, above, here in zip(self.lines[1:], values, values[1:], strict=False):
-            # Written so that NaN fails every one of them.
-            verdicts.append(
-                {
-                    "=": abs(above - here) <= self.tolerance,
-                    "≥": above >= here - self.tolerance,
-                    "≤": above <= here + self.tolerance,
-                }[line.relation]
-                and math.isfinite(here)
-            )
-        return verdicts
+        """Whether each line holds; the first one, with none above it, if it is finite."""
+        above = [*values[:1], *values]
+        return [
+            math.isfinite(here) and _HOLDS[line.relation](before - here, self.tolerance)
+            for line, before, here in zip(self.lines, above, values, strict=False)
+        ]
 
 
 def _rounded(value: float) -> float:

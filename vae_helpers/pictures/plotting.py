@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from vae_helpers.numerics._validate import as_count
-from vae_helpers.pictures._folder import course_file
 
+COURSE = Path(__file__).parents[2]  # where it lies on this machine, whatever the working directory is
 # One look for each role in the whole series: a colour that colour-blind readers can tell
 # apart (Okabe & Ito) and a line style of its own, so that colour never stands alone.
 ROLES: dict[str, dict[str, object]] = {
@@ -121,21 +121,25 @@ def picture_bundle(
         Data and metadata, by their mime types.
     """
     coded = base64.b64encode(few_colors(png)).decode()
-    size = {} if width is None else {"width": width}
-    attributes = "".join(f' {name}="{value}"' for name, value in size.items())
-    picture = f'<img alt="{html.escape(alt)}"{attributes} src="data:image/png;base64,{coded}">'
+    size, attribute = ({}, "") if width is None else ({"width": width}, f' width="{width}"')
+    picture = f'<img alt="{html.escape(alt)}"{attribute} src="data:image/png;base64,{coded}">'
     data = {"text/html": picture, "image/png": coded, "text/plain": alt}
     return data, {"image/png": {"alt": alt} | size}
 
 
 def few_colors(png: bytes) -> bytes:
     """The PNG with a palette of 256 colours, less than half the bytes, since a notebook holds it twice."""
-    file = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
         paper = Image.new("RGB", picture.size, "white")
         paper.paste(picture, mask=picture.getchannel("A") if picture.mode == "RGBA" else None)
     few = paper.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(file, "png", optimize=True)
+    return as_png(few, optimize=True)
+
+
+def as_png(picture: Image.Image, **options: Any) -> bytes:
+    """The bytes of a PNG file, written with Pillow's options."""
+    file = io.BytesIO()
+    picture.save(file, "png", **options)
     return file.getvalue()
 
 
@@ -194,11 +198,8 @@ def draw_labelled_points(ax: Axes, points: ArrayLike, labels: ArrayLike, apart: 
     Raises:
         ValueError: points of another shape, or not one label of 0 to 9 for each.
     """
-    halo, labels = [withStroke(linewidth=3, foreground="white")], np.asarray(labels)
-    points = np.asarray(points, dtype=float)
-    if labels.shape != points.shape[:1] or not set(labels.tolist()) <= set(range(10)):
-        raise ValueError(f"labels: expected a class of 0 to 9 for each of {len(points)} points, got {labels}")
-    for point, label, room in zip(points, map(int, labels), spacing(points), strict=True):
+    points, halo = np.asarray(points, dtype=float), [withStroke(linewidth=3, foreground="white")]
+    for point, label, room in zip(points, as_labels(labels, len(points)), spacing(points), strict=True):
         if room < apart:
             ax.plot(*point, ".", color=CLASS_COLORS[label], markersize=3, alpha=0.5)
         else:
@@ -221,13 +222,34 @@ def spacing(points: ArrayLike) -> list[float]:
     points = np.asarray(points, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points: expected shape (n, 2), got {points.shape}")
-    found, far = np.zeros(len(points)), np.full(len(points), 1e3)
+    spaces, far = np.zeros(len(points)), np.full(len(points), 1e3)
     for _ in points:
         taken = far.argmax()
-        found[taken] = far[taken]
+        spaces[taken] = far[taken]
         far = np.minimum(far, np.linalg.norm(points - points[taken], axis=1))
         far[taken] = -1  # its own copies, at distance 0, are still to come
-    return found.round(3).tolist()
+    return spaces.round(3).tolist()
+
+
+def as_labels(labels: ArrayLike, num: int) -> list[int]:
+    """Returns the labels of `num` points as ints, or raises ValueError if there is not one for each."""
+    array = np.asarray(labels)
+    wrong = f"shape {array.shape}" if array.shape != (num,) else sorted(set(array.tolist()) - set(range(10)))
+    if wrong:
+        raise ValueError(f"labels: expected a class of 0 to 9 for each of {num} points, got {wrong}")
+    return [int(label) for label in array]
+
+
+def course_file(path: str | Path) -> Path:
+    """A file of the course by its place in the course's folder, such as "figures/manifold.png".
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says where it was looked for.
+    """
+    file = COURSE / path
+    if not file.is_file():
+        raise FileNotFoundError(f"path: expected a file of the course in {COURSE}, got {str(path)!r}")
+    return file
 
 
 def check_alt(alt: str) -> str:

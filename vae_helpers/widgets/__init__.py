@@ -11,7 +11,7 @@ from vae_helpers.widgets.views import numbers, pictures, plot, steps
 # These need PyTorch, which the notebooks of the NumPy world do not load.
 _NEED_TORCH = {
     "LatentExplorer": "vae_helpers.widgets.latent.explorer",
-    "doctor": "vae_helpers.widgets.machine",
+    "doctor": "vae_helpers.widgets.checkup",
 }
 
 

@@ -44,13 +44,7 @@ class Control(ipywidgets.HBox):
 
 
 def slider(
-    label: str,
-    value: float,
-    low: float,
-    high: float,
-    step: float = 0.1,
-    unit: str = "",
-    at_most: str = "",
+    label: str, value: float, low: float, high: float, step: float = 0.1, unit: str = "", at_most: str = ""
 ) -> Control:
     """A slider over numbers; over whole numbers if all four are `int`.
 
@@ -91,10 +85,7 @@ def stops(label: str, value: object, options: Iterable[object], unit: str = "") 
     Raises:
         ValueError: the value is not one of the options.
     """
-    options = _with(value, options)
-    return Control(
-        ipywidgets.SelectionSlider(options=options, value=value, description=label, style=_STYLE), unit
-    )
+    return _listed(ipywidgets.SelectionSlider, label, value, options, unit)
 
 
 def choice(label: str, value: object, options: Iterable[object], unit: str = "") -> Control:
@@ -109,12 +100,11 @@ def choice(label: str, value: object, options: Iterable[object], unit: str = "")
     Raises:
         ValueError: the value is not one of the options.
     """
-    settings = {"options": _with(value, options), "value": value, "description": label}
-    return Control(ipywidgets.Dropdown(**settings, style=_STYLE), unit)
+    return _listed(ipywidgets.Dropdown, label, value, options, unit)
 
 
 def check_controls(controls: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError, naming it, if one is no control or is limited by none."""
+    """Raises TypeError for what is no control, ValueError for a limit that names no other control."""
     for key, control in controls.items():
         if not isinstance(control, Control):
             raise TypeError(f"{key}: expected slider(…), stops(…) or choice(…), got {type(control).__name__}")
@@ -122,9 +112,9 @@ def check_controls(controls: dict[str, Any]) -> None:
             raise ValueError(f"{key}: at_most: expected another control's name, got {control.at_most!r}")
 
 
-def _with(value: object, options: Iterable[object]) -> list[object]:
+def _listed(kind: type, label: str, value: object, options: Iterable[object], unit: str) -> Control:
     options = list(options)
-    known = [option[1] if isinstance(option, tuple) else option for option in options]
-    if value not in known:
-        raise ValueError(f"value: expected one of {known}, got {value!r}")
-    return options
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    if value not in values:
+        raise ValueError(f"value: expected one of {values}, got {value!r}")
+    return Control(kind(options=options, value=value, description=label, style=_STYLE), unit)

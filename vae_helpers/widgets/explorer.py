@@ -4,8 +4,6 @@ Each control is handed to the functions that name it among their arguments. A pi
 one figure that lives as long as the explorer; it is made anew only when an argument of its own
 function has changed. While a picture is being drawn, the browser keeps just the newest position of
 a slider, so that a fast drag skips steps and never lags behind. Nothing here knows any mathematics.
-
-The controls are in `controls`, the views in `views`.
 """
 
 from __future__ import annotations
@@ -18,33 +16,32 @@ from typing import Any
 import ipywidgets
 
 from vae_helpers.widgets.controls import Control, check_controls
-from vae_helpers.widgets.stage import Stage, register
-from vae_helpers.widgets.views import View, arguments, close, numbers, stack
+from vae_helpers.widgets.stage import Staged
+from vae_helpers.widgets.views import View, stack
 
 
-class Explorer(ipywidgets.VBox):
-    """Controls above, views below, and a place for what a function complains about.
+class Explorer(Staged, ipywidgets.VBox):
+    """Controls above, views below, and between them the errors of the functions.
 
     Attributes:
         controls: the controls by name.
         views: what is shown.
-        error: the complaint that is being shown, or "".
+        error: the error that is being shown, or "".
     """
 
     def __init__(self, views: tuple[View, ...], controls: dict[str, Control], name: str) -> None:
         self.controls, self.views, self.error = controls, views, ""
         self._message = ipywidgets.HTML().add_class("vae-error")
-        self._used: dict[int, dict[str, Any]] = {}
+        self._shown: dict[View, dict[str, Any]] = {}  # the arguments that each view was made with
         self._limiting, self._lock = False, threading.RLock()
         self._limit()
         for control in controls.values():
             control.input.observe(self._changed, "value")
-        self._refresh(raising=True)  # a mistake in the cell itself is told in the usual way
+        self._refresh(raising=True)  # a mistake in the cell itself appears there, with its traceback
         box = ipywidgets.VBox(list(controls.values())).add_class("vae-controls")
-        shown = [view.widget for view in views]
-        super().__init__([box, self._message, *shown])
+        super().__init__([box, self._message, *(view.widget for view in views)])
         self.add_class("vae-explorer").add_class(f"vae-explorer-{name}")
-        self._stage = Stage(self, [view.alt for view in views if hasattr(view, "alt")])
+        self.enter(name, [view.alt for view in views if view.alt])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -67,35 +64,32 @@ class Explorer(ipywidgets.VBox):
             self._limiting = False
 
     def _refresh(self, *, raising: bool = False) -> None:
+        """Brings all views up to date; one that fails keeps its picture, and the error is shown."""
         values, errors = self.values, []
-        for number, view in enumerate(self.views):
-            wanted = {key: value for f in view.functions for key, value in arguments(f, values).items()}
-            if self._used.get(number) == wanted:
-                continue
+        for view in self.views:
             try:
-                view.update(values)
-                self._used[number] = wanted
+                self._bring_up_to_date(view, values)
             except Exception as error:
                 if raising:
                     raise
-                self._used.pop(number, None)
                 errors.append(f"{type(error).__name__}: {error}")
         self.error = "; ".join(errors)
         self._message.value = f"⚠ Not drawn. {html.escape(self.error)}" if errors else ""
 
-    def close_all(self) -> None:
-        """Takes the explorer out of the page and out of memory."""
-        close(self._stage)
-        close(self)
+    def _bring_up_to_date(self, view: View, values: dict[str, Any]) -> None:
+        """Makes a view anew if one of its arguments has changed, or if it failed the last time."""
+        arguments = view.takes(values)
+        if self._shown.pop(view, None) != arguments:
+            view.update(values)
+        self._shown[view] = arguments
 
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        seen = [view for view in self.views if getattr(view, "png", b"")]
+    def still(self) -> tuple[bytes, str, str]:
+        """All pictures; where the controls stand, and the numbers."""
+        alt = " ".join(view.alt for view in self.views if view.png)
         inputs = [control.input for control in self.controls.values()]
-        words = "; ".join(f"{i.description} {getattr(i, 'label', i.value)}" for i in inputs)
-        texts = [view.text for view in self.views if isinstance(view, numbers)]
-        png = stack(seen) if len(seen) > 1 else seen[0].png if seen else b""
-        alt = " ".join(view.alt for view in seen)
-        return self._stage.bundle(png, alt, "; ".join([f"sliders at {words}", *texts]))
+        places = "; ".join(f"{i.description} {getattr(i, 'label', i.value)}" for i in inputs)
+        texts = [view.text for view in self.views if view.text]
+        return stack(self.views), alt, "; ".join([f"sliders at {places}", *texts])
 
 
 def explore(*views: View, name: str = "", **controls: Control) -> Explorer:
@@ -124,13 +118,9 @@ def explore(*views: View, name: str = "", **controls: Control) -> Explorer:
             got = type(view).__name__
             raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {got}")
     check_controls(controls)
-    functions = [function for view in views for function in view.functions]
-    taken = {key for function in functions for key in arguments(function, dict.fromkeys(controls))}
-    if unused := set(controls) - taken:
+    if unused := set(controls) - {name for view in views for name in view.takes(controls)}:
         raise TypeError(f"{', '.join(sorted(unused))}: no function has an argument of this name")
-    name = name or getattr(functions[0], "__name__", "explorer")
+    name = name or getattr(views[0].functions[0], "__name__", "explorer")
     if not re.fullmatch(r"[\w-]+", name):  # it becomes a class of the page
         raise ValueError(f"name: expected letters, digits, - and _, got {name!r}")
-    explorer = Explorer(views, controls, name)
-    register(name, explorer)
-    return explorer
+    return Explorer(views, controls, name)

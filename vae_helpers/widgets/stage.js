@@ -1,7 +1,7 @@
 // Shows a widget in place of its still picture, and looks after it: names for screen readers, keys
-// that stay with the controls, sizes that fit the screen, a word when the kernel is gone.
+// that stay with the controls, sizes that fit the screen, a note when the kernel is gone.
 
-const ASK_EVERY = 1000, NO_ANSWER = 5000; // milliseconds: how often a kernel is asked, when its silence is told
+const ASK_EVERY = 1000, NO_ANSWER = 5000; // milliseconds: how often a kernel is asked, and when the page says that it is silent
 const COMPACT = 600, TINY = 340; // heights of the room below which an explorer draws in
 const SMALLEST = 0.5; // of a picture's size, before what stands below it has to be scrolled to
 
@@ -17,12 +17,13 @@ function initialize({ model }) {
       const manager = model.widget_manager;
       while (!manager.has_model(id)) await pause(50); // after a reload they come one by one
       const view = await manager.create_view(await manager.get_model(id));
-      const host = document.createElement("div");
-      host.className = "vae-stage";
+      const host = Object.assign(document.createElement("div"), { className: "vae-stage" });
       still.before(host);
       view.luminoWidget.constructor.attach(view.luminoWidget, host);
       still.hidden = true;
-      const ends = [keep(host), fit(host), name(host, model.get("alts")), hear(host, model)];
+      const room = scroller(host), alts = model.get("alts");
+      bringIntoView(host, room);
+      const ends = [keepKeys(host), fit(host, room), nameParts(host, alts), watchKernel(host, model)];
       places.set(still, () => {
         ends.forEach((end) => end());
         if (!host.isConnected) document.body.append(host); // Lumino only lets go what is in the page
@@ -34,18 +35,14 @@ function initialize({ model }) {
       model.set("seen", { handles: host.querySelectorAll(".noUi-handle").length });
       model.save_changes();
     } catch (error) {
-      const line = document.createElement("p");
-      line.textContent = `The sliders could not be shown (${error}). Notebook 0 has a doctor.`;
-      still.append(line);
+      const textContent = `The sliders could not be shown (${error}). Notebook 0 has a doctor.`;
+      still.append(Object.assign(document.createElement("p"), { textContent }));
     }
   }
   const watch = new MutationObserver(look);
   watch.observe(document.body, { childList: true, subtree: true });
   look();
-  return () => {
-    watch.disconnect();
-    for (const leave of places.values()) leave();
-  };
+  return () => { watch.disconnect(); places.forEach((leave) => leave()); };
 }
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -53,9 +50,9 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 // ---- keys -----------------------------------------------------------------------------------
 
 /** Keys pressed on a control stay there; a click elsewhere gives them back to the notebook. */
-function keep(host) {
+function keepKeys(host) {
   // JupyterLab takes no key from what carries this mark itself; its ancestors' do not count.
-  host.addEventListener("focusin", (event) => set(event.target, "data-lm-suppress-shortcuts", "true"));
+  host.addEventListener("focusin", (event) => set(event.target, { "data-lm-suppress-shortcuts": "true" }));
   const leave = (event) => {
     if (host.contains(document.activeElement) && !host.contains(event.target)) document.activeElement.blur();
   };
@@ -67,28 +64,31 @@ function keep(host) {
 
 const text = (node) => (node ? node.textContent.trim() : "");
 
-function set(node, attribute, value) { // only what differs, or the watching would never end
-  if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
+/** What the row of a control says: its label, where it stands, and the unit. */
+const words = (row) => [".widget-label:not(.vae-unit)", ".widget-readout, select", ".vae-unit"].map((part) => {
+  const node = row.querySelector(part);
+  return text(node?.selectedOptions ? node.selectedOptions[0] : node);
+});
+
+/** Sets attributes, but only what differs, or the watching would never end. */
+function set(node, attributes) {
+  for (const [key, value] of Object.entries(attributes))
+    if (node.getAttribute(key) !== value) node.setAttribute(key, value);
 }
 
-function name(host, alts) {
+/** Names what screen readers meet: sliders, their numbers, pictures and progress bars. */
+function nameParts(host, alts) {
   const look = () => {
     for (const row of host.querySelectorAll(".vae-control")) {
-      const label = text(row.querySelector(".widget-label:not(.vae-unit)"));
-      const readout = row.querySelector(".widget-readout"), handle = row.querySelector(".noUi-handle");
-      if (handle) {
-        set(handle, "aria-label", label);
-        set(handle, "aria-valuetext", `${text(readout)} ${text(row.querySelector(".vae-unit"))}`.trim());
-      }
-      if (readout?.isContentEditable) {
-        set(readout, "role", "textbox");
-        set(readout, "aria-label", `${label}, as a number`);
-      }
+      const [label, value, unit] = words(row), readout = row.querySelector(".widget-readout");
+      const handle = row.querySelector(".noUi-handle");
+      if (handle) set(handle, { "aria-label": label, "aria-valuetext": `${value} ${unit}`.trim() });
+      if (readout?.isContentEditable) set(readout, { role: "textbox", "aria-label": `${label}, as a number` });
     }
-    host.querySelectorAll("img").forEach((image, number) => set(image, "alt", alts[number] ?? "")); // its class comes later
+    host.querySelectorAll("img").forEach((image, number) => set(image, { alt: alts[number] ?? "" })); // its class comes later
     for (const bar of host.querySelectorAll(".progress")) {
       const now = String(Math.round(parseFloat(bar.firstElementChild?.style.width) || 0));
-      for (const [key, value] of [["role", "progressbar"], ["aria-label", "progress"], ["aria-valuenow", now]]) set(bar, key, value);
+      set(bar, { role: "progressbar", "aria-label": "progress", "aria-valuenow": now });
     }
   };
   const watch = new MutationObserver(look);
@@ -103,15 +103,16 @@ function name(host, alts) {
 
 /** The part of the page that scrolls the host: the outermost, since outputs scroll sideways, too. */
 function scroller(host) {
-  let found = document.scrollingElement;
+  let outermost = document.scrollingElement;
   for (let node = host.parentElement; node && node !== document.body; node = node.parentElement)
-    if (/auto|scroll/.test(getComputedStyle(node).overflowY) && node.clientHeight) found = node;
-  return found;
+    if (/auto|scroll/.test(getComputedStyle(node).overflowY) && node.clientHeight) outermost = node;
+  return outermost;
 }
 
-function fit(host) {
-  const room = scroller(host);
-  const pictures = () => [...host.querySelectorAll("img.vae-picture")].filter((image) => image.getClientRects().length);
+const pictures = (host) => [...host.querySelectorAll("img.vae-picture")].filter((image) => image.getClientRects().length);
+
+/** Fits the widget to the height of the room, again after whatever may change either. */
+function fit(host, room) {
   let asked = false;
   function resize() {
     asked = false;
@@ -120,70 +121,76 @@ function fit(host) {
     host.classList.toggle("vae-compact", height < COMPACT);
     host.classList.toggle("vae-tiny", height < TINY);
     host.style.setProperty("--vae-room", `${height}px`);
-    for (const formula of host.querySelectorAll(".vae-formula")) { // keys scroll what is too wide
-      const wide = formula.scrollWidth > formula.clientWidth + 1;
-      for (const [key, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": "formula" }))
-        wide ? set(formula, key, value) : formula.removeAttribute(key);
-    }
-    const images = pictures().filter((image) => image.naturalWidth);
-    if (!images.length) return;
-    const width = Math.min(...images.map((image) => image.parentElement.clientWidth));
-    const wanted = images.map((image) => image.naturalHeight * Math.min(1, width / image.naturalWidth));
-    const total = wanted.reduce((sum, one) => sum + one);
-    const shown = images.reduce((sum, image) => sum + image.offsetHeight, 0);
-    const last = images.at(-1).getBoundingClientRect().bottom - host.getBoundingClientRect().top;
-    let scale = (height - (host.offsetHeight - shown)) / total; // all of the explorer is seen,
-    if (scale < SMALLEST || height < TINY) scale = (height - (last - shown)) / total; // or all down to the last picture
-    scale = Math.min(1, Math.max(0.3, scale));
-    images.forEach((image, number) => {
-      const limit = `${Math.floor(wanted[number] * scale)}px`;
-      if (image.style.maxHeight !== limit) image.style.maxHeight = limit;
-    });
+    host.querySelectorAll(".vae-formula").forEach(letKeysScroll);
+    shrinkPictures(host, height);
   }
   const ask = () => { if (!asked) requestAnimationFrame(resize); asked = true; };
-  // A control that is moved by keys or let go by the mouse brings what it moves onto the screen.
-  function bring() {
-    const row = document.activeElement?.closest?.(".vae-control");
-    if (!row || !host.contains(row)) return;
-    const view = room === document.scrollingElement ? { top: 0, bottom: window.innerHeight } : room.getBoundingClientRect();
-    const whole = host.getBoundingClientRect(), high = view.bottom - view.top;
-    const bottoms = pictures().map((image) => image.getBoundingClientRect().bottom);
-    const lines = [...host.querySelectorAll(".vae-steps, .vae-numbers")].map((node) => node.getBoundingClientRect().bottom);
-    const bottom = whole.height <= high ? whole.bottom : Math.max(...(bottoms.length ? bottoms : lines));
-    const top = bottom - whole.top <= high ? whole.top : row.getBoundingClientRect().top;
-    if (top < view.top - 1) room.scrollBy(0, top - view.top);
-    else if (bottom > view.bottom + 1) room.scrollBy(0, Math.min(bottom - view.bottom + 2, top - view.top));
-  }
   const sizes = new ResizeObserver(ask);
   [room, host].forEach((node) => sizes.observe(node));
   const watch = new MutationObserver(ask);
   watch.observe(host, { subtree: true, childList: true });
   host.addEventListener("load", ask, true); // a picture has its size when it is there
-  host.addEventListener("keydown", bring, true);
-  host.addEventListener("pointerup", bring);
   ask();
   return () => { sizes.disconnect(); watch.disconnect(); };
 }
 
+/** A formula that is too wide takes the focus, and the arrow keys scroll it. */
+function letKeysScroll(formula) {
+  const region = { tabindex: "0", role: "region", "aria-label": "formula" };
+  if (formula.scrollWidth > formula.clientWidth + 1) set(formula, region);
+  else Object.keys(region).forEach((key) => formula.removeAttribute(key));
+}
+
+/** Makes pictures just so small that all of the widget is seen, or all down to the last picture. */
+function shrinkPictures(host, height) {
+  const images = pictures(host).filter((image) => image.naturalWidth);
+  if (!images.length) return;
+  const width = Math.min(...images.map((image) => image.parentElement.clientWidth));
+  const wanted = images.map((image) => image.naturalHeight * Math.min(1, width / image.naturalWidth));
+  const total = wanted.reduce((sum, one) => sum + one);
+  const shown = images.reduce((sum, image) => sum + image.offsetHeight, 0);
+  const last = images.at(-1).getBoundingClientRect().bottom - host.getBoundingClientRect().top;
+  let scale = (height - (host.offsetHeight - shown)) / total;
+  if (scale < SMALLEST || height < TINY) scale = (height - (last - shown)) / total;
+  scale = Math.min(1, Math.max(0.3, scale));
+  images.forEach((image, number) => {
+    const limit = `${Math.floor(wanted[number] * scale)}px`;
+    if (image.style.maxHeight !== limit) image.style.maxHeight = limit;
+  });
+}
+
+/** A control that is moved by keys or let go by the mouse brings what it moves onto the screen. */
+function bringIntoView(host, room) {
+  function scroll() {
+    const row = document.activeElement?.closest?.(".vae-control");
+    if (!row || !host.contains(row)) return;
+    const view = room === document.scrollingElement ? { top: 0, bottom: window.innerHeight } : room.getBoundingClientRect();
+    const whole = host.getBoundingClientRect(), high = view.bottom - view.top;
+    const shown = pictures(host), texts = host.querySelectorAll(".vae-steps, .vae-numbers");
+    const bottoms = [...(shown.length ? shown : texts)].map((node) => node.getBoundingClientRect().bottom);
+    const bottom = whole.height <= high ? whole.bottom : Math.max(...bottoms);
+    const top = bottom - whole.top <= high ? whole.top : row.getBoundingClientRect().top;
+    if (top < view.top - 1) room.scrollBy(0, top - view.top);
+    else if (bottom > view.bottom + 1) room.scrollBy(0, Math.min(bottom - view.bottom + 2, top - view.top));
+  }
+  host.addEventListener("keydown", scroll, true);
+  host.addEventListener("pointerup", scroll);
+}
+
 // ---- the kernel -----------------------------------------------------------------------------
 
-function hear(host, model) {
-  const note = document.createElement("p");
-  note.className = "vae-note";
+/** Says when the kernel does not answer, and takes the controls away when it is gone. */
+function watchKernel(host, model) {
+  const note = Object.assign(document.createElement("p"), { className: "vae-note", hidden: true });
   note.setAttribute("role", "status");
-  note.hidden = true;
   host.prepend(note);
   let timer = 0, last = 0, gone = false;
-  const values = () => [...host.querySelectorAll(".vae-control")]
-    .map((row) => [".widget-label:not(.vae-unit)", ".widget-readout, select", ".vae-unit"].map((part) => {
-      const node = row.querySelector(part);
-      return node?.selectedOptions ? text(node.selectedOptions[0]) : text(node);
-    }).join(" ").trim()).filter(Boolean).join("; ");
   function end() { // what is left is a picture: no handle that moves and does nothing
     if (gone) return;
     gone = true;
     clearTimeout(timer);
-    const where = values();
+    const rows = [...host.querySelectorAll(".vae-control")].map((row) => words(row).join(" ").trim());
+    const where = rows.filter(Boolean).join("; ");
     note.textContent = `The kernel is gone. This is a still picture${where ? `, at ${where}` : ""}. Run the cell again.`;
     note.hidden = false;
     host.classList.add("vae-gone");
@@ -208,9 +215,7 @@ function hear(host, model) {
     timer = 0;
     if (!gone) note.hidden = true;
   }
-  const watch = new MutationObserver(() => {
-    if (host.querySelector(".jupyter-widgets-disconnected")) end();
-  });
+  const watch = new MutationObserver(() => { if (host.querySelector(".jupyter-widgets-disconnected")) end(); });
   watch.observe(host, { subtree: true, attributes: true, attributeFilter: ["class"] });
   model.on("change:answered", answer);
   for (const event of ["keydown", "pointerdown", "change"]) host.addEventListener(event, ask, true);

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ import ipywidgets
 import traitlets
 from PIL import Image, ImageDraw, ImageFont
 
-from vae_helpers.pictures.plotting import picture_bundle
+from vae_helpers.pictures.plotting import as_png, picture_bundle
 
 HERE = Path(__file__).parent
-OPEN: dict[str, Any] = {}  # what is shown, by name
+ON_STAGE: dict[str, Staged] = {}  # what is shown at present, by name
+BADGE_HEIGHT = 30  # pixels, above the picture
 _BADGE = "still picture · run this cell to move it"
-_BADGE_HEIGHT = 30  # pixels
 _LINE = "border-left:5px solid #b35900;padding:2px 0 2px 10px;margin:4px 0"
 
 
@@ -51,7 +51,7 @@ class Stage(anywidget.AnyWidget):
     asked = traitlets.Int(0).tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, shown: ipywidgets.DOMWidget, alts: Sequence[str]) -> None:
+    def __init__(self, shown: ipywidgets.DOMWidget, alts: Iterable[str]) -> None:
         super().__init__(view=shown.model_id, alts=list(alts))
 
     @traitlets.observe("asked")
@@ -69,36 +69,52 @@ class Stage(anywidget.AnyWidget):
         Returns:
             Data and metadata, by their mime types.
         """
-        data, metadata = {"text/plain": words}, {}
-        line, picture = f"<b>Run this cell</b>: {html.escape(words)}.", ""
-        if png:
-            still, metadata = picture_bundle(with_badge(png), alt)
-            picture = still["text/html"]
-            data["image/png"] = still["image/png"]
-            line = f"<b>Still picture.</b> Run this cell to move it. It shows: {html.escape(words)}."
-        data["text/html"] = (
-            f'<div class="vae-still" data-vae-view="{self.view}"><p style="{_LINE}">{line}</p>{picture}</div>'
-        )
-        return data, metadata
+        data, metadata = picture_bundle(with_badge(png), alt) if png else ({"text/html": ""}, {})
+        title = "<b>Still picture.</b> Run this cell to move it. It shows" if png else "<b>Run this cell</b>"
+        still = f'<p style="{_LINE}">{title}: {html.escape(words)}.</p>{data["text/html"]}'
+        place = f'<div class="vae-still" data-vae-view="{self.view}">{still}</div>'
+        return data | {"text/plain": words, "text/html": place}, metadata
 
 
-def register(name: str, shown: Any) -> None:
-    """Closes what was shown under this name before, so that a cell run twice leaks nothing."""
-    if name in OPEN:
-        OPEN.pop(name).close_all()
-    OPEN[name] = shown
+class Staged:
+    """A widget that takes the place of its cell's still picture while a kernel runs.
+
+    Its method `still` returns what `Stage.bundle` takes: the picture, what it shows, and words.
+    """
+
+    def enter(self, name: str, alts: Iterable[str]) -> None:
+        """Shows the widget and closes an earlier one of this name, so that a cell run twice leaks nothing."""
+        if name in ON_STAGE:
+            ON_STAGE[name].close_all()
+        ON_STAGE[name], self._stage = self, Stage(self, alts)
+
+    def close_all(self) -> None:
+        """Takes the widget out of the page and out of memory."""
+        close(self._stage)
+        close(self)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._stage.bundle(*self.still())
+
+
+def close(widget: ipywidgets.Widget) -> None:
+    """Closes a widget with all its parts, which ipywidgets would keep for good."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
+    for part in (widget.layout, getattr(widget, "style", None)):
+        if isinstance(part, ipywidgets.Widget):
+            part.close()
 
 
 def with_badge(png: bytes) -> bytes:
     """The picture under a strip that says that it is a still, wherever it is seen."""
     with Image.open(io.BytesIO(png)) as picture:
         width, height = picture.size
-        sheet = Image.new("RGB", (width, height + _BADGE_HEIGHT), "white")
-        sheet.paste(picture, (0, _BADGE_HEIGHT))
+        sheet = Image.new("RGB", (width, height + BADGE_HEIGHT), "white")
+        sheet.paste(picture, (0, BADGE_HEIGHT))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     right = draw.textlength(_BADGE, font=font) + 20
-    draw.rectangle((0, 0, right, _BADGE_HEIGHT - 5), fill="#8a4600")
+    draw.rectangle((0, 0, right, BADGE_HEIGHT - 5), fill="#8a4600")
     draw.text((10, 3), _BADGE, fill="white", font=font)
-    file = io.BytesIO()
-    sheet.save(file, "png")
-    return file.getvalue()
+    return as_png(sheet)

@@ -1,9 +1,10 @@
 // A decoder in the browser: drag a point over the latent plane and the decoded digit follows.
-// Needs no kernel: all it knows comes in traits: `weights`, `points`, their `spacing`, `labels`, `colors`.
+// Needs no kernel: all it knows comes in traits, the decoder as well as the points, their colours and the limit.
 
-const LIMIT = 4; // the plane shows [-LIMIT, LIMIT] on both axes
-const SIDE = 28;
 const APART = 14; // pixels between two digits of the plane that can both be read
+const RATIO = 2; // canvas pixels for one of the page: sharp on dense screens and when zoomed
+const FIRST_SIZE = 440; // of the plane, until the page has told its width
+const STEP = 0.1, LONG_STEP = 0.5; // of an arrow key, and with Shift
 
 // ---- mathematics --------------------------------------------------------------------------
 
@@ -37,197 +38,208 @@ function makeDecoder(bytes, sizes, activation) {
     const weight = values.subarray(start, (start += rows * cols));
     layers.push({ rows, cols, weight, bias: values.subarray(start, (start += rows)) });
   }
-  return (z) => {
-    let h = Float64Array.from(z);
-    layers.forEach(({ rows, cols, weight, bias }, number) => {
-      const out = new Float64Array(rows), last = number === layers.length - 1;
-      for (let r = 0, k = 0; r < rows; r++) {
-        let sum = bias[r];
-        for (let c = 0; c < cols; c++) sum += weight[k++] * h[c];
-        out[r] = last ? 1 / (1 + Math.exp(-sum)) : act(sum);
-      }
-      h = out;
-    });
-    return h;
-  };
+  return (z) => layers.reduce((h, { rows, cols, weight, bias }, number) => {
+    const out = new Float64Array(rows), last = number === layers.length - 1;
+    for (let r = 0, k = 0; r < rows; r++) {
+      let sum = bias[r];
+      for (let c = 0; c < cols; c++) sum += weight[k++] * h[c];
+      out[r] = last ? 1 / (1 + Math.exp(-sum)) : act(sum);
+    }
+    return out;
+  }, z);
 }
 
-// ---- the page -----------------------------------------------------------------------------
+// ---- the parts of the page ------------------------------------------------------------------
 
 function asBytes(value) { // a DataView from a kernel, a Uint8Array from a page
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
-function canvas(className, size) {
-  const element = document.createElement("canvas");
-  element.className = className;
-  element.width = element.height = size;
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
   return element;
 }
 
-function render({ model, el }) {
-  const decode = makeDecoder(asBytes(model.get("weights")), model.get("sizes"), model.get("activation"));
-  const raw = asBytes(model.get("points"));
-  const points = new Float32Array(raw.slice().buffer), labels = model.get("labels");
-  const start = model.get("z").slice();
-  let z = start.slice(), asked = false;
+function makeParts(side) {
+  const help = "latent plane: drag the point, or move it with the arrow keys";
+  const plane = make("canvas", { class: "latent-plane", tabindex: 0, role: "application", "aria-label": help });
+  const image = { class: "latent-digit", width: side, height: side, role: "img", "aria-label": "the decoded digit" };
+  const digit = make("canvas", image), readout = make("div", { class: "latent-readout", "aria-live": "polite" });
+  const reset = make("button", { class: "latent-reset" }, "reset the point");
+  const column = make("div", { class: "latent-side" }, digit, readout, reset);
+  return { root: make("div", { class: "latent-explorer" }, plane, column), plane, digit, readout, reset };
+}
 
-  const spacing = model.get("spacing"), colors = model.get("colors");
-  const ratio = 2; // canvas pixels for one of the page: sharp on dense screens and when zoomed
-  let planeSize = 440; // as wide as the page lets it be
-  const root = document.createElement("div");
-  root.className = "latent-explorer";
-  const plane = canvas("latent-plane", planeSize * ratio);
-  plane.tabIndex = 0;
-  plane.setAttribute("role", "application");
-  plane.setAttribute("aria-label", "latent plane: drag the point, or move it with the arrow keys");
-  const digit = canvas("latent-digit", SIDE);
-  digit.setAttribute("role", "img");
-  digit.setAttribute("aria-label", "the decoded digit");
-  const side = document.createElement("div");
-  side.className = "latent-side";
-  const readout = document.createElement("div");
-  readout.className = "latent-readout";
-  readout.setAttribute("aria-live", "polite");
-  const reset = document.createElement("button");
-  reset.className = "latent-reset";
-  reset.textContent = "reset the point";
-  side.append(digit, readout, reset);
-  root.append(plane, side);
+// ---- drawing --------------------------------------------------------------------------------
+
+const withMinus = (number) => String(number).replace("-", "−");
+
+/** Where latents stand on a square of `size` pixels that shows [-limit, limit] on both axes. */
+function makeFrame(size, limit) {
+  const scale = size / (2 * limit);
+  return { size, limit, scale, toPixel: ([a, b]) => [(a + limit) * scale, (limit - b) * scale] };
+}
+
+/** What stays while the point moves: drawn once for each size, and copied under the point. */
+function drawBackground(canvas, frame, classes) {
+  canvas.width = canvas.height = Math.round(frame.size * RATIO);
+  const ink = canvas.getContext("2d");
+  ink.scale(RATIO, RATIO);
+  ink.fillStyle = "#fff";
+  ink.fillRect(0, 0, frame.size, frame.size);
+  drawGrid(ink, frame);
+  drawClasses(ink, frame, classes);
+  drawNames(ink, frame);
+}
+
+function drawGrid(ink, { size, limit, toPixel }) {
+  Object.assign(ink, { strokeStyle: "#ddd", fillStyle: "#555", font: "13px sans-serif" });
+  for (let tick = 1 - limit; tick < limit; tick++) {
+    const [x, y] = toPixel([tick, tick]);
+    ink.beginPath();
+    ink.moveTo(x, 0), ink.lineTo(x, size), ink.moveTo(0, y), ink.lineTo(size, y);
+    ink.stroke();
+    ink.textAlign = "center";
+    ink.fillText(withMinus(tick), x, size - 5);
+    ink.textAlign = "left";
+    if (tick) ink.fillText(withMinus(tick), 4, y + 4);
+  }
+}
+
+/** Where there is room, a point is its own digit, so that nobody needs the colour; elsewhere a dot. */
+function drawClasses(ink, { scale, toPixel }, { points, spacing, labels, colors }) {
+  const all = labels.map((label, i) => ({
+    label, color: colors[label], place: toPixel([points[2 * i], points[2 * i + 1]]), room: spacing[i] * scale >= APART,
+  }));
+  ink.globalAlpha = 0.5;
+  for (const { color, place } of all.filter(({ room }) => !room)) {
+    ink.fillStyle = color;
+    ink.beginPath();
+    ink.arc(...place, 1.5, 0, 2 * Math.PI);
+    ink.fill();
+  }
+  Object.assign(ink, { globalAlpha: 1, font: "bold 14px sans-serif", textBaseline: "middle" });
+  for (const { label, color, place } of all.filter(({ room }) => room)) write(ink, label, place, "center", color);
+}
+
+function drawNames(ink, { size }) {
+  Object.assign(ink, { font: "bold 15px sans-serif", textBaseline: "alphabetic" });
+  write(ink, "z₁ →", [size - 8, size - 24], "right", "#111");
+  write(ink, "z₂ ↑", [8, 20], "left", "#111");
+}
+
+/** Words with a white rim, to be read over anything. */
+function write(ink, words, place, align, color) {
+  Object.assign(ink, { textAlign: align, strokeStyle: "#fff", lineWidth: 3, fillStyle: color });
+  ink.strokeText(words, ...place);
+  ink.fillText(words, ...place);
+}
+
+function drawPoint(ink, [x, y]) {
+  for (const look of [{ strokeStyle: "#fff", lineWidth: 7 }, { strokeStyle: "#000", lineWidth: 3 }]) {
+    Object.assign(ink, look);
+    ink.beginPath();
+    ink.arc(x, y, 11, 0, 2 * Math.PI);
+    ink.moveTo(x - 18, y), ink.lineTo(x + 18, y), ink.moveTo(x, y - 18), ink.lineTo(x, y + 18);
+    ink.stroke();
+  }
+}
+
+function drawDigit(canvas, image) {
+  const ink = canvas.getContext("2d"), pixels = ink.createImageData(canvas.width, canvas.height);
+  image.forEach((probability, i) => {
+    const shade = Math.round(255 * (1 - probability));
+    pixels.data.set([shade, shade, shade, 255], 4 * i);
+  });
+  ink.putImageData(pixels, 0, 0);
+}
+
+function describe([a, b]) {
+  const shown = (number) => `<b>${withMinus(number.toFixed(2))}</b>`;
+  const density = -0.5 * (a ** 2 + b ** 2) - Math.log(2 * Math.PI);
+  return `z₁ = ${shown(a)}<br>z₂ = ${shown(b)}<br>log p(z) = ${shown(density)} nats`;
+}
+
+// ---- the point ------------------------------------------------------------------------------
+
+/** Tells where the mouse drags the point: `move(z)` on the way, `move(z, true)` at the end. */
+function listenToMouse(plane, limit, move) {
+  const at = (event) => {
+    const box = plane.getBoundingClientRect();
+    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return [(2 * x - 1) * limit, (1 - 2 * y) * limit];
+  };
+  plane.addEventListener("pointerdown", (event) => {
+    plane.setPointerCapture(event.pointerId);
+    plane.focus({ preventScroll: true });
+    move(at(event));
+    event.preventDefault();
+  });
+  plane.addEventListener("pointermove", (event) => plane.hasPointerCapture(event.pointerId) && move(at(event)));
+  plane.addEventListener("pointerup", (event) => move(at(event), true));
+}
+
+/** Tells by how much an arrow key moves the point. */
+function listenToKeys(plane, moveBy) {
+  plane.addEventListener("keydown", (event) => {
+    const by = event.shiftKey ? LONG_STEP : STEP;
+    const step = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
+    if (!step) return;
+    moveBy(step);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}
+
+function render({ model, el }) {
+  const sizes = model.get("sizes"), limit = model.get("limit"), start = model.get("z");
+  const decode = makeDecoder(asBytes(model.get("weights")), sizes, model.get("activation"));
+  const points = new Float32Array(asBytes(model.get("points")).slice().buffer);
+  const classes = { points, spacing: model.get("spacing"), labels: model.get("labels"), colors: model.get("colors") };
+  const { root, plane, digit, readout, reset } = makeParts(Math.sqrt(sizes.at(-1)));
+  const background = document.createElement("canvas");
+  let z = start, asked = false, frame;
   el.append(root);
 
-  // The classes are drawn once for each size, on a canvas of their own, and copied under the point.
-  const toPixel = ([a, b]) => [((a + LIMIT) / (2 * LIMIT)) * planeSize, ((LIMIT - b) / (2 * LIMIT)) * planeSize];
-  const background = canvas("", planeSize * ratio);
-  function drawBackground() {
-    plane.width = plane.height = background.width = background.height = Math.round(planeSize * ratio);
-    const under = background.getContext("2d");
-    under.scale(ratio, ratio);
-    under.fillStyle = "#fff";
-    under.fillRect(0, 0, planeSize, planeSize);
-    under.strokeStyle = "#ddd";
-    under.fillStyle = "#555";
-    under.font = "13px sans-serif";
-    for (let tick = -3; tick <= 3; tick++) {
-      const [x, y] = toPixel([tick, tick]);
-      under.beginPath();
-      under.moveTo(x, 0), under.lineTo(x, planeSize), under.moveTo(0, y), under.lineTo(planeSize, y);
-      under.stroke();
-      under.textAlign = "center";
-      under.fillText(String(tick).replace("-", "−"), x, planeSize - 5);
-      under.textAlign = "left";
-      if (tick) under.fillText(String(tick).replace("-", "−"), 4, y + 4);
-    }
-    // Where there is room, a point is its own digit, so that nobody needs the colour; elsewhere a dot.
-    const room = (i) => spacing[i] * planeSize / (2 * LIMIT) >= APART, at = (i) => toPixel([points[2 * i], points[2 * i + 1]]);
-    under.globalAlpha = 0.5;
-    labels.forEach((label, i) => {
-      if (room(i)) return;
-      under.fillStyle = colors[label];
-      under.beginPath();
-      under.arc(...at(i), 1.5, 0, 2 * Math.PI);
-      under.fill();
-    });
-    under.globalAlpha = 1;
-    under.font = "bold 14px sans-serif";
-    under.textAlign = "center";
-    under.textBaseline = "middle";
-    under.strokeStyle = "#fff";
-    under.lineWidth = 3;
-    labels.forEach((label, i) => {
-      if (!room(i)) return;
-      under.fillStyle = colors[label];
-      under.strokeText(label, ...at(i));
-      under.fillText(label, ...at(i));
-    });
-    under.fillStyle = "#111";
-    under.font = "bold 15px sans-serif";
-    under.textBaseline = "alphabetic";
-    for (const [text, align, x, y] of [["z₁ →", "right", planeSize - 8, planeSize - 24], ["z₂ ↑", "left", 8, 20]]) {
-      under.textAlign = align;
-      under.strokeText(text, x, y);
-      under.fillText(text, x, y);
-    }
+  function resize(size) {
+    frame = makeFrame(size, limit);
+    drawBackground(background, frame, classes);
+    plane.width = plane.height = background.width;
+    draw();
   }
-
-  const over = plane.getContext("2d"), ink = digit.getContext("2d"), pixels = ink.createImageData(SIDE, SIDE);
   function draw() {
     asked = false;
-    over.setTransform(ratio, 0, 0, ratio, 0, 0);
-    over.drawImage(background, 0, 0, planeSize, planeSize);
-    const [x, y] = toPixel(z);
-    for (const [color, width] of [["#fff", 7], ["#000", 3]]) {
-      over.strokeStyle = color;
-      over.lineWidth = width;
-      over.beginPath();
-      over.arc(x, y, 11, 0, 2 * Math.PI);
-      over.moveTo(x - 18, y), over.lineTo(x + 18, y), over.moveTo(x, y - 18), over.lineTo(x, y + 18);
-      over.stroke();
-    }
-    const image = decode(z);
-    for (let i = 0; i < image.length; i++) {
-      const shade = Math.round(255 * (1 - image[i]));
-      pixels.data.set([shade, shade, shade, 255], 4 * i);
-    }
-    ink.putImageData(pixels, 0, 0);
-    const text = z.map((value) => value.toFixed(2).replace("-", "−"));
-    const density = -0.5 * (z[0] ** 2 + z[1] ** 2) - Math.log(2 * Math.PI);
-    readout.innerHTML = `z₁ = <b>${text[0]}</b><br>z₂ = <b>${text[1]}</b><br>` +
-      `log p(z) = <b>${density.toFixed(2).replace("-", "−")}</b> nats`;
+    const over = plane.getContext("2d");
+    over.setTransform(RATIO, 0, 0, RATIO, 0, 0);
+    over.drawImage(background, 0, 0, frame.size, frame.size);
+    drawPoint(over, frame.toPixel(z));
+    drawDigit(digit, decode(z));
+    readout.innerHTML = describe(z);
     root.dataset.z = JSON.stringify(z);
     root.dataset.frames = Number(root.dataset.frames || 0) + 1;
   }
   function move(to, done) { // many events, one picture a frame
-    z = to.map((value) => Math.min(LIMIT, Math.max(-LIMIT, value)));
+    z = to.map((value) => Math.min(limit, Math.max(-limit, value)));
     if (!asked) requestAnimationFrame(draw);
     asked = true;
-    if (done) {
-      model.set("z", z.slice());
-      model.save_changes();
-    }
+    if (!done) return;
+    model.set("z", z);
+    model.save_changes();
   }
-  function toPlane(event) {
-    const box = plane.getBoundingClientRect();
-    return [
-      ((event.clientX - box.left) / box.width) * 2 * LIMIT - LIMIT,
-      LIMIT - ((event.clientY - box.top) / box.height) * 2 * LIMIT,
-    ];
-  }
-  plane.addEventListener("pointerdown", (event) => {
-    plane.setPointerCapture(event.pointerId);
-    plane.focus({ preventScroll: true });
-    move(toPlane(event));
-    event.preventDefault();
+  const follow = () => move(model.get("z"));
+  const watch = new ResizeObserver(() => {
+    if (plane.clientWidth && plane.clientWidth !== frame.size) resize(plane.clientWidth);
   });
-  plane.addEventListener("pointermove", (event) => {
-    if (plane.hasPointerCapture(event.pointerId)) move(toPlane(event));
-  });
-  plane.addEventListener("pointerup", (event) => move(toPlane(event), true));
-  plane.addEventListener("keydown", (event) => {
-    const by = event.shiftKey ? 0.5 : 0.1;
-    const step = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
-    if (!step) return;
-    move([z[0] + step[0], z[1] + step[1]], true);
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  reset.addEventListener("click", () => move(start.slice(), true));
-  const follow = () => move(model.get("z").slice());
-  model.on("change:z", follow);
-  const sizes = new ResizeObserver(() => {
-    if (!plane.clientWidth || plane.clientWidth === planeSize) return;
-    planeSize = plane.clientWidth;
-    drawBackground();
-    draw();
-  });
-  sizes.observe(plane);
   root.decode = (at) => Array.from(decode(at)); // for whoever checks the numbers
-  drawBackground();
-  draw();
-  return () => {
-    sizes.disconnect();
-    model.off("change:z", follow);
-  };
+  resize(FIRST_SIZE);
+  listenToMouse(plane, limit, move);
+  listenToKeys(plane, (step) => move(z.map((value, i) => value + step[i]), true));
+  reset.addEventListener("click", () => move(start, true));
+  model.on("change:z", follow);
+  watch.observe(plane);
+  return () => { watch.disconnect(); model.off("change:z", follow); };
 }
 
 export default { render };

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import base64
-import io
+import html
 import json
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import numpy as np
 import torch
 import traitlets
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from vae_helpers.models._validate import check_batch
 from vae_helpers.models.storage import whole_file
 from vae_helpers.models.vae import VAE
-from vae_helpers.pictures.plotting import CLASS_COLORS, check_alt, draw_images, draw_labelled_points, spacing
-from vae_helpers.widgets.stage import Stage, register
-from vae_helpers.widgets.views import close
+from vae_helpers.pictures import plotting
+from vae_helpers.widgets.stage import Staged
+from vae_helpers.widgets.views import png_of
 
 HERE = Path(__file__).parent
+_BINARY = ("weights", "points")  # in base64, in a page of its own
+_PLAIN = ("sizes", "activation", "spacing", "labels", "colors", "limit", "z")
 
 
-class LatentExplorer(anywidget.AnyWidget):
+class LatentExplorer(Staged, anywidget.AnyWidget):
     """Drag a point over the latent plane; the decoded digit follows at the frame rate.
 
     The decoder's weights travel to the page once, in half precision. A model whose weights are
@@ -56,6 +56,7 @@ class LatentExplorer(anywidget.AnyWidget):
     spacing = traitlets.List(traitlets.Float()).tag(sync=True)
     labels = traitlets.List(traitlets.Int()).tag(sync=True)
     colors = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    limit = traitlets.Int(4).tag(sync=True)  # the plane shows [-limit, limit] on both axes
     z = traitlets.List(traitlets.Float(), minlen=2, maxlen=2).tag(sync=True)
 
     def __init__(
@@ -67,31 +68,20 @@ class LatentExplorer(anywidget.AnyWidget):
                 f"{model.latent_dim}, {model.likelihood} and {model.data_dim}"
             )
         check_batch("mu", mu, 2)
-        if tuple(labels.shape) != (len(mu),) or not set(labels.tolist()) <= set(range(10)):
-            raise ValueError(
-                f"labels: expected a class of 0 to 9 for each of {len(mu)} means, "
-                f"got {labels.dtype} of shape {tuple(labels.shape)}"
-            )
         linear = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
         parts = [part.detach().cpu() for layer in linear for part in (layer.weight, layer.bias)]
-        self._model, self._alt = model, check_alt(alt)
+        self._model, self._alt = model, plotting.check_alt(alt)
         super().__init__(
             weights=b"".join(part.half().numpy().tobytes() for part in parts),
             sizes=[linear[0].in_features, *(layer.out_features for layer in linear)],
             activation=model.config["activation"],
             points=(points := mu.detach().cpu().float().numpy()).tobytes(),
-            spacing=spacing(points),
-            labels=[int(label) for label in labels],
-            colors=list(CLASS_COLORS),
+            spacing=plotting.spacing(points),
+            labels=plotting.as_labels(labels.tolist(), len(mu)),
+            colors=list(plotting.CLASS_COLORS),
             z=list(z),
         )
-        self._stage = Stage(self, [alt])
-        register(f"latent_explorer {alt}", self)
-
-    def close_all(self) -> None:
-        """Takes the plane out of the page and its weights out of memory."""
-        close(self._stage)
-        close(self)
+        self.enter(f"latent_explorer {alt}", [alt])
 
     def save_html(self, path: str | Path, title: str = "The latent plane") -> None:
         """Writes a page that does the same with no kernel, no server and no network.
@@ -103,38 +93,31 @@ class LatentExplorer(anywidget.AnyWidget):
         Raises:
             FileNotFoundError: the folder does not exist.
         """
-        plain = ("sizes", "activation", "spacing", "labels", "colors", "z")
-        traits = {name: getattr(self, name) for name in plain}
-        coded = {name: base64.b64encode(getattr(self, name)).decode() for name in ("weights", "points")}
-        page = _PAGE.replace("TITLE", title.replace("&", "&amp;").replace("<", "&lt;"))
-        page = page.replace("/*STYLE*/", self._css_text()).replace("/*TRAITS*/", json.dumps(traits | coded))
-        page = page.replace("/*SCRIPT*/", (HERE / "explorer.js").read_text(encoding="utf-8"))
-        page = page.replace("export default", "const explorer =")
+        traits = {name: getattr(self, name) for name in _PLAIN}
+        traits |= {name: base64.b64encode(getattr(self, name)).decode() for name in _BINARY}
+        script, style = (
+            (HERE / name).read_text(encoding="utf-8") for name in ("explorer.js", "explorer.css")
+        )
+        page = _PAGE.replace("TITLE", html.escape(title)).replace("/*STYLE*/", style)
+        page = page.replace("/*TRAITS*/", json.dumps(traits)).replace("/*SCRIPT*/", script)
         with whole_file(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+            temporary.write_text(page.replace("export default", "const explorer ="), encoding="utf-8")
 
-    @staticmethod
-    def _css_text() -> str:
-        return (HERE / "explorer.css").read_text(encoding="utf-8")
-
-    def _still(self) -> bytes:
+    def still(self) -> tuple[bytes, str, str]:
+        """The plane with its point, and the image that is decoded there."""
         figure = Figure(figsize=(8.8, 5.2), dpi=100, layout="constrained")
         plane, digit = figure.subplots(1, 2, width_ratios=[1.6, 1])
-        points = np.frombuffer(self.points, np.float32).reshape(-1, 2)
-        inside = np.abs(points).max(axis=1) < 4
-        draw_labelled_points(plane, points[inside], np.array(self.labels)[inside])
+        points, ends = np.frombuffer(self.points, np.float32).reshape(-1, 2), (-self.limit, self.limit)
+        inside = np.abs(points).max(axis=1) < self.limit
+        plotting.draw_labelled_points(plane, points[inside], np.array(self.labels)[inside])
         plane.plot(*self.z, "k+", markersize=26, markeredgewidth=3, zorder=4)
-        plane.set(xlim=(-4, 4), ylim=(-4, 4), xlabel="z₁", ylabel="z₂", aspect="equal")
+        plane.set(xlim=ends, ylim=ends, xlabel="z₁", ylabel="z₂", aspect="equal")
         with torch.no_grad():
-            draw_images(digit, self._model.mean(torch.tensor([self.z], dtype=torch.float32)), num_cols=1)
-        digit.set_title(f"decoded at ({self.z[0]:.2f}, {self.z[1]:.2f})")
-        file = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(file)
-        return file.getvalue()
-
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        words = f"latent plane with the point at ({self.z[0]:.2f}, {self.z[1]:.2f})"
-        return self._stage.bundle(self._still(), self._alt, words)
+            image = self._model.mean(torch.tensor([self.z], dtype=torch.float32))
+        plotting.draw_images(digit, image, num_cols=1)
+        place = f"({self.z[0]:.2f}, {self.z[1]:.2f})"
+        digit.set_title(f"decoded at {place}")
+        return png_of(figure), self._alt, f"latent plane with the point at {place}"
 
 
 _PAGE = """<!doctype html>

@@ -7,19 +7,19 @@ import platform
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ipywidgets
 import psutil
 
-from vae_helpers.pictures._folder import course_file
+from vae_helpers.pictures.plotting import course_file
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.widgets.controls import Control, slider
-from vae_helpers.widgets.stage import Stage, register
-from vae_helpers.widgets.views import close
+from vae_helpers.widgets.stage import Staged
 
 _PYTHON = (3, 11)
 _MEMORY = 2.0  # GiB that the heaviest notebook takes, with some to spare
+_MARKS = {True: "✓", False: "✗", None: "○"}
 _INSTALL = "run pip install -r requirements.txt in the course's folder"
 _LAB = f"{_INSTALL}, in the environment that JupyterLab itself runs in, and reload the page"
 _WORDS = (
@@ -29,23 +29,15 @@ _WORDS = (
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
-
-    Attributes:
-        what: its name.
-        well: whether it is as it should be; None if that is not known yet.
-        seen: what was found.
-        do: the one thing to do if it is not well.
-    """
+    """One thing that was looked at."""
 
     what: str
-    well: bool | None
-    seen: str
-    do: str
+    well: bool | None  # whether it is as it should be; None if that is not known yet
+    seen: str  # how it is
+    do: str  # the one thing to do if it is not well
 
     def __str__(self) -> str:
-        mark = {True: "✓", False: "✗", None: "○"}[self.well]
-        return f"{mark} {self.what}: {self.seen}" + (f" → {self.do}" if not self.well else "")
+        return f"{_MARKS[self.well]} {self.what}: {self.seen}" + (f" → {self.do}" if not self.well else "")
 
 
 def look_at_machine() -> list[Finding]:
@@ -92,7 +84,7 @@ def _data() -> Finding:
     return Finding("images", True, f"{len(images):,} of MNIST, by their checksum", do)
 
 
-class Doctor(ipywidgets.VBox):
+class Doctor(Staged, ipywidgets.VBox):
     """A panel of findings, with a slider whose moves it reports.
 
     Attributes:
@@ -101,13 +93,13 @@ class Doctor(ipywidgets.VBox):
 
     def __init__(self) -> None:
         self.control: Control = slider("move me", 3, 0, 10, 1)
-        self._machine, self._moves = look_at_machine(), 0
+        self._machine, self._moved = look_at_machine(), False
         self._table = ipywidgets.HTML().add_class("vae-status")
         super().__init__([self._table, ipywidgets.VBox([self.control]).add_class("vae-controls")])
         self.add_class("vae-doctor")
-        self._stage = Stage(self, [])
+        self.enter("doctor", [])
         self._stage.observe(self._show, "seen")
-        self.control.input.observe(self._moved, "value")
+        self.control.input.observe(self._move, "value")
         self._show()
 
     @property
@@ -118,16 +110,14 @@ class Doctor(ipywidgets.VBox):
     @property
     def verdict(self) -> str:
         """One sentence: all is well, or the one thing to do."""
-        wrong = [finding for finding in self.findings if finding.well is False]
-        if wrong:
-            return f"✗ To do: {wrong[0].do}."
-        open_ = [finding for finding in self.findings if finding.well is None]
-        return f"○ To do: {open_[0].do}." if open_ else "✓ All is well: this machine runs the course."
+        todo = [finding for well in (False, None) for finding in self.findings if finding.well is well]
+        if todo:
+            return f"{_MARKS[todo[0].well]} To do: {todo[0].do}."
+        return "✓ All is well: this machine runs the course."
 
-    def close_all(self) -> None:
-        """Takes the panel out of the page and out of memory."""
-        close(self._stage)
-        close(self)
+    def still(self) -> tuple[bytes, str, str]:
+        """No picture: what the panel would find depends on the machine."""
+        return b"", "", _WORDS
 
     def _page(self) -> Finding:
         what, seen = "sliders in the page", self._stage.seen
@@ -138,23 +128,17 @@ class Doctor(ipywidgets.VBox):
         return Finding(what, True, "anywidget and ipywidgets both answer", _LAB)
 
     def _slider(self) -> Finding:
+        seen = f"moved, and the kernel reads {self.control.input.value}" if self._moved else "not moved yet"
         do = "move the slider below, by mouse or by the arrow keys"
-        if not self._moves:
-            return Finding("the slider below", None, "not moved yet", do)
-        return Finding(
-            "the slider below", True, f"moved, and the kernel reads {self.control.input.value}", do
-        )
+        return Finding("the slider below", self._moved or None, seen, do)
 
-    def _moved(self, _change: object) -> None:
-        self._moves += 1
+    def _move(self, _change: object) -> None:
+        self._moved = True
         self._show()
 
     def _show(self, _change: object = None) -> None:
         rows = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in self.findings)
         self._table.value = f'<p role="status"><b>{html.escape(self.verdict)}</b></p><ul>{rows}</ul>'
-
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self._stage.bundle(b"", "", _WORDS)
 
 
 def doctor() -> Doctor:
@@ -164,6 +148,4 @@ def doctor() -> Doctor:
         A panel: versions, memory, images, whether the page shows sliders, and whether the kernel
         hears them; where something fails, the one thing to do.
     """
-    panel = Doctor()
-    register("doctor", panel)
-    return panel
+    return Doctor()

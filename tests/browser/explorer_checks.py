@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Oracle = Callable[..., dict[str, Any]]
 
+EXACT = 1e-9  # by which a readout may miss the position on its grid
+ROUNDING = 1e-7  # by which a number may miss the half of its last decimal
+FAST_PRESSES = 60  # of a key, more than there is time to draw
+
 # Everything of an explorer that a reader sees, in one look. Pictures as the bytes that are shown.
 LOOK = """async element => {
     const sha = async data => [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))]
@@ -61,11 +65,11 @@ class Shown:
 
     def __init__(self, page: Page, kernel: Kernel, name: str, oracle: Oracle) -> None:
         self.page, self.kernel, self.name, self.oracle = page, kernel, name, oracle
-        told = kernel.ask("inside.describe()")[name]
-        self.live: bool = told["live"]
+        description = kernel.ask("inside.describe()")[name]
+        self.live: bool = description["live"]
         self.element = page.locator(".vae-live-training" if self.live else f".vae-explorer-{name}")
-        self.controls: dict[str, dict[str, Any]] = told["controls"]
-        self.views: list[dict[str, Any]] = told["views"]
+        self.controls: dict[str, dict[str, Any]] = description["controls"]
+        self.views: list[dict[str, Any]] = description["views"]
 
     def look(self) -> dict[str, Any]:
         """What is shown at this moment; an AssertionError while a picture is being exchanged."""
@@ -138,24 +142,34 @@ class Shown:
         seen = self.look()
         assert not seen["error"], f"{self.name}: {seen['error']}"
         values = self.values(seen)
+        self.check_words(seen)
+        self.check_kernel(seen)
         if not self.live:
             self.check_numbers(seen, self.oracle(**values), values)
+            self.check_pictures(seen, values)
+        return seen
+
+    def check_words(self, seen: dict[str, Any]) -> None:
+        """Each picture has a text, and a slider is spoken as it is written."""
         assert all(len(alt.split()) > 2 for alt in seen["alts"]), f"{self.name}: a picture without a text"
         for name, row in seen["controls"].items():
             if not row["list"]:
                 words = [row["label"], f"{row['readout']} {row['unit']}".strip()]
                 assert row["spoken"] == words, f"{self.name}: {name} is spoken as {row['spoken']}"
+
+    def check_kernel(self, seen: dict[str, Any]) -> None:
+        """The kernel holds the values that the page shows."""
         known = self.kernel.ask(f"inside.values({self.name!r})")
         for name, row in seen["controls"].items():
             shown, held = row["readout"], known[name]
-            same = shown == held if isinstance(held, str) else abs(float(shown) - held) < 1e-9
+            same = shown == held if isinstance(held, str) else abs(float(shown) - held) < EXACT
             assert same, f"{self.name}: {name} is {shown} in the page and {held} in the kernel"
-        if self.live:
-            return seen
+
+    def check_pictures(self, seen: dict[str, Any], values: dict[str, Any]) -> None:
+        """The pictures shown are the last ones sent, and those are of these values."""
         sent, drawn = self.kernel.ask(f"inside.pictures({self.name!r})")
         assert sent == drawn, f"{self.name}: the picture sent is not that of {values}"
         assert seen["pictures"] == sent, f"{self.name}: the picture shown is not the last one sent"
-        return seen
 
     def check_numbers(self, seen: dict[str, Any], truth: dict[str, Any], values: dict[str, Any]) -> None:
         """Every number and every line is what the oracle says, to the last decimal shown."""
@@ -175,7 +189,7 @@ class Shown:
         """Every picture that depends on a control has changed; without one, a number or a line."""
         if self.live:
             return  # it changes nothing until the button is pressed
-        pictures = [view for view in self.views if view["kind"] in ("plot", "pictures")]
+        pictures = [view for view in self.views if view["is_picture"]]
         assert len(pictures) == len(after["pictures"]), f"{self.name}: a picture is missing"
         depends = [number for number, view in enumerate(pictures) if name in view["arguments"]]
         same = [number for number in depends if before["pictures"][number] == after["pictures"][number]]
@@ -187,18 +201,18 @@ class Shown:
     def check_key(self, name: str) -> None:
         """An arrow key moves the readout by one step, and all that depends on it."""
         before = self.settled()
-        position, low, high, step = self._place(name, before)
-        key, by = ("ArrowRight", step) if position + step <= high + 1e-9 else ("ArrowLeft", -step)
+        position, _, high, step = self._place(name, before)
+        key, by = ("ArrowRight", step) if position + step <= high + EXACT else ("ArrowLeft", -step)
         self.press(name, key)
-        after = self._arrived(name, position + by)
+        after = self.arrived(name, position + by)
         self.check_changed(name, before, after)
 
-    def check_burst(self, name: str, presses: int = 60) -> None:
+    def check_burst(self, name: str, presses: int = FAST_PRESSES) -> None:
         """After many fast key presses all belongs to the last position, which is the expected one."""
         position, low, high, step = self._place(name, self.settled())
         key, by = ("ArrowRight", step) if high - position > position - low else ("ArrowLeft", -step)
         self.press(name, key, presses)
-        self._arrived(name, min(max(position + presses * by, low), high))
+        self.arrived(name, min(max(position + presses * by, low), high))
 
     def check_drag(self, name: str) -> None:
         """The mouse drags the handle: the readout follows, and all that depends on it."""
@@ -214,7 +228,7 @@ class Shown:
         self.page.mouse.move(target, y + 3, steps=12)
         self.page.mouse.up()
         moved = position + (target - x) / base["width"] * (high - low)
-        after = self._arrived(name, moved, within=1.01 * step)
+        after = self.arrived(name, moved, within=1.01 * step)
         self.check_changed(name, before, after)
 
     def check_list(self, name: str) -> None:
@@ -224,7 +238,7 @@ class Shown:
         options = self.controls[name]["options"]
         for option in [o for o in options if o != chosen] + [chosen]:
             self.row(name).locator("select").select_option(index=options.index(option))
-            after = self._arrived(name, self.position(name, option))
+            after = self.arrived(name, self.position(name, option))
             self.check_changed(name, before, after)
             before = after
 
@@ -232,7 +246,7 @@ class Shown:
         """The reset button brings back the first value."""
         self.reset(name)
         start = self.controls[name]["start"]
-        self._arrived(name, self.position(name, start))
+        self.arrived(name, self.position(name, start))
 
     def _place(self, name: str, seen: dict[str, Any]) -> tuple[float, float, float, float]:
         """Position, both ends and step of a slider, as the page's own slider knows them."""
@@ -241,13 +255,13 @@ class Shown:
         step = self.controls[name].get("step", 1)
         return self.position(name, seen["controls"][name]["readout"]), low, high, step
 
-    def _arrived(self, name: str, expected: float, within: float = 1e-9) -> dict[str, Any]:
+    def arrived(self, name: str, expected: float, within: float = EXACT) -> dict[str, Any]:
         """Waits until a control is where it should be and all belongs to it."""
 
         def check() -> dict[str, Any]:
             readout = self.look()["controls"][name]["readout"]
-            found = self.position(name, readout)
-            assert abs(found - expected) <= within, f"{self.name}: {name} is {found}, not {expected}"
+            here = self.position(name, readout)
+            assert abs(here - expected) <= within, f"{self.name}: {name} is {here}, not {expected}"
             return self.check_all()
 
         return eventually(check)
@@ -264,13 +278,13 @@ def check_number(shown: str, expected: Any, where: str) -> None:
     if isinstance(expected, str):
         assert shown == expected.replace("−", "-"), f"{where} is {shown!r}, not {expected!r}"
         return
-    expected, tolerance = expected if isinstance(expected, tuple) else (expected, 1e-7)
+    expected, tolerance = expected if isinstance(expected, tuple) else (expected, ROUNDING)
     assert shown.split(), f"{where}: nothing is shown yet"
     text = shown.split()[0]
     digits = len(text.partition(".")[2])
-    found = float(text)
-    assert math.isfinite(found), f"{where} is {shown!r}"
-    wrong = abs(found - expected)
+    number = float(text)
+    assert math.isfinite(number), f"{where} is {shown!r}"
+    wrong = abs(number - expected)
     assert wrong <= 0.5 * 10**-digits + tolerance, f"{where} is {shown!r}, not {expected:.{digits + 2}f}"
 
 
