@@ -6,9 +6,17 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import stats
 from support.cells import ROOT
 
-from vae_helpers.checks import CODES, check_bernoulli, check_kl
+from vae_helpers.checks import (
+    CODES,
+    check_bernoulli,
+    check_elbo,
+    check_kl,
+    check_log_prob,
+    check_reparameterize,
+)
 from vae_helpers.checks.engine.fitting import Reading
 from vae_helpers.checks.engine.formula import Pattern, check_formula, name_mistakes, perhaps
 from vae_helpers.checks.engine.report import Finding
@@ -161,3 +169,79 @@ def test_the_readme_names_every_file():
     files = {path.stem for folder in ("engine", "parts") for path in (CHECKS / folder).rglob("*.py")}
     assert files - {"__init__"} <= named
     assert {path.name for path in CHECKS.iterdir() if path.is_dir() and "__" not in path.name} <= named
+
+
+def log_of_square(own, inside):
+    """A Gaussian log-density with a logarithm of its squared distance, and what else stands in the sum."""
+
+    def fn(x, mu, v):
+        return (own(v) - 0.5 * np.log((x - mu) ** 2 / inside(v))).sum(-1)
+
+    return fn
+
+
+LOG_2PI = np.log(2 * np.pi)
+SEVERAL_TERMS = [
+    (
+        check_log_prob,
+        "var-for-std",
+        lambda x, m, v: (-LOG_2PI / 2 - v - ((x - m) / np.exp(v)) ** 2 / 2).sum(-1),
+    ),
+    (
+        check_log_prob,
+        "var-for-std log-two-pi-missing",
+        lambda x, m, v: (-v - ((x - m) / np.exp(v)) ** 2 / 2).sum(-1),
+    ),
+    (
+        check_log_prob,
+        "var-for-std constant",
+        lambda x, m, v: (-1 - v - ((x - m) / np.exp(v)) ** 2 / 2).sum(-1),
+    ),
+    (check_log_prob, "not-log", lambda x, m, v: stats.norm(m, np.exp(v / 2)).pdf(x).sum(-1)),
+    (check_log_prob, "term-wrong", lambda x, m, v: (-(np.log(v) + (x - m) ** 2 / v) / 2).sum(-1)),
+    (check_log_prob, "log-of-square", log_of_square(lambda v: -(LOG_2PI + v) / 2, np.exp)),
+    (check_log_prob, "log-of-square log-sigma-missing", log_of_square(lambda v: -LOG_2PI / 2, np.exp)),
+    (check_log_prob, "log-of-square log-two-pi-missing", log_of_square(lambda v: -v / 2, np.exp)),
+    (
+        check_log_prob,
+        "log-of-square log-two-pi-missing",
+        log_of_square(lambda v: -v / 2, lambda v: 2 * np.exp(v)),
+    ),
+    (
+        check_log_prob,
+        "log-of-square log-sigma-missing log-two-pi-missing",
+        log_of_square(np.zeros_like, lambda v: 2 * np.exp(v)),
+    ),
+    (check_log_prob, "log-of-square", lambda x, m, v: (-(LOG_2PI + v) / 2 - np.log((x - m) ** 2)).sum(-1)),
+    (
+        check_log_prob,
+        "log-of-square log-sigma-missing log-two-pi-missing",
+        lambda x, m, v: -np.log((x - m) ** 2 / np.exp(v) / 2).sum(-1),
+    ),
+    (check_bernoulli, "term-sign", lambda x, a: (x * a + np.logaddexp(0, a)).sum(-1)),
+    (check_bernoulli, "term-missing", lambda x, a: (x * a).sum(-1)),
+    (check_bernoulli, "term-missing", lambda x, a: -np.logaddexp(0, a).sum(-1)),
+    (check_bernoulli, "squared-error", lambda x, a: -((x - a) ** 2).sum(-1)),
+    (check_bernoulli, "squared-error", lambda x, a: (0.7 - 3 * (x - a) ** 2).sum(-1)),
+    (check_bernoulli, "squared-error sign", lambda x, a: ((x - a) ** 2).sum(-1) / 5),
+    (check_elbo, "term-wrong", lambda log_px_z, kl: log_px_z * kl),
+    (check_reparameterize, "swapped", lambda mu, log_var, eps: np.exp(log_var / 2) + mu * eps),
+]
+
+
+@pytest.mark.parametrize("check, codes, fn", SEVERAL_TERMS)
+def test_mistakes_that_touch_several_terms(check, codes, fn):
+    assert check(fn).codes == set(codes.split())
+
+
+def test_one_mistake_that_can_be_read_in_two_ways_is_named_in_both():
+    """The halves of a Bernoulli log-likelihood, x a and log(1 + exp a) depend on each other."""
+    x, a = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.6, 0.3, 0.9])
+    for code, values in (("term-sign", x * a + np.logaddexp(0, a)), ("term-missing", x * a)):
+        same = [
+            pattern
+            for pattern in BERNOULLI.patterns
+            if not any(map(callable, pattern.seen.values()))
+            and np.allclose(sum(c * BERNOULLI.terms[name](x, a) for name, c in pattern.seen.items()), values)
+        ]
+        assert len(same) == 2 and {pattern.code for pattern in same} == {code}
