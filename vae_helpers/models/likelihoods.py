@@ -162,7 +162,5 @@ def binarize(images: Tensor, generator: torch.Generator | None = None) -> Tensor
     """
     check_images(images)
     # Uniform numbers and a comparison: the same zeros and ones on every machine.
-    uniform = torch.rand(
-        images.shape, generator=fresh_generator(generator, images.device), device=images.device
-    )
-    return (uniform < images).to(images.dtype)
+    generator = fresh_generator(generator, images.device)
+    return (torch.rand(images.shape, generator=generator, device=images.device) < images).to(images.dtype)

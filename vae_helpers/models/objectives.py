@@ -17,13 +17,7 @@ from vae_helpers.models.vae import VAE, reparameterize
 from vae_helpers.numerics._validate import as_count, as_number
 
 
-class _Parts(NamedTuple):
-    elbo: Tensor
-    log_likelihood: Tensor
-    kl: Tensor
-
-
-class Elbo(_Parts):
+class Elbo(NamedTuple("Elbo", [("elbo", Tensor), ("log_likelihood", Tensor), ("kl", Tensor)])):
     """The ELBO of each image and its two parts, in nats, each of shape (batch,): a tuple of three.
 
     Attributes:

@@ -21,7 +21,6 @@ from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count, as_number
 
 OPTIMIZERS = ("adam", "muon")
-PRECISIONS = (torch.float32, torch.bfloat16)
 _NUMBERS = ("learning_rate", "beta", "warmup", "free_bits")
 
 
@@ -80,12 +79,8 @@ class Settings:
             )
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {self.optimizer!r}")
-        if self.precision not in PRECISIONS:
+        if self.precision not in (torch.float32, torch.bfloat16):
             raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {self.precision!r}")
-
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """Where matrix products have the precision that was asked for."""
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
 
 def fit(
@@ -185,8 +180,8 @@ def fit(
             "init_bias": init_bias,
             "generator": start,
         }
-        moved = model, optimizer.optimizers, optimizer.schedules
-        state = Checkpoint(Path(checkpoint), recipe, *moved, generator)
+        moving = optimizer.optimizers, optimizer.schedules
+        state = Checkpoint(Path(checkpoint), recipe, model, *moving, generator)
         finished, curves = state.restore()
         history = History(**curves)
     watch = _Watch(settings, len(images), finished, progress, on_step)
@@ -217,12 +212,13 @@ def _train_epoch(
     watch: _Watch,
 ) -> float:
     """One pass over the images; the mean -ELBO of its batches, while the weights were moving."""
+    half = torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == torch.bfloat16)
     model.train()
     losses = []
     for batch in _batches(images, settings.batch_size, generator):
         x = observed(model, batch, generator)
-        with watch.placing_nan(), settings.autocast(images.device):
-            loss, minus_elbo = _loss(model, x, settings, watch.share, generator)
+        with watch.placing_nan(), half:
+            loss, minus_elbo = _loss(model, x, settings, watch.done / watch.total, generator)
         losses.append(watch.finite(minus_elbo))
         model.zero_grad()
         loss.backward()
@@ -289,7 +285,7 @@ class _Watch:
     """Where a training is, and who is told: the bar and the caller's `on_step`.
 
     Attributes:
-        done: the steps so far.
+        done, total: the steps so far, and in all.
         stopped: whether `on_step` has ended it.
     """
 
@@ -304,11 +300,6 @@ class _Watch:
         self.steps_per_epoch, self.on_step, self.stopped = num_images // settings.batch_size, on_step, False
         self.done, self.total = finished * self.steps_per_epoch, settings.epochs * self.steps_per_epoch
         self.bar = progress_bar(progress=progress, total=self.total, initial=self.done, unit="step")
-
-    @property
-    def share(self) -> float:
-        """The part of the training that is over."""
-        return self.done / self.total
 
     def finite(self, loss: Tensor) -> float:
         """The loss as a number.
