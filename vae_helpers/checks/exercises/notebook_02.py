@@ -33,7 +33,9 @@ check_elbo_from_joint = Exercise(
     returns="E_q[log p(x, z) - log q(z)] for q = N(mean, std²), a number in nats, by a closed form",
     source="Kingma & Welling 2014, eq. 2 and appendix B",
     where="notebook 2, section 5",
-    truth=lambda mean_log_joint, std: mean_log_joint - stats.norm(0, std).expect(stats.norm(0, std).logpdf),
+    truth=lambda mean_log_joint, std: (
+        mean_log_joint - gaussian.expectation(stats.norm(0, std).logpdf, 0, std)
+    ),
     program=_with_entropy_in_closed_form,
     cases=[(0.0, 1.0), (-3.0, 0.8), (-1.5, 0.2), (-40.0, 3.0), (2.5, 1.7)],
     mistakes=[
