@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Mistake
-from vae_helpers.numerics import gaussian
+from vae_helpers.checks.exercises._shared import LOG_2, moments
 from vae_helpers.numerics._validate import Array
-
-LOG_2 = float(np.log(2))
-
-
-def _moments(mu: float, std: float) -> tuple[float, float]:
-    """Mean and variance of log q(z) - log p(z), z being drawn from q = N(mu, std²), with p = N(0, 1)."""
-
-    def log_ratio(z: Array) -> Array:
-        return 0.5 * z**2 - 0.5 * ((z - mu) / std) ** 2 - np.log(std)
-
-    kl = gaussian.expectation(log_ratio, mu, std)
-    return kl, gaussian.expectation(lambda z: (log_ratio(z) - kl) ** 2, mu, std)
 
 
 def _half_of_terms(
@@ -53,6 +41,7 @@ _WRONG_TERMS = [
     "This is the divergence of the standard normal from q. The order of the two matters.",
     Mistake("reverse", answer=lambda mu, std, **unit: _half_of_terms(mu / std, 1 / std, **unit)),
 ]
+_IN_NATS = " And your value is still in nats."
 
 check_kl_in_bits = Exercise(
     title="The divergence in bits",
@@ -60,7 +49,7 @@ check_kl_in_bits = Exercise(
     returns="KL(N(mu, std²), N(0, 1)) in bits, a number",
     source="Kingma & Welling 2014, appendix B",
     where="notebook 0, section 3",
-    truth=lambda mu, std: _moments(mu, std)[0] / LOG_2,
+    truth=lambda mu, std: moments(mu, std)[0] / LOG_2,
     program=_half_of_terms,
     cases=[(0.0, 2.0), (1.0, 1.0), (1.0, 0.5), (-2.0, 1.5), (0.3, 0.8), (0.5, 3.0)],
     mistakes=[
@@ -71,12 +60,7 @@ check_kl_in_bits = Exercise(
         "This is in nats, and the factor ½ is lost.",
         Mistake("scale", half=1, unit=1),
         *_WRONG_TERMS,
-        *(
-            item.together_with(unit=1)
-            if isinstance(item, Mistake)
-            else item + " And your value is still in nats."
-            for item in _WRONG_TERMS
-        ),
+        *(each + _IN_NATS if isinstance(each, str) else each.together_with(unit=1) for each in _WRONG_TERMS),
     ],
 )
 
@@ -128,11 +112,6 @@ check_standard_errors_away = Exercise(
 )
 
 
-def _draws_by_quadrature(mu: float, std: float, wrong_by: float) -> float:
-    kl, variance = _moments(mu, std)
-    return 16 * variance / (wrong_by * kl) ** 2
-
-
 def _draws_by_formula(
     mu: float, std: float, wrong_by: float, *, errors=16, mean=float, square=2, power=1, fraction=2, nats=2
 ) -> float:
@@ -151,7 +130,7 @@ check_draws_to_tell_apart = Exercise(
     ),
     source="the 1/√n law of notebook 4, section 3",
     where="notebook 0, section 3",
-    truth=_draws_by_quadrature,
+    truth=lambda mu, std, wrong_by: 16 * moments(mu, std)[1] / (wrong_by * moments(mu, std)[0]) ** 2,
     program=_draws_by_formula,
     cases=[(1.0, 0.5, 0.01), (1.0, 1.0, 0.01), (0.0, 2.0, 0.02), (-2.0, 1.5, 0.005), (0.5, 0.8, 0.02)],
     tolerance=0.03,

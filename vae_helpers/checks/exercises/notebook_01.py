@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp
 
 from vae_helpers.checks.engine.exercise import Exercise, Extremes, Mistake
+from vae_helpers.checks.exercises._shared import Z, mean_and_std
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
@@ -15,28 +16,18 @@ WEIGHT, BIAS = 0.4, 1.0  # the gauges of the notebook
 
 def _on_a_grid(x_1: float, x_2: float, s_1: float, s_2: float) -> tuple[float, float]:
     """Mean and standard deviation of prior times both likelihoods, normalised by a sum over z."""
-    z = np.linspace(-12, 12, 6001)
-    off_1, off_2 = (x_1 - WEIGHT * z - BIAS) / s_1, (x_2 - WEIGHT * z - BIAS) / s_2
-    chance = softmax(-0.5 * (z**2 + off_1**2 + off_2**2))
-    mean = float(chance @ z)
-    return mean, float(np.sqrt(chance @ (z - mean) ** 2))
+    off_1, off_2 = (x_1 - WEIGHT * Z - BIAS) / s_1, (x_2 - WEIGHT * Z - BIAS) / s_2
+    return mean_and_std(Z, -0.5 * (Z**2 + off_1**2 + off_2**2))
 
 
 def _by_precisions(
-    *case: float,
-    prior=1,
-    bias=BIAS,
-    counts=(1, 1),
-    sharpness=lambda s: 1 / s**2,
-    square=WEIGHT**2,
-    slope=WEIGHT,
-    width=lambda precision: precision**-0.5,
+    *case: float, prior=1, bias=BIAS, counts=(1, 1), noise_var=np.square, square=2, slope=1, power=-0.5
 ) -> tuple[float, float]:
     """The precisions of the prior and of both readings add; each reading pulls by its own."""
     readings, noises = np.reshape(case, (2, 2))
-    by_noise = counts * sharpness(noises)
-    precision = prior + square * by_noise.sum()
-    return slope * (by_noise @ (readings - bias)) / precision, width(precision)
+    by_noise = counts / noise_var(noises)
+    precision = prior + WEIGHT**square * by_noise.sum()
+    return WEIGHT**slope * (by_noise @ (readings - bias)) / precision, precision**power
 
 
 def _mean_of_posteriors(*case: float) -> Array:
@@ -63,12 +54,12 @@ check_after_two_gauges = Exercise(
     ],
     mistakes=[
         "The second number is the variance; the standard deviation is asked for.",
-        Mistake("var-for-std", width=lambda precision: 1 / precision),
+        Mistake("var-for-std", power=-1),
         "The second number is the precision, the inverse of the variance; asked for is the standard "
         "deviation.",
-        Mistake("var-for-std", width=float),
+        Mistake("var-for-std", power=1),
         "The two noises have changed places: each reading is weighed by the noise of the other gauge.",
-        Mistake("swapped", sharpness=lambda s: 1 / s[::-1] ** 2),
+        Mistake("swapped", noise_var=lambda s: s[::-1] ** 2),
         "The two numbers have changed places: the mean comes first.",
         Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]),
         "The prior counts twice: it is in the posterior of each gauge, and these two were multiplied.",
@@ -82,17 +73,17 @@ check_after_two_gauges = Exercise(
         "The bias does not enter: when both gauges show 1 V, as on an ordinary day, your mean is not 0.",
         Mistake("term-missing", bias=0),
         "The precisions are formed with s where s² belongs.",
-        Mistake("std-for-var", sharpness=lambda s: 1 / s),
+        Mistake("std-for-var", noise_var=np.positive),
         "The weight is not squared in the precisions. In what unit is z, and in what unit is the noise "
         "of the readings?",
-        Mistake("term-wrong", square=WEIGHT),
+        Mistake("term-wrong", square=1),
         "The weight of the gauges does not enter. A gauge that hardly moves with z tells little.",
-        Mistake("term-missing", square=1, slope=1),
+        Mistake("term-missing", square=0, slope=0),
         "The standard deviation is right. In the mean a weight is missing: in what unit is z, in what "
         "unit are the readings?",
-        Mistake("term-missing", slope=1),
+        Mistake("term-missing", slope=0),
         "Both readings count the same, although one gauge is better than the other.",
-        Mistake("term-wrong", sharpness=lambda s: np.full(2, 1 / np.mean(s**2))),
+        Mistake("term-wrong", noise_var=lambda s: np.mean(s**2)),
         "Two posteriors were averaged. Two gauges together know more than either; an average does not.",
         Mistake("term-wrong", answer=_mean_of_posteriors),
     ],
@@ -104,22 +95,10 @@ def _by_quadrature(x: float, weight: float, bias: float, noise_std: float) -> fl
     return gaussian.expectation(lambda z: world.log_likelihood(x, z[:, None]), 0.0, 1.0)
 
 
-def _by_terms(
-    x: float,
-    weight: float,
-    bias: float,
-    noise_std: float,
-    *,
-    noise=lambda noise_std, weight: noise_std,
-    log_2pi=gaussian.LOG_2PI,
-    log_s=1,
-    residual=np.subtract,
-    scatter=np.square,
-    power=2,
-) -> float:
+def _by_terms(*case: float, log_2pi=gaussian.LOG_2PI, log_s=1, bias=1, scatter=1, square=2, power=2) -> float:
     """-½ log 2π - log s - ½ ((x - b)² + w²) / s²; the part linear in z averages to nothing."""
-    s = noise(noise_std, weight)
-    quadratic = (residual(x, bias) ** 2 + scatter(weight)) / s**power
+    x, w, b, s = case
+    quadratic = ((x - bias * b) ** 2 + scatter * w**square) / s**power
     return -0.5 * log_2pi - log_s * np.log(s) - 0.5 * quadratic
 
 
@@ -140,17 +119,21 @@ check_mean_log_likelihood = Exercise(
     ],
     mistakes=[
         "This is log p(x), the logarithm of the mean. Here the mean of the logarithm is asked for.",
-        Mistake("swapped", noise=np.hypot, scatter=lambda weight: 0, where="notebook 1, section 5"),
+        Mistake(
+            "swapped",
+            answer=lambda x, w, b, s: _by_terms(x, 0, b, np.hypot(s, w)),
+            where="notebook 1, section 5",
+        ),
         "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well.",
-        Mistake("term-missing", scatter=lambda weight: 0),
+        Mistake("term-missing", scatter=0),
         "The scatter of the causes raises your value. Does it make x easier to explain?",
-        Mistake("term-sign", scatter=lambda weight: -(weight**2)),
+        Mistake("term-sign", scatter=-1),
         "The scatter of the causes counts twice: a factor ½ is lost.",
-        Mistake("term-scale", scatter=lambda weight: 2 * weight**2),
+        Mistake("term-scale", scatter=2),
         "The bias does not enter.",
-        Mistake("term-missing", residual=lambda x, bias: x),
+        Mistake("term-missing", bias=0),
         "The weight is not squared. What is the variance of w z?",
-        Mistake("term-wrong", scatter=float),
+        Mistake("term-wrong", square=1),
         "The constant with 2π is not there.",
         Mistake("log-two-pi-missing", log_2pi=0),
         "The logarithm of the noise is not there.",
@@ -179,10 +162,7 @@ def _shifted_by_the_largest(
 check_log_of_mean = Exercise(
     title="The log of the mean",
     takes="log_likelihoods, shape (n,), in nats, in NumPy or PyTorch (whichever it can)",
-    returns=(
-        "log((1/n) Σ exp(log_likelihoods)), the log of the mean likelihood, a number in nats, at any level: "
-        "also where exp gives zero or infinity"
-    ),
+    returns="log((1/n) Σ exp(log_likelihoods)), a number in nats, also where exp gives zero or infinity",
     source="Bishop 2006, eq. 11.2 (the average), in logarithms",
     where="notebook 1, section 5",
     truth=lambda log_likelihoods: logsumexp(log_likelihoods, b=1 / len(log_likelihoods)),
@@ -248,10 +228,7 @@ def _by_exponents(
 check_relative_second_moment = Exercise(
     title="An encoder that is too wide",
     takes="width, a float c above 1/√2, and num_latents, an int d",
-    returns=(
-        "E_q[(p(x, z)/q(z))²] / p(x)², the relative second moment of importance sampling from "
-        "q = N(m, c² v I), the posterior being N(m, v I), a number without a unit"
-    ),
+    returns="E_q[(p(x, z)/q(z))²] / p(x)², a number: q = N(m, c² v I), and the posterior is N(m, v I)",
     source="Owen 2013, chapter 9 (the second moment of importance sampling)",
     where="notebook 1, section 5",
     truth=_by_averaging,

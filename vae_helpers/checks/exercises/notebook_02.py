@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from scipy import stats
 from scipy.special import softmax
 
 from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Mistake
+from vae_helpers.checks.exercises._shared import Z, mean_and_std
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.linear_gaussian import LinearGaussian
@@ -16,12 +18,6 @@ WEIGHT, BIAS, NOISE_STD = 1.2, 0.5, 0.6  # the world of the notebook
 WORLD = LinearGaussian(WEIGHT, BIAS, NOISE_STD)
 GAIN = WEIGHT / (WEIGHT**2 + NOISE_STD**2)  # its posterior is N(GAIN (x - BIAS), POSTERIOR_STD²)
 POSTERIOR_STD = NOISE_STD / np.hypot(WEIGHT, NOISE_STD)
-Z = np.linspace(-12, 12, 6001)[:, None]  # where every posterior of that world is
-
-
-def _with_entropy_by_quadrature(mean_log_joint: float, std: float) -> float:
-    log_var = 2 * np.log(std)
-    return mean_log_joint - gaussian.expectation(lambda z: gaussian.log_prob(z[:, None], 0, log_var), 0, std)
 
 
 def _with_entropy_in_closed_form(
@@ -37,7 +33,9 @@ check_elbo_from_joint = Exercise(
     returns="E_q[log p(x, z) - log q(z)] for q = N(mean, std²), a number in nats, by a closed form",
     source="Kingma & Welling 2014, eq. 2 and appendix B",
     where="notebook 2, section 5",
-    truth=_with_entropy_by_quadrature,
+    truth=lambda mean_log_joint, std: (
+        mean_log_joint - gaussian.expectation(stats.norm(0, std).logpdf, 0, std)
+    ),
     program=_with_entropy_in_closed_form,
     cases=[(0.0, 1.0), (-3.0, 0.8), (-1.5, 0.2), (-40.0, 3.0), (2.5, 1.7)],
     mistakes=[
@@ -63,22 +61,13 @@ check_elbo_from_joint = Exercise(
 
 def _on_a_grid(x: float, num_pixels: int) -> tuple[float, float]:
     """The best q is p(z) p(x given z)^(1/D), normalised: what is maximised is -KL(q, that) + constant."""
-    chance = softmax(gaussian.log_prob(Z, 0, 0) + WORLD.log_likelihood(x, Z) / num_pixels)
-    mean = float(chance @ Z[:, 0])
-    return mean, float(np.sqrt(chance @ (Z[:, 0] - mean) ** 2))
+    return mean_and_std(Z, stats.norm.logpdf(Z) + WORLD.log_likelihood(x, Z[:, None]) / num_pixels)
 
 
-def _by_larger_noise(
-    x: float,
-    num_pixels: int,
-    *,
-    times=float,
-    gain=lambda noise_var, num_pixels: WEIGHT / (WEIGHT**2 + noise_var),
-    std=lambda precision: precision**-0.5,
-) -> tuple[float, float]:
+def _by_larger_noise(x: float, num_pixels: int, *, times=float, std=np.sqrt) -> tuple[float, float]:
     """To divide the exponent of p(x given z) by D is to multiply the noise variance: the posterior then."""
     noise_var = NOISE_STD**2 * times(num_pixels)
-    return gain(noise_var, num_pixels) * (x - BIAS), std(1 + WEIGHT**2 / noise_var)
+    return WEIGHT / (WEIGHT**2 + noise_var) * (x - BIAS), std(1 / (1 + WEIGHT**2 / noise_var))
 
 
 check_slipped_guess = Exercise(
@@ -106,23 +95,23 @@ check_slipped_guess = Exercise(
         "The noise s is multiplied by the number of pixels; the log-likelihood contains s².",
         Mistake("std-for-var", times=np.square),
         "The second number is the variance of q; the standard deviation is asked for.",
-        Mistake("var-for-std", std=lambda precision: 1 / precision),
+        Mistake("var-for-std", std=float),
         "The two numbers have changed places: the mean comes first.",
         Mistake("swapped", then=lambda mean_and_std: mean_and_std[::-1]),
         "The mean is right; the standard deviation is still that of the posterior.",
-        Mistake("term-wrong", std=lambda precision: POSTERIOR_STD),
+        Mistake("term-wrong", std=lambda variance: POSTERIOR_STD),
         "The standard deviation is right; the mean is still that of the posterior.",
-        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN),
+        Mistake("term-wrong", answer=lambda x, D: (GAIN * (x - BIAS), _by_larger_noise(x, D)[1])),
         "The standard deviation is right; the mean is that of the posterior, divided.",
-        Mistake("term-wrong", gain=lambda noise_var, num_pixels: GAIN / num_pixels),
+        Mistake("term-wrong", answer=lambda x, D: (GAIN * (x - BIAS) / D, _by_larger_noise(x, D)[1])),
     ],
 )
 
 
 def _over_the_posterior(x: float, mean: float, std: float, *, prior=1) -> float:
     """The average by its definition, a sum over z; the prior gives each z its weight all the same."""
-    log_prior, log_likelihood = gaussian.log_prob(Z, 0, 0), WORLD.log_likelihood(x, Z)
-    log_ratio = log_likelihood + prior * log_prior - gaussian.log_prob(Z, mean, 2 * np.log(std))
+    log_prior, log_likelihood = stats.norm.logpdf(Z), WORLD.log_likelihood(x, Z[:, None])
+    log_ratio = log_likelihood + prior * log_prior - stats.norm.logpdf(Z, mean, std)
     return float(softmax(log_prior + log_likelihood) @ log_ratio)
 
 
@@ -167,10 +156,8 @@ def _vertex_of_a_parabola(weight: float, data: Array) -> float:
     """With every q fixed, the ELBO is quadratic in the weight: three of its values tell where it peaks."""
     x = data[:, None]
     mean, cov = LinearGaussian(weight, BIAS, NOISE_STD).posterior(x)
-    log_var = np.log(np.diag(cov))
-    left, middle, right = (
-        LinearGaussian(w, BIAS, NOISE_STD).elbo(x, mean, log_var).sum() for w in (-1.0, 0.0, 1.0)
-    )
+    q = mean, np.log(np.diag(cov))
+    left, middle, right = (LinearGaussian(w, BIAS, NOISE_STD).elbo(x, *q).sum() for w in (-1, 0, 1))
     return float(0.5 * (left - right) / (left - 2 * middle + right))
 
 

@@ -11,11 +11,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Mistake
+from vae_helpers.checks.exercises._shared import LOG_2, kl_of_covariances, mean_and_std
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.gaussian import LOG_2PI
-
-LOG_2 = float(np.log(2))
 
 
 def _uniform_by_quadrature(mu: float, std: float) -> float:
@@ -32,8 +31,6 @@ def _by_halves(
     return 0.5 * log_2pi + half * second_moment - entropy * np.log(np.sqrt(twelve) * std)
 
 
-_WIDTH = "The width does not belong to this std. What is the variance of a uniform density of width L?"
-
 check_kl_of_uniform = Exercise(
     title="The KL of a uniform density",
     takes="the numbers mu and std",
@@ -49,7 +46,7 @@ check_kl_of_uniform = Exercise(
         "This is the divergence of the Gaussian with the same mean and std. One of the two halves "
         "cares for the shape of q.",
         Mistake("term-wrong", twelve=2 * np.pi * np.e),
-        _WIDTH,
+        "The width does not belong to this std. What is the variance of a uniform density of width L?",
         Mistake("term-wrong", twelve=AnyOf(1, 4, 3, 144, 24)),
         *(  # and the second moment from the same width
             Mistake("term-wrong", twelve=square, var=lambda std, w=square: w * std**2 / 12)
@@ -84,8 +81,6 @@ def _by_comparison(factor: float, *, variance=lambda c: 1 / (2 * c), half=0.5, m
     return prior, more - half * np.log(prior)
 
 
-_NOT_THE_CONSTANT = "The prior is right, the constant is not. What is the slip where q equals that prior?"
-
 check_prior_of_slip = Exercise(
     title="The prior behind a slip",
     takes="the number c > 0",
@@ -110,16 +105,11 @@ check_prior_of_slip = Exercise(
         "The constant is twice what it should be: the logarithm of a variance comes with a ½ in the "
         "divergence.",
         Mistake("term-scale", half=1),
-        _NOT_THE_CONSTANT,
+        "The prior is right, the constant is not. What is the slip where q equals that prior?",
         Mistake("constant", half=0),
         Mistake("constant", more=AnyOf(-0.5, 0.5, -0.5 * LOG_2)),
     ],
 )
-
-
-def _by_the_full_formula(dim: int, rho: float) -> float:
-    matrix = np.full((dim, dim), rho) + (1 - rho) * np.eye(dim)
-    return float(gaussian.kl_full(np.zeros(dim), matrix, np.zeros(dim), np.eye(dim)))
 
 
 def _by_eigenvalues(
@@ -135,7 +125,7 @@ check_kl_of_equal_correlations = Exercise(
     returns="KL(N(0, R), N(0, I)), where R has this correlation everywhere: one number, in nats",
     source="Cover & Thomas 2006, theorem 8.4.1 (the entropy of a multivariate Gaussian)",
     where="notebook 3, section 4",
-    truth=_by_the_full_formula,
+    truth=lambda dim, rho: kl_of_covariances(rho + (1 - rho) * np.eye(dim), np.eye(dim)),
     program=_by_eigenvalues,
     cases=[(2, 0.6), (3, -0.3), (5, 0.5), (1, 0.5), (10, 0.9)],
     mistakes=[
@@ -183,30 +173,14 @@ def _kl(log_a: Array, log_b: Array) -> float:
 
 
 def _on_a_grid(
-    mus: Array,
-    stds: Array,
-    *,
-    mixture=lambda log_q, mus, stds: logsumexp(log_q, axis=0) - np.log(len(log_q)),
-    first=lambda q, bar, p: _kl(q, bar),
-    second=lambda q, bar, p: _kl(bar, p),
+    mus: Array, stds: Array, *, mixture=np.positive, parts=lambda q, bar, p, log_n: (_kl(q, bar), _kl(bar, p))
 ) -> tuple[float, float]:
     """By the definitions of the two divergences; q, bar and p are log-densities."""
-    log_q, log_p = stats.norm.logpdf(_Z, mus[:, None], stds[:, None]), stats.norm.logpdf(_Z)
-    log_bar = mixture(log_q, mus, stds)
-    return first(log_q, log_bar, log_p), second(log_q, log_bar, log_p)
+    log_q, log_n = stats.norm.logpdf(_Z, mus[:, None], stds[:, None]), np.log(len(mus))
+    return parts(log_q, mixture(logsumexp(log_q, axis=0) - log_n), stats.norm.logpdf(_Z), log_n)
 
 
-def _gaussian_of_moments(log_q: Array, mus: Array, stds: Array) -> Array:
-    return stats.norm.logpdf(_Z, mus.mean(), np.sqrt(np.mean(stds**2) + np.var(mus)))
-
-
-# Where the 1/N of the mixture may be lost: in a logarithm alone, or in the whole second number.
-_LOST_IN_FIRST = {"first": lambda q, bar, p: _kl(q, bar + np.log(len(q)))}
-_LOST_IN_SECOND = {"second": lambda q, bar, p: _kl(bar, p - np.log(len(q)))}
-_LOST_THROUGHOUT_SECOND = {"second": lambda q, bar, p: _kl(bar + np.log(len(q)), p)}
-_FIRST_REVERSED = {"first": lambda q, bar, p: _kl(bar, q)}
-_SECOND_REVERSED = {"second": lambda q, bar, p: _kl(p, bar)}
-_NORMALISED = "Your mixture does not integrate to 1, so it is no density."
+_ORDER = "notebook 3, section 5"
 
 check_split_kl = Exercise(
     title="The average KL in two parts",
@@ -228,23 +202,24 @@ check_split_kl = Exercise(
         Mistake("swapped", then=np.flip),
         "You take the Gaussian with the mixture's mean and variance for the mixture. An average of "
         "densities is not the density of averages.",
-        Mistake("term-wrong", mixture=_gaussian_of_moments),
-        _NORMALISED,
-        Mistake("constant", **_LOST_IN_FIRST, **_LOST_IN_SECOND),
-        Mistake("constant", **_LOST_IN_FIRST),
-        Mistake("constant", **_LOST_IN_SECOND),
-        Mistake("constant", **_LOST_IN_FIRST, **_LOST_THROUGHOUT_SECOND),
+        Mistake("term-wrong", mixture=lambda bar: stats.norm.logpdf(_Z, *mean_and_std(_Z, bar))),
+        # The 1/N of the mixture may be lost in a logarithm alone, or in the whole second number.
+        "Your mixture does not integrate to 1, so it is no density.",
+        Mistake("constant", parts=lambda q, bar, p, log_n: (_kl(q, bar + log_n), _kl(bar, p - log_n))),
+        Mistake("constant", parts=lambda q, bar, p, log_n: (_kl(q, bar + log_n), _kl(bar, p))),
+        Mistake("constant", parts=lambda q, bar, p, log_n: (_kl(q, bar), _kl(bar, p - log_n))),
+        Mistake("constant", parts=lambda q, bar, p, log_n: (_kl(q, bar + log_n), _kl(bar + log_n, p))),
         "In the first number the two distributions have changed places: which one is averaged over?",
-        Mistake("reverse", **_FIRST_REVERSED, where="notebook 3, section 5"),
+        Mistake("reverse", parts=lambda q, bar, p, log_n: (_kl(bar, q), _kl(bar, p)), where=_ORDER),
         "In the second number the two distributions have changed places: which one is averaged over?",
-        Mistake("reverse", **_SECOND_REVERSED, where="notebook 3, section 5"),
+        Mistake("reverse", parts=lambda q, bar, p, log_n: (_kl(q, bar), _kl(p, bar)), where=_ORDER),
         "In both numbers the two distributions have changed places: which one is averaged over?",
-        Mistake("reverse", **_FIRST_REVERSED, **_SECOND_REVERSED, where="notebook 3, section 5"),
+        Mistake("reverse", parts=lambda q, bar, p, log_n: (_kl(bar, q), _kl(p, bar)), where=_ORDER),
         "The first number is a sum over the images, where their average is asked for.",
-        Mistake("term-scale", first=lambda q, bar, p: len(q) * _kl(q, bar)),
+        Mistake("term-scale", parts=lambda q, bar, p, log_n: (len(q) * _kl(q, bar), _kl(bar, p))),
         "The second number compares each q_n with the prior. It should compare all of them together with it.",
-        Mistake("term-wrong", second=lambda q, bar, p: _kl(q, p)),
+        Mistake("term-wrong", parts=lambda q, bar, p, log_n: (_kl(q, bar), _kl(q, p))),
         "The first number compares each q_n with the prior. What should it be compared with?",
-        Mistake("term-wrong", first=lambda q, bar, p: _kl(q, p)),
+        Mistake("term-wrong", parts=lambda q, bar, p, log_n: (_kl(q, p), _kl(bar, p))),
     ],
 )

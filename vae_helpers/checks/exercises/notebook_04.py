@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from scipy import stats
 
 from vae_helpers.checks.engine.exercise import Answer, AnyOf, Case, Exercise, Extremes, Mistake
 from vae_helpers.checks.engine.report import Finding, Report, report
+from vae_helpers.checks.exercises._shared import moments
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
-
-_EPS, _WEIGHTS = hermegauss(9)  # symmetric, and exact for polynomials up to ε¹⁷
-
-
-def _moments(mu: Array, std: Array, paired: bool = False) -> tuple[float, float]:
-    """Mean and variance of log q - log p, or of its mean over ε and -ε, by Gauss-Hermite quadrature."""
-    z = mu + std * _EPS[:, None]
-    log_ratio = stats.norm.logpdf(z, mu, std) - stats.norm.logpdf(z)
-    if paired:
-        log_ratio = (log_ratio + log_ratio[::-1]) / 2
-    weights = _WEIGHTS / _WEIGHTS.sum()
-    mean = weights @ log_ratio
-    return float(mean.sum()), float((weights @ (log_ratio - mean) ** 2).sum())
 
 
 def _variance(
@@ -62,7 +49,7 @@ _ROUNDED_UP = Exercise(
     returns="the number of draws that it needs, a whole number, rounded up",
     source="Owen 2013, chapter 2",
     where="notebook 4, section 3",
-    truth=lambda mu, std, error: np.ceil(_moments(mu, std)[1] / error**2),
+    truth=lambda mu, std, error: np.ceil(moments(mu, std)[1] / error**2),
     program=_draws,
     cases=[(*_ONE, 0.27), (*_TWO, 0.3)],  # 7.29 and 10.98 before they are rounded
     mistakes=[
@@ -73,7 +60,7 @@ _ROUNDED_UP = Exercise(
         Mistake("term-wrong", rounded=AnyOf(np.floor, np.round)),
     ],
 )
-_SQUARED = "n is too small: the standard error falls with the square root of n. Solve for n once more."
+
 _TOO_LARGE = "The term with (σ² - 1)² is too large: mind its ½ when it is squared, and the variance of ε²."
 
 check_draws_needed = replace(
@@ -81,7 +68,7 @@ check_draws_needed = replace(
     cases=[(*_ONE, 0.01), (*_TWO, 0.01), (*_TWO, 0.003), (*_THREE, 0.02), (*_FOUR, 0.005)],
     tolerance=1e-3,  # rounded or not: all these numbers are above 5,000
     mistakes=[
-        _SQUARED,
+        "n is too small: the standard error falls with the square root of n. Solve for n once more.",
         Mistake("std-for-var", variance=_sd, power=1, rounded=AnyOf(float, np.ceil, np.floor)),
         Mistake("term-wrong", power=1, rounded=AnyOf(float, np.ceil, np.floor)),
         "The standard deviation of a draw stands where its variance belongs.",
@@ -114,24 +101,17 @@ check_draws_needed = replace(
 
 def _from_moments(mu: Array, std: Array, n: int, repetitions: int) -> float:
     """Mean and variance of the wrong average, beside the right mean."""
-    mean, variance = _moments(mu, std)
+    mean, variance = moments(mu, std)
     wrong_mean, wrong_variance = (n + 1) * mean / n, (n + 1) * variance / n**2
     return (wrong_mean - mean) / np.sqrt(wrong_variance / repetitions)
 
 
 def _bias_over_error(
-    mu: Array,
-    std: Array,
-    n: int,
-    repetitions: int,
-    *,
-    bias=lambda kl, n: kl / n,
-    spread=np.sqrt,
-    of_run=lambda n: np.sqrt(n + 1) / n,
-    of_runs=np.sqrt,
+    *case: Any, bias=lambda kl, n: kl / n, spread=np.sqrt, terms=1, divisor=0, of_runs=np.sqrt
 ) -> float:
-    """How far one run is off on average, over the spread of the mean of all runs."""
-    error = spread(_variance(mu, std)) * of_run(n) / of_runs(repetitions)
+    """How far one run of n + 1 terms is off on average, over the spread of the mean of all runs."""
+    mu, std, n, repetitions = case
+    error = spread(_variance(mu, std)) * np.sqrt(n + terms) / (n + divisor) / of_runs(repetitions)
     return bias(_kl(mu, std), n) / error
 
 
@@ -151,9 +131,9 @@ check_expected_z_score = Exercise(
         "deviations do not.",
         Mistake("std-for-var", of_runs=float),
         "The bias is right, the spread is that of the right average: how many terms does the wrong one have?",
-        Mistake("term-wrong", of_run=lambda n: 1 / np.sqrt(n)),
+        Mistake("term-wrong", terms=0),
         "The spread is divided by the wrong number: the notes sum n + 1 terms, and divide by n.",
-        Mistake("term-wrong", of_run=lambda n: 1 / np.sqrt(n + 1)),
+        Mistake("term-wrong", divisor=1),
         "The bias is too large: one extra term among n does not double the average.",
         Mistake("term-wrong", bias=lambda kl, n: kl),
         "This measures the whole average in standard errors. How far is it from the truth?",
@@ -170,33 +150,21 @@ def _by_squares(
     """Without a density: of log q only ε is left, and 2π cancels."""
     square = (mu_q + np.exp(log_var_q / 2) * eps - mu_p) ** 2 / np.exp(log_var_p)
     log_ratio = 0.5 * (square - eps**2 + log_var_p - log_var_q).sum(axis=-1)
-    return float((log_ratio.mean() - value) / stats.sem(log_ratio))
+    return float((log_ratio.mean() - value) / log_ratio.std(ddof=1) * np.sqrt(len(eps)))
 
 
 def _std(log_var: Array) -> Array:
     return np.exp(log_var / 2)
 
 
-def _by_draws(
-    value: float,
-    mu_q: Array,
-    log_var_q: Array,
-    mu_p: Array,
-    log_var_p: Array,
-    eps: Array,
-    *,
-    roles=lambda q, p: (q, q, p),
-    noise=lambda eps: eps,
-    spread=_std,
-    std=_std,
-    total=np.sum,
-    error=lambda w: w.std(ddof=1) / np.sqrt(len(w)),
-) -> float:
+def _by_draws(*case: Any, roles="qqp", spread=_std, std=_std, total=np.sum, error=stats.sem) -> float:
     """The roles: z is drawn from the first, and the log-ratio is that of the second to the third."""
-    (mu, log_var), *over = roles((mu_q, log_var_q), (mu_p, log_var_p))
-    z = mu + spread(log_var) * noise(eps)
-    log_q, log_p = (stats.norm.logpdf(z, mean, std(v)) for mean, v in over)
-    w = total(log_q - log_p, axis=-1)
+    value, mu_q, log_var_q, mu_p, log_var_p, eps = case
+    densities = {"q": (mu_q, log_var_q), "p": (mu_p, log_var_p)}
+    (mu, log_var), *over = (densities[role] for role in roles)
+    z = mu + spread(log_var) * eps
+    above, below = (stats.norm.logpdf(z, mean, std(v)) for mean, v in over)
+    w = total(above - below, axis=-1)
     return float((w.mean() - value) / error(w))
 
 
@@ -214,10 +182,6 @@ def _positive(case: Case) -> Case:
 def _without_noise(case: Case) -> Case:
     """There is no spread to divide by, unless the function draws noise of its own; the claim is far off."""
     return case[0] - 6, *_positive(case)[1:-1], np.zeros_like(case[-1])
-
-
-def _drawn_anew(eps: Array) -> Array:
-    return np.random.default_rng(0).standard_normal(eps.shape)
 
 
 _FRESH_NOISE = (
@@ -239,8 +203,12 @@ class _AskedAgain(Exercise):
     def __call__(self, fn: Answer) -> Report:
         found = super().__call__(fn)
         if found.codes == {"unknown"}:
-            fresh = {"truth": partial(self.program, noise=_drawn_anew), "tolerance": 0.2, "where": ""}
-            if self._asked_again(fn, _without_noise, mistakes=[], **fresh).passed:
+
+            @wraps(self.truth)  # with the names of its arguments
+            def anew(*case: Any) -> float:
+                return self.truth(*case[:-1], np.random.default_rng(0).standard_normal(case[-1].shape))
+
+            if self._asked_again(fn, _without_noise, mistakes=[], truth=anew, tolerance=0.2, where="").passed:
                 finding = Finding("noise-missing", _FRESH_NOISE, self.where)
                 return report(self.title, [finding], found.message.splitlines()[0])
         if found.codes in ({"unknown"}, {"error"}):
@@ -265,11 +233,11 @@ check_z_score = _AskedAgain(
     tolerance=2e-3,  # n or n - 1 in the standard error
     mistakes=[
         "You check the divergence with q and p exchanged. Which of the two are the draws from?",
-        Mistake("reverse", roles=lambda q, p: (p, p, q)),
+        Mistake("reverse", roles="ppq"),
         "The average runs over draws from p. Which distribution does the definition average over?",
-        Mistake("reverse", roles=lambda q, p: (p, q, p)),
+        Mistake("reverse", roles="pqp"),
         "Your estimate has the opposite sign: look at the order inside the log-ratio.",
-        Mistake("term-sign", roles=lambda q, p: (q, p, q)),
+        Mistake("term-sign", roles="qpq"),
         "Your value says how far, and not in which direction: the z-score has a sign.",
         Mistake("sign", then=abs),
         "This is the difference in nats. Is that much for so many draws? The difference alone does not tell.",
@@ -295,11 +263,6 @@ check_z_score = _AskedAgain(
 )
 
 
-def _ratio_of_moments(mu: float, log_var: float) -> float:
-    variance = _moments(np.array([mu]), np.exp([log_var / 2]))[1]
-    return variance / float(gaussian.kl_standard_normal([mu], [log_var]))
-
-
 def _by_expm1(mu: float, log_var: float, *, read=lambda log_var: log_var, variance=_variance) -> float:
     """With exp(v) - 1 - v from expm1: half of the digits survive, which is enough."""
     v = read(log_var)
@@ -312,15 +275,13 @@ check_variance_over_kl = Exercise(
     returns="Var[log q - log p] / KL(q, p), one number (nats) to four digits",
     source="Higham 2002, section 1.14.1 (on the digits that cancel)",
     where="notebook 4, section 3",
-    truth=_ratio_of_moments,
+    truth=lambda mu, log_var: moments(mu, np.exp(log_var / 2))[1] / _kl(mu, np.exp(log_var / 2)),
     program=_by_expm1,
     cases=[(1.0, 0.0), (0.0, 1.0), (1.0, -1.4), (0.5, 0.4), (-2.0, 0.7)],
     extremes=Extremes(
         cases=[(1e-6, 0.0), (0.0, 1e-8), (0.0, -3e-9), (4e-9, 3e-9)],
-        cause=(
-            "Your function is right where q differs from p, and loses its digits where the two are nearly "
-            "equal. Which subtraction takes a number from another that is almost the same?"
-        ),
+        cause="Your function is right where q differs from p, and loses its digits where the two are nearly "
+        "equal. Which subtraction takes a number from another that is almost the same?",
         where="notebook 3, section 6",
     ),
     mistakes=[
@@ -342,10 +303,6 @@ check_variance_over_kl = Exercise(
 )
 
 
-def _pairs_by_quadrature(mu: Array, std: Array) -> tuple[float, float]:
-    return _moments(mu, std, paired=True)[1], _moments(mu, std)[1] / 2
-
-
 def _by_what_is_left(
     mu: Array, std: Array, *, antithetic=(0, 1), independent=(0.5, 0.5), total=np.sum
 ) -> tuple[float, float]:
@@ -360,7 +317,7 @@ check_pair_variances = Exercise(
     returns="the variance of the mean of two log-ratios in nats²: (with eps and -eps, with independent eps)",
     source="Owen 2013, chapter 8",
     where="notebook 4, section 3",
-    truth=_pairs_by_quadrature,
+    truth=lambda mu, std: (moments(mu, std, paired=True)[1], moments(mu, std)[1] / 2),
     program=_by_what_is_left,
     cases=[_ONE, _TWO, (np.zeros(2), np.array([0.5, 1.2])), (np.ones(1), np.ones(1)), _THREE, _FOUR],
     mistakes=[

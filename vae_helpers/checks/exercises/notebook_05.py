@@ -43,9 +43,7 @@ def _baseline_by_formula(
 check_best_baseline = Exercise(
     title="The best baseline",
     takes="the numbers A, B, C and std, where f(μ + σε) = A + Bε + Cε²",
-    returns=(
-        "(c, variance): the constant c that gives (f(z) - c) ε / σ the smallest variance, and that variance"
-    ),
+    returns="(c, variance): the c for which (f(z) - c) ε / σ has the smallest variance, and that variance",
     source="Mohamed et al. 2020, section 7.4 (control variates)",
     where="notebook 5, section 4",
     truth=_baseline_by_quadrature,
@@ -157,10 +155,7 @@ def _sine_by_quadrature(
 check_variances_of_sine = Exercise(
     title="Two variances for a sine",
     takes="the number k, where f(z) = sin(kz) and z ~ N(0, 1)",
-    returns=(
-        "(variance of the score-function estimate, variance of the reparameterized estimate) of the "
-        "derivative by the mean"
-    ),
+    returns="the variances of two estimates of the derivative by the mean: (score function, reparameterized)",
     source="Mohamed et al. 2020, section 3 (where the pathwise estimate has the larger variance)",
     where="notebook 5, section 4",
     truth=_sine_by_formula,
@@ -204,23 +199,12 @@ def _path_by_differences(x: Array, W: Array, b: float, s: float, m: Array, L: Ar
 
 
 def _path_by_chain_rule(
-    x: Array,
-    W: Array,
-    b: float,
-    s: float,
-    m: Array,
-    L: Array,
-    eps: Array,
-    *,
-    factor=np.asarray,
-    bias=1,
-    variance=np.square,
-    noise=np.asarray,
-    free=np.tril,
+    *case: Any, factor=np.asarray, bias=1, power=2, noise=np.asarray, free=np.tril
 ) -> Array:
     """The slope of log p at z, times ∂z_i/∂L_ij = ε_j where j ≤ i."""
+    x, W, b, s, m, L, eps = case
     z = m + factor(L) @ eps
-    slope = W.T @ (x - W @ z - bias * b) / variance(s)
+    slope = W.T @ (x - W @ z - bias * b) / s**power
     return free(np.outer(slope, noise(eps)))
 
 
@@ -238,10 +222,7 @@ def _full_case(observed: int, latent: int, b: float, s: float, seed: int) -> tup
 check_path_gradient = Exercise(
     title="A full covariance",
     takes="x (D,), W (D, d), the numbers b and s, m (d,), L (d, d), lower triangular, and eps (d,)",
-    returns=(
-        "the reparameterized gradient of log N(x; W z + b, s² I) by L, for this one z = m + L ε: (d, d), "
-        "zero above the diagonal"
-    ),
+    returns="the reparameterized gradient of log N(x; W z + b, s² I) by L at z = m + L ε, lower triangular",
     source="Rezende et al. 2014, section 3 (Gaussian gradient identities)",
     where="notebook 5, section 3",
     truth=_path_by_differences,
@@ -269,9 +250,9 @@ check_path_gradient = Exercise(
         "The decoder's bias b has no part in your residual.",
         Mistake("term-missing", bias=0),
         "s stands where s² belongs.",
-        Mistake("std-for-var", variance=float),
+        Mistake("std-for-var", power=1),
         "The variance of the observation noise has no part in your gradient.",
-        Mistake("term-missing", variance=np.ones_like),
+        Mistake("term-missing", power=0),
         "z is made with the transpose of L.",
         Mistake("swapped", factor=np.transpose),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from scipy import special, stats
 from torch.distributions import Normal, kl_divergence
 
-from vae_helpers.checks.engine.exercise import Exercise, Extremes, Mistake
+from vae_helpers.checks.engine.exercise import Case, Exercise, Extremes, Mistake
+from vae_helpers.checks.exercises._models import encoded, in_torch, log_likelihood, log_mean
 from vae_helpers.checks.parts.elbo.probe_models import small_vae
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import Array
@@ -72,13 +72,7 @@ check_hidden_beta = Exercise(
 )
 
 
-def _entropy_of_coins(images: Array) -> float:
-    """By SciPy, which knows that 0 log 0 = 0."""
-    return float(stats.bernoulli.entropy(images.mean(axis=0)).sum())
-
-
-def _mean_image(images: Array) -> Array:
-    return images.mean(axis=0)
+_mean_image = partial(np.mean, axis=0)
 
 
 def _cross_entropy(
@@ -96,7 +90,7 @@ check_best_constant = Exercise(
     returns="-log p(x) of the best decoder that ignores z on these images, in nats per image, a number",
     source="Cover & Thomas 2006, theorem 5.4.3 (the cost of a code is its entropy if the code fits)",
     where="notebook 6, section 4",
-    truth=_entropy_of_coins,
+    truth=lambda images: stats.bernoulli.entropy(images.mean(axis=0)).sum(),  # knows that 0 log 0 = 0
     program=_cross_entropy,
     cases=[
         (np.array([[0.0, 1.0], [1.0, 0.0]]),),
@@ -139,33 +133,20 @@ check_best_constant = Exercise(
 
 def _bound_by_scipy(model: VAE, x: Array, eps: Array) -> Array:
     """By densities in float64: the logistic distribution's tails are the probabilities of the pixels."""
-    exact = copy.deepcopy(model).double()
-    with torch.no_grad():
-        mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
-        std = np.exp(0.5 * log_var)
-        z = mu + std * eps
-        a = exact.decode(torch.from_numpy(z)).numpy()
-    log_px = np.where(x == 1, stats.logistic.logcdf(a), stats.logistic.logsf(a)).sum(axis=-1)
-    log_ratio = log_px + (stats.norm.logpdf(z) - stats.norm.logpdf(z, mu, std)).sum(axis=-1)
-    return special.logsumexp(log_ratio, axis=0, b=1 / len(eps))
-
-
-def _std(log_var: torch.Tensor) -> torch.Tensor:
-    return torch.exp(0.5 * log_var)
-
-
-def _log_mean(log_ratio: torch.Tensor) -> torch.Tensor:
-    return torch.logsumexp(log_ratio, dim=0) - np.log(len(log_ratio))
+    mu, std = encoded(model, x)
+    z = mu + std * eps
+    log_densities = (stats.norm.logpdf(z) - stats.norm.logpdf(z, mu, std)).sum(axis=-1)
+    return special.logsumexp(log_likelihood(model, x, z) + log_densities, axis=0, b=1 / len(eps))
 
 
 def _bound_by_torch(
-    model: VAE, x: Array, eps: Array, *, scale=_std, per_pixel=False, prior=1, q=-1, kl=0, average=_log_mean
+    *case: Any, noise=1, power=0.5, per_pixel=False, prior=1, q=-1, kl=0, average=log_mean
 ) -> torch.Tensor:
     """The average of p(x given z) p(z)^prior q(z)^q exp(-kl KL) in float64: of the ratio for 1, -1 and 0."""
-    model, x, eps = copy.deepcopy(model).double(), torch.as_tensor(x).double(), torch.as_tensor(eps).double()
+    model, x, eps = in_torch(*case)
     mu, log_var = model.encode(x)
-    p_z, q_z = Normal(0.0, 1.0), Normal(mu, _std(log_var))
-    z = mu + scale(log_var) * eps
+    p_z, q_z = Normal(0.0, 1.0), Normal(mu, torch.exp(log_var / 2))
+    z = mu + noise * torch.exp(power * log_var) * eps
     log_px = model.log_likelihood(x, z) / (x.shape[-1] if per_pixel else 1)
     log_densities = prior * p_z.log_prob(z) + q * q_z.log_prob(z) - kl * kl_divergence(q_z, p_z)
     return average(log_px + log_densities.sum(dim=-1))
@@ -174,17 +155,14 @@ def _bound_by_torch(
 _RNG = np.random.default_rng(6)  # draws the cases in the order in which they stand below
 
 
-def _draws(seed: int, data_dim: int, num_samples: int, batch: int, latent_dim: int) -> tuple[Any, ...]:
+def _draws(seed: int, data_dim: int, num_samples: int, batch: int, latent_dim: int) -> Case:
     x = _RNG.integers(0, 2, (batch, data_dim)).astype(float)
     return small_vae(latent_dim, data_dim, seed), x, _RNG.standard_normal((num_samples, batch, latent_dim))
 
 
 check_tighter_bound = Exercise(
     title="The bound by many draws",
-    takes=(
-        "a Bernoulli VAE, x of shape (batch, D) and standard normal noise eps of shape "
-        "(num_samples, batch, d)"
-    ),
+    takes="a Bernoulli VAE, x of shape (batch, D) and standard normal noise eps, (num_samples, batch, d)",
     returns="the importance-weighted bound on log p(x) that these draws give, in nats, shape (batch,)",
     source="Burda, Grosse & Salakhutdinov 2016, eq. 8",
     where="notebook 6, section 5",
@@ -194,10 +172,8 @@ check_tighter_bound = Exercise(
     cases=[_draws(1, 4, 1, 2, 1), _draws(2, 5, 2, 3, 2), _draws(3, 6, 5, 3, 2), _draws(4, 8, 20, 4, 3)],
     extremes=Extremes(
         cases=[_draws(5, 784, 5, 2, 2)],
-        cause=(
-            "It is right for images of a few pixels and breaks down at 784, where a probability is smaller "
-            "than any number that a computer can hold."
-        ),
+        cause="It is right for images of a few pixels and breaks down at 784, where a probability is smaller "
+        "than any number that a computer can hold.",
     ),
     mistakes=[
         "The logarithms are averaged. That is the ELBO once more, by several draws, and no tighter.",
@@ -219,11 +195,11 @@ check_tighter_bound = Exercise(
         "Prior and q have changed places in the ratio.",
         Mistake("term-sign", prior=-1, q=1),
         "The noise is scaled by σ², not by σ, so that the draws are not from q.",
-        Mistake("var-for-std", where="notebook 5, section 6", scale=torch.exp),
+        Mistake("var-for-std", where="notebook 5, section 6", power=1),
         "The log-likelihood is averaged over the pixels.",
         Mistake("mean-pixels", where="notebook 6, section 3", per_pixel=True),
         "The noise is not used: z is always the mean of q.",
-        Mistake("noise-missing", where="notebook 5, section 3", scale=torch.zeros_like),
+        Mistake("noise-missing", where="notebook 5, section 3", noise=0),
         "This is an estimate of p(x); asked is its logarithm.",
         Mistake("not-log", then=torch.exp),
     ],

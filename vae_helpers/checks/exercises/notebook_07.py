@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +10,14 @@ import numpy as np
 import torch
 from scipy import special, stats
 from torch import Tensor
-from torch.nn import functional
 
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Extremes, Mistake
+from vae_helpers.checks.engine.exercise import Case, Exercise, Extremes, Mistake
 from vae_helpers.checks.engine.report import Finding, Report, report
+from vae_helpers.checks.exercises._models import encoded, in_torch, log_likelihood
 from vae_helpers.checks.parts.elbo.probe_models import small_vae
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import Array
-
-
-def _by_entropies(std: float) -> float:
-    """The draws have the prior's mean square, and with it the prior's cross-entropy: its own entropy."""
-    return stats.norm.entropy() - stats.norm.entropy(scale=std)
 
 
 def _average_of_terms(std: float, *, mean_square=lambda std: 1 - std**2, one=1, half=0.5, unit=1) -> float:
@@ -37,7 +31,8 @@ check_cost_of_precision = Exercise(
     returns="the average KL to N(0, 1), in nats, a number",
     source="Kingma & Welling 2014, appendix B, averaged over images",
     where="notebook 7, section 3",
-    truth=_by_entropies,
+    # The draws have the prior's mean square, and with it the prior's cross-entropy: its own entropy.
+    truth=lambda std: stats.norm.entropy() - stats.norm.entropy(scale=std),
     program=_average_of_terms,
     cases=[(np.array(std),) for std in (0.5, 0.1, 0.9, 0.25, 0.015, 1e-3)],
     mistakes=[
@@ -58,20 +53,14 @@ check_cost_of_precision = Exercise(
 
 
 _PERMUTED = "The latents in another order"
-_NOTHING_MOVED = ("term-missing", "Nothing has moved: the new model is the old one.")
+_STAYED = "Nothing has moved: the new model is the old one."
+_FORGOTTEN = "One part was forgotten, so that encoder and decoder no longer speak of the same z."
+_INVERTED = "An order and its inverse have changed places: which of j and order[j] is an old number?"
+_STRANGE = "Some latents are not the old ones in any of these orders. Follow one latent's weights by hand."
 _SAID_OF_PARTS = {
-    "in the old order": (
-        "term-missing",
-        "One part was forgotten, so that encoder and decoder no longer speak of the same z.",
-    ),
-    "the other way round": (
-        "swapped",
-        "An order and its inverse have changed places: which of j and order[j] is an old number?",
-    ),
-    "changed in another way": (
-        "term-wrong",
-        "Some latents are not the old ones in any of these orders. Follow one latent's weights by hand.",
-    ),
+    "in the old order": ("term-missing", _FORGOTTEN),
+    "the other way round": ("swapped", _INVERTED),
+    "changed in another way": ("term-wrong", _STRANGE),
 }
 
 
@@ -91,44 +80,31 @@ def check_permuted(fn: Callable[..., Any]) -> Report:
     Source: Kingma & Welling 2014, section 3 (prior and q are products over latents).
     """
     student, changed = Student(fn), False
-    for model, order, x, z in _models_to_permute():
+    for order in map(torch.tensor, ([1, 2, 3, 0], [4, 0, 3, 9, 1, 8, 2, 6, 7, 5])):  # none like its inverse
+        g = torch.Generator().manual_seed(len(order))
+        model = VAE(len(order), hidden_dim=360, generator=g).eval()
+        x, z = torch.randint(0, 2, (4, 784), generator=g).float(), torch.randn(4, len(order), generator=g)
         given = copy.deepcopy(model)
-        seen = f"For a model with {len(order)} latents and order = {tuple(order.tolist())}"
+        seen = f"For a model with {len(order)} latents and order = {tuple(order.tolist())}:"
         try:
             moved = _what_moved(model, student.raw(given, order.clone()), order, x, z)
         except Failed as failed:
-            not_attempted = failed.finding.code == "not-attempted"
-            return report(_PERMUTED, [failed.finding], "" if not_attempted else f"{seen}:")
+            return report(_PERMUTED, [failed.finding], "" if failed.finding.code == "not-attempted" else seen)
         hows = set(moved.values())
         if hows != {"right"}:
             said = [what for how, what in _SAID_OF_PARTS.items() if how in hows]
-            findings = [_NOTHING_MOVED] if hows == {"in the old order"} else said
-            seen += ": " + ", ".join(f"{part} {how}" for part, how in moved.items()) + "."
-            return report(_PERMUTED, [Finding(*what, "notebook 7, section 2") for what in findings], seen)
-        old, new = model.state_dict(), given.state_dict()
-        changed |= not all(torch.equal(old[name], new[name]) for name in old)
+            if hows == {"in the old order"}:
+                said = [("term-missing", _STAYED)]
+            seen += " " + ", ".join(f"{part} {how}" for part, how in moved.items()) + "."
+            return report(_PERMUTED, [Finding(*what, "notebook 7, section 2") for what in said], seen)
+        changed |= not all(map(torch.equal, model.parameters(), given.parameters()))
     notes = ["your function changes the model that it is given; its caller may still need it."]
     return report(_PERMUTED, notes=notes if changed else [])
 
 
-@functools.cache
-def _models_to_permute() -> list[tuple[VAE, Tensor, Tensor, Tensor]]:
-    cases = []
-    for order in ([1, 2, 3, 0], [4, 0, 3, 9, 1, 8, 2, 6, 7, 5]):  # no order is like its inverse
-        g = torch.Generator().manual_seed(len(order))
-        model = VAE(len(order), hidden_dim=360, generator=g).eval()
-        x = torch.randint(0, 2, (4, 784), generator=g).float()
-        cases.append((model, torch.tensor(order), x, torch.randn(4, len(order), generator=g)))
-    return cases
-
-
 @torch.no_grad()
 def _what_moved(old: VAE, new: Any, order: Tensor, x: Tensor, z: Tensor) -> dict[str, str]:
-    """For each part of the new model, how the latents stand there.
-
-    Raises:
-        Failed: the new model is no VAE, or one of another size.
-    """
+    """For each part of the new model, how the latents stand there; fails if it is no VAE of this size."""
     try:
         (mu, log_var), _ = new.encode(x), new.decode(z)
     except Exception as error:
@@ -152,11 +128,6 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-def _on_the_arc(z1: Array, z2: Array, a: float) -> Array:
-    angle = np.arccos(a)
-    return np.cos(angle) * z1 + np.sin(angle) * z2
-
-
 def _by_weights(z1: Array, z2: Array, a: float, *, weights=lambda a: (a, np.sqrt(1 - a**2))) -> Array:
     """The variances of independent draws add up, and the squares of the weights with them: to 1."""
     first, second = weights(a)
@@ -167,14 +138,11 @@ _DRAWS = np.random.default_rng(7).standard_normal((2, 6, 3))
 
 check_blend = Exercise(
     title="A point between two draws",
-    takes=(
-        "z1 and z2, independent draws of the prior, arrays or tensors of one shape, and a, the weight of z1, "
-        "from 0 to 1"
-    ),
+    takes="z1 and z2, independent draws of the prior (arrays or tensors of one shape), and a, from 0 to 1",
     returns="a z1 + b z2 with the b ≥ 0 for which this point has the prior's distribution",
     source="White 2016, section 2.1 (interpolation along arcs)",
     where="notebook 7, section 4",
-    truth=_on_the_arc,
+    truth=lambda z1, z2, a: np.cos(np.arccos(a)) * z1 + np.sin(np.arccos(a)) * z2,
     program=_by_weights,
     cases=[
         (np.array([1.0]), np.array([1.0]), np.array(0.6)),
@@ -192,10 +160,8 @@ check_blend = Exercise(
         "Here z1 is charged with a for its variance. What is the variance of a z1?",
         Mistake("term-wrong", weights=lambda a: (a, np.sqrt(1 - a))),
         "This point has the prior's distribution, but its weight on z1 is not the a that was given.",
-        Mistake(
-            "term-wrong",
-            weights=AnyOf(lambda a: np.sqrt([a, 1 - a]), lambda a: np.array([a, 1 - a]) / np.hypot(a, 1 - a)),
-        ),
+        Mistake("term-wrong", weights=lambda a: np.sqrt([a, 1 - a])),
+        Mistake("term-wrong", weights=lambda a: np.array([a, 1 - a]) / np.hypot(a, 1 - a)),
         "This point has the prior's distribution, but a was the weight of z1, not the way along the arc.",
         Mistake("term-wrong", weights=lambda a: (np.cos(np.pi * a / 2), np.sin(np.pi * a / 2))),
         "The variances are subtracted where they add up, so that your point lies too far out.",
@@ -208,21 +174,12 @@ check_blend = Exercise(
 )
 
 
-def _by_weighted_sum(log_p: Array, log_r: Array, junk: float) -> Array:
-    return special.logsumexp([log_p, log_r], axis=0, b=[[1 - junk], [junk]])
-
-
 def _in_logarithms(
-    log_p: Array,
-    log_r: Array,
-    junk: float,
-    *,
-    shares=lambda junk: (1 - junk, junk),
-    times=lambda share, log_prob: np.log(share) + log_prob,
-    plus=np.logaddexp,
+    *case: Array, shares=lambda junk: (1 - junk, junk), log=np.log, times=np.add, plus=np.logaddexp
 ) -> Array:
     """log((1 - junk) p + junk r): a product is a sum of logarithms, and a sum is their `logaddexp`."""
-    of_model, of_junk = shares(junk)
+    log_p, log_r, junk = case
+    of_model, of_junk = log(shares(junk))
     return plus(times(of_model, log_p), times(of_junk, log_r))
 
 
@@ -237,7 +194,7 @@ check_spoilt = Exercise(
     returns="the log-probability of each image under the spoilt model, shape (batch,), in nats",
     source="Theis, van den Oord & Bethge 2016, section 3.2",
     where="notebook 7, section 4",
-    truth=_by_weighted_sum,
+    truth=lambda log_p, log_r, junk: special.logsumexp([log_p, log_r], axis=0, b=[[1 - junk], [junk]]),
     program=_in_logarithms,
     cases=[
         (np.log([0.5]), np.log([0.1]), np.array(0.9)),
@@ -248,7 +205,7 @@ check_spoilt = Exercise(
     ],
     mistakes=[
         "Logarithms are averaged. An image can arise in two ways: what adds up?",
-        Mistake("term-wrong", times=np.multiply, plus=np.add),
+        Mistake("term-wrong", log=np.array, times=np.multiply, plus=np.add),
         "The shares are missing: your probabilities of all images add up to 2.",
         Mistake("term-missing", shares=lambda junk: (1, 1)),
         "This is the lower bound of section 4. The junk, too, gives each image some probability.",
@@ -256,7 +213,7 @@ check_spoilt = Exercise(
         "The shares have changed places: junk is that of the junk.",
         Mistake("swapped", shares=lambda junk: (junk, 1 - junk)),
         "The shares multiply the logarithms; they belong to the probabilities.",
-        Mistake("term-wrong", times=np.multiply),
+        Mistake("term-wrong", log=np.array, times=np.multiply),
         "The logarithm of a sum is taken for a sum of logarithms.",
         Mistake("term-wrong", plus=np.add),
     ],
@@ -266,71 +223,46 @@ check_spoilt = Exercise(
             (np.array([-100.0, -2000.0]), np.array([-543.4, -800.0]), np.array(0.5)),
             (np.array([-800.0, -5.0]), np.array([-800.0, -3000.0]), np.array(0.1)),
         ],
-        cause=(
-            "Right for likely images. For others the probability is smaller than any number that a computer "
-            "holds."
-        ),
+        cause="Right for likely images. For others the probability is smaller than any number that a "
+        "computer holds.",
     ),
 )
 
 
-@functools.cache
-def _in_float64(model: VAE) -> VAE:
-    return copy.deepcopy(model).double().requires_grad_(False)
-
-
 def _by_ranks(model: VAE, x: Array, order: Tensor, eps: Array, fresh: Array) -> Array:
     """All numbers of latents at once, with SciPy's logistic distribution."""
-    exact, rank = _in_float64(model), np.argsort(order.numpy())
-    mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
+    (mu, std), rank = encoded(model, x), np.argsort(order.numpy())
     on = rank < np.arange(len(rank) + 1)[:, None, None]
-    x_logits = exact.decode(torch.from_numpy(np.where(on, mu + np.exp(log_var / 2) * eps, fresh))).numpy()
-    log_px = np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits))
-    return -log_px.sum(axis=-1).mean(axis=-1)
+    return -log_likelihood(model, x, np.where(on, mu + std * eps, fresh)).mean(axis=-1)
 
 
 def _column_by_column(
-    model: VAE,
-    x: Array,
-    order: Tensor,
-    eps: Array,
-    fresh: Array,
-    *,
+    *case: Any,
     on=lambda order, k: order[:k],
     off=lambda eps, fresh: fresh,
-    std=lambda log_var: torch.exp(log_var / 2),
-    pixels=torch.sum,
+    noise=1,
+    power=0.5,
+    per_pixel=False,
     images=torch.mean,
 ) -> Tensor:
     """From a copy of the prior's draws, whose first k columns in the order are overwritten by those of q."""
-    exact, distortions = _in_float64(model), []
-    x, eps, fresh = map(torch.from_numpy, (x, eps, fresh))
-    mu, log_var = exact.encode(x)
-    z = mu + std(log_var) * eps
+    model, x, order, eps, fresh = in_torch(*case)
+    mu, log_var = model.encode(x)
+    z, distortions = mu + noise * torch.exp(power * log_var) * eps, []
     for k in range(len(order) + 1):
         mixed = off(eps, fresh).clone()
         mixed[:, on(order, k)] = z[:, on(order, k)]
-        x_logits = exact.decode(mixed)
-        distortions.append(images(pixels(functional.softplus(x_logits) - x * x_logits, dim=-1)))
+        distortions.append(-images(model.log_likelihood(x, mixed)) / (x.shape[-1] if per_pixel else 1))
     return torch.stack(distortions)
 
 
-def _models_to_switch_on() -> list[tuple[Any, ...]]:
-    rng = np.random.default_rng(7)
-    return [
-        (
-            small_vae(len(order), data_dim, seed),
-            rng.integers(0, 2, (batch, data_dim)).astype(float),
-            torch.tensor(order),
-            *rng.standard_normal((2, batch, len(order))),
-        )
-        for seed, order, data_dim, batch in [
-            (1, [1, 0], 4, 2),
-            (2, [2, 0, 1], 6, 3),
-            (3, [1, 3, 0, 2], 8, 5),
-            (4, [3, 4, 0, 2, 1], 12, 9),
-        ]
-    ]
+_RNG = np.random.default_rng(7)  # draws the cases in the order in which they stand below
+
+
+def _draws(seed: int, order: list[int], data_dim: int, batch: int) -> Case:
+    x = _RNG.integers(0, 2, (batch, data_dim)).astype(float)
+    noise = _RNG.standard_normal((2, batch, len(order)))
+    return small_vae(len(order), data_dim, seed), x, torch.tensor(order), *noise
 
 
 check_switched_on = Exercise(
@@ -340,15 +272,17 @@ check_switched_on = Exercise(
         "first standing first; eps and fresh, both (batch, d), standard normal noise for the draw from q and "
         "for the latents that are left to the prior"
     ),
-    returns=(
-        "the average distortion -log p(x given z) in nats per image with the first 0, 1, …, d latents on, "
-        "shape (d + 1,)"
-    ),
+    returns="the average distortion -log p(x given z) in nats per image with 0, …, d latents on: (d + 1,)",
     source="Alemi et al. 2018, section 2 (distortion)",
     where="notebook 7, section 3",
     truth=_by_ranks,
     program=_column_by_column,
-    cases=_models_to_switch_on,
+    cases=[
+        _draws(1, [1, 0], 4, 2),
+        _draws(2, [2, 0, 1], 6, 3),
+        _draws(3, [1, 3, 0, 2], 8, 5),
+        _draws(4, [3, 4, 0, 2, 1], 12, 9),
+    ],
     kinds=("torch float32",),
     mistakes=[
         "The latents are switched on from the other end: order begins with the first.",
@@ -364,13 +298,13 @@ check_switched_on = Exercise(
         "Latents that are off stand at 0. Left to the prior, they vary from image to image.",
         Mistake("noise-missing", off=lambda eps, fresh: torch.zeros_like(fresh)),
         "Latents that are on stand at the mean of q; asked is a draw.",
-        Mistake("noise-missing", std=torch.zeros_like, where="notebook 6, section 5"),
+        Mistake("noise-missing", noise=0, where="notebook 6, section 5"),
         "The noise of q is used for the prior too; fresh is not used.",
         Mistake("noise-shared", off=lambda eps, fresh: eps),
         "The noise is scaled by σ², not by σ.",
-        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"),
+        Mistake("var-for-std", power=1, where="notebook 5, section 6"),
         "The distortion is averaged over the pixels.",
-        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"),
+        Mistake("mean-pixels", per_pixel=True, where="notebook 6, section 3"),
         "The distortion of all images together is returned.",
         Mistake("batch-reduced", images=torch.sum),
     ],

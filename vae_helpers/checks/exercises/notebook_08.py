@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 from typing import Any
 
 import numpy as np
@@ -11,12 +9,12 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 from torch.distributions import Normal
-from torch.nn import functional
 
-from vae_helpers.checks.engine.exercise import Exercise, Extremes, Mistake
+from vae_helpers.checks.engine.exercise import Case, Exercise, Extremes, Mistake
+from vae_helpers.checks.exercises._models import encoded, in_torch, log_likelihood, log_mean
+from vae_helpers.checks.exercises._shared import kl_of_covariances
 from vae_helpers.checks.parts.elbo.probe_models import small_vae
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 
 
@@ -44,10 +42,7 @@ def _log_weights(seed: int, shape: tuple[int, int], level: float = -4.0) -> Arra
 
 check_grouped_bound = Exercise(
     title="The bound from groups of draws",
-    takes=(
-        "log_w, log-weights of shape (K, batch), and k, a number of draws that divides K; the first k rows "
-        "are the first group, and so on"
-    ),
+    takes="log_w, log-weights of shape (K, batch), and k, a divisor of K: each k rows in turn are a group",
     returns="the average of the groups' bounds, in nats, shape (batch,)",
     source="Burda, Grosse & Salakhutdinov 2016, eq. 8",
     where="notebook 8, section 3",
@@ -86,28 +81,18 @@ check_grouped_bound = Exercise(
             (np.array([[-130.0, 800.0], [-131.0, 790.0], [-950.0, 1.0], [-940.0, 2.0]]), 2),
             (np.array([[-2000.0], [-3000.0], [-2500.0]]), 1),
         ],
-        cause=(
-            "Right for moderate weights. An image of 784 pixels has weights such as e^-900, which no "
-            "computer holds."
-        ),
+        cause="Right for moderate weights. An image of 784 pixels has weights such as e^-900, which no "
+        "computer holds.",
     ),
 )
 
 
-def _in_logarithms(log_w: Array) -> Array:
-    return np.exp(2 * special.logsumexp(log_w, axis=0) - special.logsumexp(2 * log_w, axis=0))
-
-
 def _by_shares(
-    log_w: Array,
-    *,
-    weights=lambda log_w: special.softmax(log_w, axis=0),
-    above=lambda w: w.sum(axis=0) ** 2,
-    below=lambda w: (w**2).sum(axis=0),
+    log_w: Array, *, normalised=1, weights=np.exp, power=2, below=lambda w: (w**2).sum(axis=0)
 ) -> Array:
     """(Σ w)² / Σ w²; a common factor cancels, and those that add up to 1 can be held."""
-    w = weights(log_w)
-    return above(w) / below(w)
+    w = weights(log_w - normalised * special.logsumexp(log_w, axis=0))
+    return w.sum(axis=0) ** power / below(w)
 
 
 check_effective_draws = Exercise(
@@ -116,7 +101,7 @@ check_effective_draws = Exercise(
     returns="(Σ w)² / Σ w² of each image, shape (batch,)",
     source="Owen 2013, chapter 9 (the effective sample size of importance sampling)",
     where="notebook 8, section 3",
-    truth=_in_logarithms,
+    truth=lambda log_w: np.exp(2 * special.logsumexp(log_w, axis=0) - special.logsumexp(2 * log_w, axis=0)),
     program=_by_shares,
     cases=[
         (np.log([[1.0], [3.0]]),),
@@ -130,9 +115,9 @@ check_effective_draws = Exercise(
         "This is the share of the draws that count. Asked for is their number.",
         Mistake("term-scale", below=lambda w: len(w) * (w**2).sum(axis=0)),
         "The logarithms are taken for the weights.",
-        Mistake("not-log", weights=lambda log_w: log_w),
+        Mistake("not-log", normalised=0, weights=np.positive),
         "The sum in the numerator is not squared: your number changes when all weights are doubled.",
-        Mistake("term-wrong", weights=np.exp, above=lambda w: w.sum(axis=0)),
+        Mistake("term-wrong", normalised=0, power=1),
         "This is the sum over the largest weight. It asks less than the sum of squares.",
         Mistake("term-wrong", below=lambda w: w.max(axis=0)),
         "This is the exponential of the entropy of the normalised weights: another count, not this one.",
@@ -146,10 +131,8 @@ check_effective_draws = Exercise(
             (np.array([[-800.0, 700.0], [-803.0, 699.0], [-801.0, 698.0]]),),
             (np.array([[-1500.0], [-1500.0], [-1500.0], [-9000.0]]),),
         ],
-        cause=(
-            "Right for moderate weights. Weights of images are smaller than any number that a computer "
-            "holds; but only their ratios matter."
-        ),
+        cause="Right for moderate weights. Weights of images are smaller than any number that a computer "
+        "holds; but only their ratios matter.",
     ),
 )
 
@@ -163,21 +146,15 @@ def _by_the_peak(log_joint: Array, step: float) -> tuple[float, float]:
 
 
 def _by_two_sums(
-    log_joint: Array,
-    step: float,
-    *,
-    cell=lambda values, step: step**2,
-    coarser=2,
-    rows=2,
-    doubt=lambda fine, coarse: abs(coarse - fine),
+    log_joint: Array, step: float, *, sides=2, points=0, coarser=2, rows=2, less_fine=1, doubt=abs
 ) -> tuple[float, float]:
     """The logarithms of two sums, the area of a cell added to each."""
 
     def total(values: Array, step: float) -> float:
-        return float(special.logsumexp(values) + np.log(cell(values, step)))
+        return float(special.logsumexp(values) + np.log(step**sides * values.size**points))
 
     fine, coarse = total(log_joint, step), total(log_joint[::rows, ::2], coarser * step)
-    return fine, doubt(fine, coarse)
+    return fine, doubt(coarse - less_fine * fine)
 
 
 def _grid(seed: int, size: int, step: float, level: float = -3.0) -> tuple[Array, float]:
@@ -190,10 +167,7 @@ def _grid(seed: int, size: int, step: float, level: float = -3.0) -> tuple[Array
 
 check_evidence_and_doubt = Exercise(
     title="The evidence and its doubt",
-    takes=(
-        "log_joint, log p(x, z) on a square grid of points, shape (n, n) with n odd, in nats, and step, the "
-        "distance of neighbours, a number"
-    ),
+    takes="log_joint, log p(x, z) in nats on a square grid of shape (n, n), n odd, and step, its spacing",
     returns=(
         "log p(x) by the sum over all points, and the absolute difference in nats to that by every second "
         "point of each axis, the first one included: two numbers"
@@ -210,11 +184,11 @@ check_evidence_and_doubt = Exercise(
     ],
     mistakes=[
         "The step is missing: a sum is no integral before it is multiplied by the area of a cell.",
-        Mistake("term-missing", cell=lambda values, step: 1),
+        Mistake("term-missing", sides=0),
         "A cell of the plane has two sides.",
-        Mistake("term-scale", cell=lambda values, step: step),
+        Mistake("term-scale", sides=1),
         "You divide by the area of a cell.",
-        Mistake("term-sign", cell=lambda values, step: step**-2),
+        Mistake("term-sign", sides=-2),
         "The coarse sum has fewer points, and each stands for a larger cell.",
         Mistake("term-wrong", coarser=1),
         "The coarse grid has twice the step on both axes: what is the area of its cells?",
@@ -222,20 +196,18 @@ check_evidence_and_doubt = Exercise(
         "Every second point is left out on one axis only.",
         Mistake("term-wrong", coarser=np.sqrt(2), rows=1),
         "You average over the points. The integral is their sum times the area of a cell.",
-        Mistake("term-wrong", cell=lambda values, step: 1 / values.size),
+        Mistake("term-wrong", sides=0, points=-1),
         "The doubt is a distance, and not negative.",
-        Mistake("sign", doubt=lambda fine, coarse: -abs(coarse - fine)),
+        Mistake("sign", doubt=lambda off: -abs(off)),
         "Your second number is the relative error of p(x); asked for is a difference of logarithms.",
-        Mistake("term-wrong", doubt=lambda fine, coarse: abs(np.expm1(coarse - fine))),
+        Mistake("term-wrong", doubt=lambda off: abs(np.expm1(off))),
         "Your second number is the coarse value itself; asked for is how far it is from the fine one.",
-        Mistake("term-wrong", doubt=lambda fine, coarse: coarse),
+        Mistake("term-wrong", less_fine=0, doubt=float),
     ],
     extremes=Extremes(
         cases=[_grid(4, 5, 0.5, -900.0), _grid(5, 7, 0.3, -2000.0), _grid(6, 5, 0.5, 800.0)],
-        cause=(
-            "Right for likely images. For an image of 784 pixels p(x, z) is smaller than any number that a "
-            "computer holds."
-        ),
+        cause="Right for likely images. For an image of 784 pixels p(x, z) is smaller than any number that a "
+        "computer holds.",
     ),
 )
 
@@ -247,13 +219,8 @@ def _by_determinants(cov: Array) -> float:
     return float(0.5 * (np.linalg.slogdet(cov)[1] - log_variances.sum()))
 
 
-def _kl(cov_q: Array, cov_p: Array) -> float:
-    zero = np.zeros(len(cov_p))
-    return float(gaussian.kl_full(zero, cov_q, zero, cov_p))
-
-
 def _of_the_best_variances(
-    cov: Array, *, variances=lambda cov: 1 / np.diag(np.linalg.inv(cov)), divergence=_kl
+    cov: Array, *, variances=lambda cov: 1 / np.diag(np.linalg.inv(cov)), divergence=kl_of_covariances
 ) -> float:
     """The derivative of KL(q, posterior) is zero where σ² is one over the diagonal of the precision."""
     return divergence(np.diag(variances(cov)), cov)
@@ -285,9 +252,9 @@ check_approximation_gap = Exercise(
         Mistake("term-wrong", variances=np.diag),
         "This is the smallest KL(posterior, q), the divergence the other way round. For two latents the "
         "two happen to agree, for more they do not.",
-        Mistake("reverse", variances=np.diag, divergence=lambda q, posterior: _kl(posterior, q)),
+        Mistake("reverse", variances=np.diag, divergence=lambda q, p: kl_of_covariances(p, q)),
         "Your q is the right one, but the divergence is taken the other way round.",
-        Mistake("reverse", divergence=lambda q, posterior: _kl(posterior, q)),
+        Mistake("reverse", divergence=lambda q, p: kl_of_covariances(p, q)),
         "This sees the correlation of the first two latents only.",
         Mistake("term-missing", answer=lambda cov: _of_the_best_variances(cov[:2, :2])),
         "Your q has the variances along the ridge and across it, but its axes are those of the coordinates.",
@@ -295,26 +262,17 @@ check_approximation_gap = Exercise(
         "Your q is the prior. The best one may have any variances.",
         Mistake("term-wrong", variances=lambda cov: np.ones(len(cov))),
         "This lacks the variances of q: for a posterior without correlation the gap is 0.",
-        Mistake("term-missing", divergence=lambda q, posterior: -0.5 * np.linalg.slogdet(posterior)[1]),
+        Mistake("term-missing", divergence=lambda q, p: -0.5 * np.linalg.slogdet(p)[1]),
     ],
 )
 
 
-@functools.cache
-def _in_float64(model: VAE) -> VAE:
-    return copy.deepcopy(model).double().requires_grad_(False)
-
-
 def _with_scipy(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
-    exact, n, m = _in_float64(model), len(eps), len(fresh)
-    mu, log_var = (part.numpy() for part in exact.encode(torch.from_numpy(x)))
-    q, prior = stats.norm(mu, np.exp(log_var / 2)), stats.norm()
-    z = np.concatenate([mu + np.exp(log_var / 2) * eps, fresh])
-    x_logits = exact.decode(torch.from_numpy(z)).numpy()
-    log_px = np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits)).sum(axis=-1)
-    log_p, log_q = prior.logpdf(z).sum(axis=-1), q.logpdf(z).sum(axis=-1)
+    (mu, std), n, m = encoded(model, x), len(eps), len(fresh)
+    z = np.concatenate([mu + std * eps, fresh])
+    log_p, log_q = stats.norm.logpdf(z).sum(axis=-1), stats.norm.logpdf(z, mu, std).sum(axis=-1)
     log_r = special.logsumexp([log_q, log_p], axis=0, b=np.reshape([n, m], (2, 1, 1)) / (n + m))
-    return special.logsumexp(log_px + log_p - log_r, axis=0, b=1 / (n + m))
+    return special.logsumexp(log_likelihood(model, x, z) + log_p - log_r, axis=0, b=1 / (n + m))
 
 
 def _log_mixture(log_q: Tensor, log_p: Tensor, n: int, m: int) -> Tensor:
@@ -322,42 +280,25 @@ def _log_mixture(log_q: Tensor, log_p: Tensor, n: int, m: int) -> Tensor:
 
 
 def _with_torch(
-    model: VAE,
-    x: Array,
-    eps: Array,
-    fresh: Array,
-    *,
-    draws=lambda eps, fresh: (eps, fresh),
-    std=lambda log_var: torch.exp(log_var / 2),
-    pixels=torch.sum,
-    prior=1,
-    log_r=_log_mixture,
-    average=lambda log_w: torch.logsumexp(log_w, dim=0) - np.log(len(log_w)),
+    *case: Any, power=0.5, per_pixel=False, prior=1, log_r=_log_mixture, average=log_mean
 ) -> Tensor:
     """The logarithm of the average weight p(x, z) / r(z), r being the mixture of q and the prior."""
-    exact = _in_float64(model)
-    x, eps, fresh = map(torch.from_numpy, (x, *draws(eps, fresh)))
-    mu, log_var = exact.encode(x)
-    z = torch.cat([mu + std(log_var) * eps, fresh])
-    x_logits = exact.decode(z)
-    log_px = pixels(x * x_logits - functional.softplus(x_logits), dim=-1)
+    model, x, eps, fresh = in_torch(*case)
+    mu, log_var = model.encode(x)
+    z = torch.cat([mu + torch.exp(power * log_var) * eps, fresh])
+    log_px = model.log_likelihood(x, z) / (x.shape[-1] if per_pixel else 1)
     log_p = Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
     log_q = Normal(mu, torch.exp(log_var / 2)).log_prob(z).sum(dim=-1)
     return average(log_px + prior * log_p - log_r(log_q, log_p, len(eps), len(fresh)))
 
 
-def _models_and_draws() -> list[tuple[Any, ...]]:
-    rng, cases = np.random.default_rng(8), []
-    for seed, latents, data_dim, batch, n, m in [
-        (1, 1, 4, 1, 2, 1),
-        (2, 2, 6, 2, 3, 2),
-        (3, 2, 8, 3, 2, 6),
-        (4, 3, 12, 5, 8, 4),
-    ]:
-        x = rng.integers(0, 2, (batch, data_dim)).astype(float)
-        noise = rng.standard_normal((n + m, batch, latents))
-        cases.append((small_vae(latents, data_dim, seed), x, noise[:n], noise[n:]))
-    return cases
+_RNG = np.random.default_rng(8)  # draws the cases in the order in which they stand below
+
+
+def _draws(seed: int, latent_dim: int, data_dim: int, batch: int, n: int, m: int) -> Case:
+    x = _RNG.integers(0, 2, (batch, data_dim)).astype(float)
+    noise = _RNG.standard_normal((n + m, batch, latent_dim))
+    return small_vae(latent_dim, data_dim, seed), x, noise[:n], noise[n:]
 
 
 check_safe_bound = Exercise(
@@ -374,7 +315,12 @@ check_safe_bound = Exercise(
     where="notebook 8, section 4",
     truth=_with_scipy,
     program=_with_torch,
-    cases=_models_and_draws,
+    cases=[
+        _draws(1, 1, 4, 1, 2, 1),
+        _draws(2, 2, 6, 2, 3, 2),
+        _draws(3, 2, 8, 3, 2, 6),
+        _draws(4, 3, 12, 5, 8, 4),
+    ],
     kinds=("torch float32",),
     mistakes=[
         "Each draw is divided by the density that it was drawn from. That is unbiased, but where q "
@@ -399,12 +345,12 @@ check_safe_bound = Exercise(
         "The weight lacks p(z): it is the joint p(x, z) that stands above.",
         Mistake("term-missing", prior=0),
         "The draws of the prior are not used.",
-        Mistake("term-missing", draws=lambda eps, fresh: (eps, fresh[:0])),
+        Mistake("term-missing", answer=lambda model, x, eps, fresh: _with_torch(model, x, eps, fresh[:0])),
         "The draws of q are not used.",
-        Mistake("term-missing", draws=lambda eps, fresh: (eps[:0], fresh)),
+        Mistake("term-missing", answer=lambda model, x, eps, fresh: _with_torch(model, x, eps[:0], fresh)),
         "The noise is scaled by σ², not by σ.",
-        Mistake("var-for-std", std=torch.exp, where="notebook 5, section 6"),
+        Mistake("var-for-std", power=1, where="notebook 5, section 6"),
         "The log-likelihood is averaged over the pixels.",
-        Mistake("mean-pixels", pixels=torch.mean, where="notebook 6, section 3"),
+        Mistake("mean-pixels", per_pixel=True, where="notebook 6, section 3"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import integrate, optimize
 
@@ -18,19 +20,9 @@ def _alive_by_search(eigenvalues: Array, noise_std: float, beta: float, num_late
     return min(np.sum(share[loss.argmin(axis=0)] < 1), num_latents)
 
 
-def _alive_by_level(
-    eigenvalues: Array,
-    noise_std: float,
-    beta: float,
-    num_latents: int,
-    *,
-    order=np.sort,
-    cap=True,
-    alive=np.greater,
-    weight=1,
-    power=2,
-) -> int:
+def _alive_by_level(*case: Any, order=np.sort, cap=True, alive=np.greater, weight=1, power=2) -> int:
     """How many of the largest eigenvalues, one for each latent, stand above the water level."""
+    eigenvalues, noise_std, beta, num_latents = case
     descending = -order(-eigenvalues)
     return np.sum(alive(descending[: num_latents if cap else None], beta**weight * noise_std**power))
 
@@ -130,10 +122,8 @@ check_noise_to_learn = Exercise(
 )
 
 
-def _counted(
-    kl: Array, free_bits: float, *, average=np.mean, axis=0, limit=np.maximum, total=np.sum
-) -> float:
-    return total(limit(average(kl, axis), free_bits))
+def _by_axes(kl: Array, free: float, *, average=np.mean, axis=0, limit=np.maximum, total=np.sum) -> float:
+    return total(limit(average(kl, axis), free))
 
 
 KL = np.random.default_rng(9).gamma(0.8, 0.5, (6, 4)) * np.array([2.0, 0.1, 0.6, 0.02])
@@ -145,7 +135,7 @@ check_counted_rate = Exercise(
     source="Kingma et al. 2016, eq. 15",
     where="notebook 9, section 5",
     truth=lambda kl, free_bits: sum(max(sum(latent) / len(latent), free_bits) for latent in kl.T),
-    program=_counted,
+    program=_by_axes,
     cases=[
         (np.array([[0.9, 0.0], [0.3, 0.2]]), 0.25),
         (np.array([[0.1, 2.0, 0.05], [0.5, 1.0, 0.0]]), 0.4),
