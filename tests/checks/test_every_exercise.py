@@ -76,7 +76,7 @@ def test_docstrings_are_complete(check):
 @each_exercise
 def test_a_program_without_a_slip_gives_the_truth_by_another_road(exercise):
     assert exercise.program is not exercise.truth
-    for case in [*exercise.trials, *(exercise.extremes.cases if exercise.extremes else [])]:
+    for case in [*exercise.cases, *(exercise.extremes.cases if exercise.extremes else [])]:
         close = {"rtol": exercise.tolerance / 10, "atol": exercise.tolerance / 10}
         np.testing.assert_allclose(
             as_numbers(exercise.program(*case)), as_numbers(exercise.truth(*case)), **close
@@ -85,7 +85,7 @@ def test_a_program_without_a_slip_gives_the_truth_by_another_road(exercise):
 
 @each_exercise
 def test_an_exercise_tries_several_cases_and_knows_mistakes(exercise):
-    assert len(exercise.trials) + (exercise.extremes is not None) >= 2 and exercise.slips()
+    assert len(exercise.cases) + (exercise.extremes is not None) >= 2 and exercise.slips()
     assert re.match(r"notebook \d+, section", exercise.where)
     for _, said, _ in exercise.slips():
         assert said.endswith((".", "?"))
@@ -93,11 +93,11 @@ def test_an_exercise_tries_several_cases_and_knows_mistakes(exercise):
 
 @each_exercise
 def test_a_slip_is_wrong(exercise):
-    wanted = [as_numbers(exercise.truth(*case)) for case in exercise.trials]
+    wanted = [as_numbers(exercise.truth(*case)) for case in exercise.cases]
     slack = {"rtol": 10 * exercise.tolerance, "atol": 10 * exercise.tolerance}
     for _, said, answer in exercise.slips():
         with np.errstate(all="ignore"):
-            given = [as_numbers(answer(*case)) for case in exercise.trials]
+            given = [as_numbers(answer(*case)) for case in exercise.cases]
         pairs = list(zip(given, wanted, strict=True))
         assert any(g.shape != w.shape or not np.allclose(g, w, **slack) for g, w in pairs), said
 

@@ -49,7 +49,7 @@ def test_two_gauges_in_any_style(answer):
 
 
 def test_two_gauges_reference():
-    for case in check_after_two_gauges.trials:
+    for case in check_after_two_gauges.cases:
         assert check_after_two_gauges.truth(*case) == pytest.approx(by_conditioning(*case), abs=1e-9)
 
 
@@ -170,7 +170,7 @@ def test_mean_log_likelihood_in_any_style(answer):
 
 
 def test_mean_log_likelihood_reference():
-    for case in check_mean_log_likelihood.trials:
+    for case in check_mean_log_likelihood.cases:
         assert check_mean_log_likelihood.truth(*case) == pytest.approx(in_closed_form(*case), abs=1e-9)
 
 
@@ -322,7 +322,7 @@ def test_second_moment_in_any_style(answer):
 
 
 def test_second_moment_reference():
-    for case in check_relative_second_moment.trials:
+    for case in check_relative_second_moment.cases:
         assert check_relative_second_moment.truth(*case) == pytest.approx(with_powers(*case), rel=1e-9)
 
 

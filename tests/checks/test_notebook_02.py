@@ -57,7 +57,7 @@ def test_elbo_from_joint_in_any_style(answer):
 
 
 def test_elbo_from_joint_reference():
-    for case in check_elbo_from_joint.trials:
+    for case in check_elbo_from_joint.cases:
         assert check_elbo_from_joint.truth(*case) == pytest.approx(with_scipys_entropy(*case), abs=1e-9)
 
 
@@ -115,7 +115,7 @@ def test_slipped_guess_in_any_style(answer):
 
 
 def test_slipped_guess_reference():
-    for case in check_slipped_guess.trials:
+    for case in check_slipped_guess.cases:
         assert check_slipped_guess.truth(*case) == pytest.approx(numerically(*case), abs=1e-4)
 
 
@@ -180,7 +180,7 @@ def test_upper_bound_in_any_style(answer):
 
 
 def test_upper_bound_reference():
-    for case in check_upper_bound.trials:
+    for case in check_upper_bound.cases:
         assert check_upper_bound.truth(*case) == pytest.approx(with_a_grid(*case), abs=1e-9)
         assert check_upper_bound.truth(*case) > log_evidence(case[0])
 
@@ -264,7 +264,7 @@ def test_em_step_in_any_style(answer):
 
 
 def test_em_step_reference():
-    for weight, data in check_em_step.trials:
+    for weight, data in check_em_step.cases:
         assert check_em_step.truth(weight, data) == pytest.approx(round_by_formula(weight, data), abs=1e-9)
 
 

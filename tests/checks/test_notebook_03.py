@@ -190,7 +190,7 @@ CORRELATIONS_WRONG = [
 
 
 def test_only_correlations_that_exist_are_asked_for():
-    for dim, rho in check_kl_of_equal_correlations.trials:
+    for dim, rho in check_kl_of_equal_correlations.cases:
         assert rho < 1 and (dim - 1) * rho > -1
 
 
@@ -354,5 +354,5 @@ def test_two_numbers_that_fit_nothing_are_unknown():
     ids=EXERCISES,
 )
 def test_references_agree_with_another_road(check, oracle):
-    for case in check.trials:
+    for case in check.cases:
         np.testing.assert_allclose(check.truth(*case), np.asarray(oracle(*case), float), rtol=0, atol=1e-6)

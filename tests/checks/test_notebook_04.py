@@ -429,7 +429,7 @@ PAIRS_DRAWN, FAR = 200_000, 4  # standard errors: an error of 3 % would be seen
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_reference_of_pairs_agrees_with_draws(paired):
-    mu, std = check_pair_variances.trials[1]
+    mu, std = check_pair_variances.cases[1]
     eps = np.random.default_rng(0).standard_normal((2, PAIRS_DRAWN, 2))
     eps[1] = -eps[0] if paired else eps[1]
     z = mu + std * eps
@@ -482,7 +482,7 @@ def test_no_constant_passes():
 def test_references_agree_with_closed_forms():
     oracles = [draws_by_loop, z_by_parts, check_by_loop, ratio_with_torch, pairs_by_loop]
     for (check, _, _), oracle in zip(EXERCISES.values(), oracles, strict=True):
-        for case in check.trials:
+        for case in check.cases:
             np.testing.assert_allclose(
                 check.truth(*case), np.asarray(oracle(*case), float), rtol=1e-6, atol=1e-9
             )

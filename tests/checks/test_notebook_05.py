@@ -412,7 +412,7 @@ def test_no_constant_passes():
 def test_references_agree_with_another_road():
     oracles = [baseline_by_search, score_with_autograd, sine_by_quad, path_by_loops]
     for check, oracle in zip(CHECKS, oracles, strict=True):
-        for case in check.trials:
+        for case in check.cases:
             np.testing.assert_allclose(
                 check.truth(*case), np.asarray(oracle(*case), float), rtol=1e-6, atol=2e-6
             )

@@ -61,7 +61,7 @@ def test_wrong_betas_are_named(fn, code):
     assert check_hidden_beta(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_hidden_beta.trials)
+@pytest.mark.parametrize("case", check_hidden_beta.cases)
 def test_the_beta_gives_the_loss_up_to_a_factor(case):
     data_dim, latent_dim, pixels, latents = case
     rng = np.random.default_rng(0)
@@ -144,7 +144,7 @@ def test_an_exception_for_blank_pixels_is_a_weakness():
     assert report.codes == {"unstable"} and "ValueError" in report.message
 
 
-@pytest.mark.parametrize("case", check_best_constant.trials)
+@pytest.mark.parametrize("case", check_best_constant.cases)
 def test_no_other_constant_is_cheaper(case):
     images, best = torch.tensor(case[0]), check_best_constant.truth(*case)
     a = torch.zeros(images.shape[1], dtype=torch.float64, requires_grad=True)
@@ -302,7 +302,7 @@ def test_the_reference_tends_to_the_evidence():
 
 def test_the_small_models_listen_to_their_latents():
     """A model that ignored z would let mistakes through."""
-    for model, x, eps in check_tighter_bound.trials:
+    for model, x, eps in check_tighter_bound.cases:
         assert isinstance(model, VAE)
         with torch.no_grad():
             a = model.decode(torch.tensor(eps[:, 0], dtype=torch.float32))

@@ -51,7 +51,7 @@ def test_wrong_costs_are_named(fn, code):
     assert check_cost_of_precision(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_cost_of_precision.trials)
+@pytest.mark.parametrize("case", check_cost_of_precision.cases)
 def test_the_cost_is_that_of_other_images_too(case):
     """By torch.distributions, for normally distributed means."""
     std = float(case[0])
@@ -280,7 +280,7 @@ def test_wrong_mixtures_are_named(fn, code):
 def test_the_mixture_is_that_of_exact_arithmetic():
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(40):
-        for log_p, log_r, junk in [*check_spoilt.trials, *check_spoilt.extremes.cases]:
+        for log_p, log_r, junk in [*check_spoilt.cases, *check_spoilt.extremes.cases]:
             share = mpmath.mpf(float(junk))
             exact = [
                 float(mpmath.log((1 - share) * mpmath.exp(p) + share * mpmath.exp(r)))
@@ -391,7 +391,7 @@ def test_wrong_switching_is_named(fn, code):
 
 def test_the_first_and_last_values_are_those_of_the_prior_and_of_q():
     """By torch.distributions."""
-    for model, x, order, eps, fresh in check_switched_on.trials:
+    for model, x, order, eps, fresh in check_switched_on.cases:
         x, eps, fresh = (torch.tensor(part, dtype=torch.float32) for part in (x, eps, fresh))
         mu, log_var = model.encode(x)
         for place, z in [(0, fresh), (-1, mu + torch.exp(0.5 * log_var) * eps)]:

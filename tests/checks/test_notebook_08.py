@@ -79,7 +79,7 @@ def test_wrong_groups_are_named(fn, code):
 def test_the_bound_is_that_of_exact_arithmetic():
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(40):
-        for log_w, k in [*check_grouped_bound.trials, *check_grouped_bound.extremes.cases]:
+        for log_w, k in [*check_grouped_bound.cases, *check_grouped_bound.extremes.cases]:
             groups = np.asarray(log_w).reshape(len(log_w) // k, k, -1)
             exact = [
                 sum(mpmath.log(sum(mpmath.exp(v) for v in g[:, i].tolist()) / k) for g in groups)
@@ -200,7 +200,7 @@ def test_the_relative_error_is_not_the_difference():
     assert check_evidence_and_doubt(relative).codes == {"term-wrong"}
 
 
-@pytest.mark.parametrize("j, h", check_evidence_and_doubt.trials)
+@pytest.mark.parametrize("j, h", check_evidence_and_doubt.cases)
 def test_the_evidence_is_the_sum_of_cells(j, h):
     fine = math.log(sum(math.exp(value) * h * h for value in j.ravel()))
     coarse = math.log(sum(math.exp(value) * 4 * h * h for row in j[::2] for value in row[::2]))
@@ -273,7 +273,7 @@ def test_wrong_gaps_are_named(fn, code):
     assert check_approximation_gap(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_approximation_gap.trials)
+@pytest.mark.parametrize("case", check_approximation_gap.cases)
 def test_no_other_widths_are_better(case):
     (cov,) = case
     assert abs(by_search(cov) - check_approximation_gap.truth(cov)) < 1e-6
@@ -389,7 +389,7 @@ def test_pixels_that_are_averaged_are_named():
 
 def test_the_safe_bound_is_unbiased_for_the_evidence():
     """With many draws it comes to the integral over a line."""
-    model, x, _, _ = check_safe_bound.trials[0]
+    model, x, _, _ = check_safe_bound.cases[0]
     assert model.latent_dim == 1
     z = torch.linspace(-9, 9, 4001)[:, None]
     with torch.no_grad():

@@ -69,7 +69,7 @@ def test_wrong_counts_are_named(fn, code):
     assert check_num_alive(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_num_alive.trials)
+@pytest.mark.parametrize("case", check_num_alive.cases)
 def test_the_count_is_that_of_the_eigenvalues_above_the_level(case):
     assert check_num_alive.truth(*case) == alive_by_loop(*case)
 
@@ -109,7 +109,7 @@ def test_wrong_noise_is_named(fn, code):
     assert check_noise_to_learn(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_noise_to_learn.trials)
+@pytest.mark.parametrize("case", check_noise_to_learn.cases)
 def test_the_learned_noise_is_the_best_of_the_exact_evidence(case):
     lam, d = np.sort(case[0])[::-1], case[1]
     x = data_with_variances(lam)
@@ -162,7 +162,7 @@ def test_wrong_counted_rates_are_named(fn, code):
     assert check_counted_rate(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_counted_rate.trials)
+@pytest.mark.parametrize("case", check_counted_rate.cases)
 def test_the_counted_rate_is_that_of_pytorch(case):
     kl, free_bits = case
     clamped = torch.from_numpy(kl).mean(dim=0).clamp(min=free_bits).sum()
@@ -233,7 +233,7 @@ def test_wrong_losses_are_named(fn, code):
     assert check_elbo_lost(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_elbo_lost.trials)
+@pytest.mark.parametrize("case", check_elbo_lost.cases)
 def test_the_loss_is_that_of_the_exact_elbo(case):
     lam, s2, beta = case
     x = data_with_variances(lam)
@@ -303,7 +303,7 @@ def test_wrong_prices_are_named(fn, code):
     assert check_price_of_free_bits(fn).codes == {code}
 
 
-@pytest.mark.parametrize("case", check_price_of_free_bits.trials)
+@pytest.mark.parametrize("case", check_price_of_free_bits.cases)
 def test_the_price_is_that_of_the_trained_world(case):
     """By a search over the weight, the encoder's slope and log-variance in the exact world."""
     lam, s2, free = case

@@ -106,8 +106,8 @@ class Exercise:
         truth: the answer, by another road than the exercise suggests; its arguments have the names that
             a report uses. It returns numbers: a number, an array or a tuple of them.
         program: the answer by the suggested road; its keyword-only arguments are the steps that may slip.
-        cases: arguments to try, the smallest first; at least three, so that no constant fits. A function
-            that makes them, where PyTorch is needed for it. What is no array is handed over as a copy.
+        cases: arguments to try, the smallest first; at least three, so that no constant fits. What is no
+            array is handed over as a copy.
         mistakes: sentences of a teacher, each followed by the mistakes to which it is said, in the order in
             which they are tried.
         tolerance: largest error, relative to 1 + |value|.
@@ -124,7 +124,7 @@ class Exercise:
     where: str
     truth: Answer
     program: Answer
-    cases: Sequence[Case] | Callable[[], Sequence[Case]]
+    cases: Sequence[Case]
     mistakes: Sequence[str | Mistake]
     tolerance: float = 1e-4
     kinds: Sequence[str] = KINDS
@@ -162,11 +162,6 @@ class Exercise:
         """The names of the arguments."""
         parameters = inspect.signature(self.truth).parameters.values()
         return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-
-    @cached_property
-    def trials(self) -> Sequence[Case]:
-        """The cases, made if they were not yet."""
-        return self.cases() if callable(self.cases) else self.cases
 
     def slips(self) -> list[tuple[Mistake, str, Answer]]:
         """Each mistake, what a teacher says to it, and what someone computes who makes it."""
@@ -227,9 +222,9 @@ class Exercise:
         return report(self.title, [unstable], seen)
 
     def _check(self, student: Student) -> Report:
-        wanted = [comparing.as_numbers(self.truth(*case)) for case in self.trials]
+        wanted = [comparing.as_numbers(self.truth(*case)) for case in self.cases]
         given: list[Array] = []
-        for case, expected in zip(self.trials, wanted, strict=True):
+        for case, expected in zip(self.cases, wanted, strict=True):
             seen = f"For {comparing.show(self.names, case)}:"
             try:
                 value = comparing.in_shape_of(expected, student.with_any(*case))
@@ -242,14 +237,14 @@ class Exercise:
         if comparing.all_close(given, wanted, self.tolerance):
             notes = ["your function changes its arguments in place; its caller may still need them."]
             return report(self.title, notes=notes if student.changed else [])
-        seen = comparing.counterexample(self.names, self.trials, given, wanted, self.tolerance)
+        seen = comparing.counterexample(self.names, self.cases, given, wanted, self.tolerance)
         return report(self.title, [self._diagnose(given, wanted)], seen)
 
     def _diagnose(self, given: list[Array], wanted: list[Array]) -> Finding:
         """The mistake whose answers these are, or else what can be said of any numbers."""
         for mistake, said, answer in self.slips():
             with np.errstate(all="ignore"):
-                answers = [comparing.as_numbers(answer(*case)) for case in self.trials]
+                answers = [comparing.as_numbers(answer(*case)) for case in self.cases]
             same_shape = all(a.shape == w.shape for a, w in zip(answers, wanted, strict=True))
             if same_shape and comparing.all_close(given, answers, self.tolerance):
                 return Finding(mistake.code, said, mistake.where or self.where)

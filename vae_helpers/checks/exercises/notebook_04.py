@@ -218,7 +218,7 @@ class _AskedAgain(Exercise):
 
     def _asked_again(self, fn: Answer, other: Callable[[Case], Case], **changed: Any) -> Report:
         # The parent's call, or else it would ask for ever.
-        return Exercise.__call__(replace(self, cases=[other(case) for case in self.trials], **changed), fn)
+        return Exercise.__call__(replace(self, cases=[other(case) for case in self.cases], **changed), fn)
 
 
 check_z_score = _AskedAgain(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.calling import Student, as_function
+from vae_helpers.checks.engine.calling import Student
 from vae_helpers.numerics._validate import Array
 
 if TYPE_CHECKING:
@@ -85,22 +85,3 @@ def small_vae(latent_dim: int, data_dim: int, seed: int) -> VAE:
         for layer in (model.encoder[0], model.decoder[0], model.decoder[-1]):
             layer.weight.mul_(3)
     return model.eval()
-
-
-def on_copies(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called with copies of models and index tensors, so that no call can harm the next.
-
-    Arrays come as fresh tensors anyway.
-
-    Raises:
-        TypeError: fn is not a function.
-    """
-    import torch
-
-    as_function(fn)
-
-    def shared(argument: Any) -> bool:
-        index = isinstance(argument, torch.Tensor) and not argument.is_floating_point()
-        return index or isinstance(argument, torch.nn.Module)
-
-    return lambda *arguments: fn(*(copy.deepcopy(a) if shared(a) else a for a in arguments))
