@@ -9,7 +9,6 @@ README's table of notebooks is that of notebook 0.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -19,6 +18,8 @@ import nbformat
 from jupyter_client.kernelspec import get_kernel_spec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from vae_helpers.models.storage import whole_file
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -71,10 +72,8 @@ def copy_map(first: Path = HERE / "00_start_here.ipynb", readme: Path = README) 
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _keep_still(output: nbformat.NotebookNode) -> bool:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.integrate import quad
+from support import answers
 
 from vae_helpers.checks.exercises.notebook_03 import (
     check_kl_of_equal_correlations,
@@ -306,25 +307,15 @@ EXERCISES = {
     ),
     "check_split_kl": (check_split_kl, SPLIT_RIGHT, SPLIT_WRONG),
 }
-RIGHT = [
-    pytest.param(check, answer, id=f"{name}-{answer.__name__}")
-    for name, (check, right, _) in EXERCISES.items()
-    for answer in right
-]
-WRONG = [
-    pytest.param(check, answer, code, id=f"{name}-{answer.__name__}-{code}")
-    for name, (check, _, wrong) in EXERCISES.items()
-    for answer, code in wrong
-]
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
+@pytest.mark.parametrize(("check", "answer"), answers.right(EXERCISES))
 def test_right_answers_pass(check, answer):
     found = check(answer)
     assert found.passed, found
 
 
-@pytest.mark.parametrize(("check", "answer", "code"), WRONG)
+@pytest.mark.parametrize(("check", "answer", "code"), answers.wrong(EXERCISES))
 def test_mistakes_are_named(check, answer, code):
     found = check(answer)
     assert found.codes == {code}, found

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from support import answers
 
 from vae_helpers.checks.exercises.notebook_04 import (
     check_draws_needed,
@@ -448,25 +449,15 @@ EXERCISES = {
     "check_variance_over_kl": (check_variance_over_kl, RATIO_RIGHT, RATIO_WRONG),
     "check_pair_variances": (check_pair_variances, PAIRS_RIGHT, PAIRS_WRONG),
 }
-RIGHT = [
-    pytest.param(check, answer, id=f"{name}-{answer.__name__}")
-    for name, (check, right, _) in EXERCISES.items()
-    for answer in right
-]
-WRONG = [
-    pytest.param(check, answer, code, id=f"{name}-{answer.__name__}-{code}")
-    for name, (check, _, wrong) in EXERCISES.items()
-    for answer, code in wrong
-]
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
+@pytest.mark.parametrize(("check", "answer"), answers.right(EXERCISES))
 def test_right_answers_pass(check, answer):
     found = check(answer)
     assert found.passed, found
 
 
-@pytest.mark.parametrize(("check", "answer", "code"), WRONG)
+@pytest.mark.parametrize(("check", "answer", "code"), answers.wrong(EXERCISES))
 def test_mistakes_are_named(check, answer, code):
     found = check(answer)
     assert found.codes == {code}, found
