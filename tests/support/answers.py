@@ -1,4 +1,4 @@
-"""Answers to exercises, as the tests of a notebook list them: the right ones, and the wrong with their codes."""
+"""Answers to exercises, as the tests of a notebook list them: right ones, and wrong ones with their codes."""
 
 from __future__ import annotations
 
