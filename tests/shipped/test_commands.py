@@ -1,6 +1,5 @@
 """The commands of the course, as a reader starts them: `python -m vae_helpers …`."""
 
-import re
 import subprocess
 import sys
 from importlib import import_module
@@ -27,11 +26,11 @@ def test_the_commands_are_the_modules_that_make_something():
 @pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
 def test_without_a_name_each_command_is_listed_in_a_line(arguments, capsys):
     assert main(arguments) == 0
-    lines = capsys.readouterr().out.splitlines()
-    for name in COMMANDS:
-        (line,) = (line for line in lines if re.match(rf"  {name} ", line))
+    _, heading, *lines = filter(None, capsys.readouterr().out.splitlines())
+    assert heading.startswith("Commands")
+    for name, line in zip(COMMANDS, lines, strict=True):
         about = import_module(f"vae_helpers.shipped.{name}").__doc__.splitlines()[0]
-        assert line.split(maxsplit=1)[1] == about and len(line) <= 120
+        assert line.split(maxsplit=1) == [name, about] and len(line) <= 120
 
 
 @EACH_COMMAND

@@ -12,8 +12,8 @@ import pytest
 import torch
 import traitlets
 from matplotlib.text import Text
+from support import worlds
 
-from vae_helpers.models.vae import VAE
 from vae_helpers.pictures.plotting import CLASS_COLORS, spacing
 from vae_helpers.shipped.pretrained import load_pretrained
 from vae_helpers.widgets import stage
@@ -24,12 +24,11 @@ SCRIPT, STYLE = ((HERE / name).read_text(encoding="utf-8") for name in ("explore
 
 
 def small_vae(**options):
-    defaults = {"latent_dim": 2, "hidden_dim": 5, "generator": torch.Generator().manual_seed(0)}
-    return VAE(**defaults | options)
+    return worlds.small_vae(**{"hidden_dim": 5, "num_hidden": 2, "data_dim": 784} | options)
 
 
 def points(n=12):
-    mu = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
+    mu = torch.randn(n, 2, generator=worlds.generator(1))
     return mu, torch.arange(n) % 10
 
 
@@ -231,7 +230,7 @@ def test_output_holds_a_still_picture_and_no_widget():
 
 
 def test_digits_of_the_still_picture_can_be_read_where_it_is_crowded(monkeypatch):
-    mu = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) / 4
+    mu = torch.randn(500, 2, generator=worlds.generator()) / 4
     explorer = LatentExplorer(small_vae(), mu, torch.arange(500) % 10, alt=ALT)
     boxes, draw = [], Text.draw
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from support.worlds import generator, small_images, small_vae
 
 from vae_helpers.models.training import fit
-from vae_helpers.models.vae import VAE
 from vae_helpers.widgets import live_training, numbers, pictures, plot, slider, stage, stops
 from vae_helpers.widgets.live_training import draw_losses, loss_limits, train_live
 
@@ -219,12 +219,10 @@ def test_what_is_no_control_is_refused():
 
 
 def test_it_trains_a_model_and_stops_it():
-    images = torch.rand(40, 6, generator=torch.Generator().manual_seed(1))
-
     def train(on_step, d):
-        model = VAE(d, 8, data_dim=6, generator=torch.Generator().manual_seed(0))
-        options = {"batch_size": 10, "progress": False, "generator": torch.Generator().manual_seed(2)}
-        return model, fit(model, images, 3, on_step=on_step, **options)
+        model = small_vae(latent_dim=d)
+        options = {"batch_size": 10, "progress": False, "generator": generator(2)}
+        return model, fit(model, small_images(), 3, on_step=on_step, **options)
 
     live = train_live(train, alt=ALT, d=stops("latents", 2, [1, 2]))
     live.start()
