@@ -77,9 +77,9 @@ class Settings:
                 "num_samples: expected beta = 1, warmup = 0 and free_bits = 0 beside it, got "
                 f"{self.beta!r}, {self.warmup!r} and {self.free_bits!r}"
             )
-        if self.optimizer not in OPTIMIZERS:
+        if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {self.optimizer!r}")
-        if self.precision not in (torch.float32, torch.bfloat16):
+        if not any(self.precision is known for known in (torch.float32, torch.bfloat16)):
             raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {self.precision!r}")
 
 
@@ -161,14 +161,16 @@ def fit(
     settings = Settings(
         epochs, batch_size, learning_rate, beta, warmup, free_bits, num_samples, optimizer, precision
     )
+    if on_step is not None and not callable(on_step):
+        raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
+    if checkpoint is not None and not isinstance(checkpoint, str | Path):
+        raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
     device = next(model.parameters()).device
     images = images.to(device)
     start = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
     generator = fresh_generator(generator, device)
     # Its own stream for the test images: the same zeros and ones after every epoch.
     test_x = None if test_images is None else observed(model, test_images.to(device), 0)
-    if init_bias:
-        model.set_output_bias(images)
     optimizer = _OneCycle(model, settings, len(images))
     history, finished, state = History(), 0, None
     if checkpoint is not None:
@@ -184,6 +186,8 @@ def fit(
         state = Checkpoint(Path(checkpoint), recipe, model, *moving, generator)
         finished, curves = state.restore()
         history = History(**curves)
+    if init_bias and not finished:
+        model.set_output_bias(images)
     watch = _Watch(settings, len(images), finished, progress, on_step)
     with watch.bar:
         for epoch in range(finished + 1, settings.epochs + 1):
