@@ -20,6 +20,9 @@ def check_bernoulli(fn: Callable[..., Any]) -> Report:
         fn: takes x (zeros and ones) and x_logits, both (batch, D), as NumPy arrays or PyTorch tensors
             (whichever it can), and returns (batch,), in nats: the log-likelihood, not a loss.
 
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
     Raises:
         TypeError: fn is not a function.
 

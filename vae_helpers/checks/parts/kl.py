@@ -23,6 +23,9 @@ def check_kl(fn: Callable[..., Any]) -> Report:
         fn: takes mu and log_var, both (batch, d), as NumPy arrays or PyTorch tensors (whichever it
             can), and returns (batch,), in nats.
 
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
     Raises:
         TypeError: fn is not a function.
 

@@ -20,6 +20,9 @@ def check_log_prob(fn: Callable[..., Any]) -> Report:
         fn: takes x, mu and log_var, all (batch, d), as NumPy arrays or PyTorch tensors (whichever it
             can), and returns (batch,), in nats: the log-density, summed over the last axis.
 
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
     Raises:
         TypeError: fn is not a function.
 

@@ -44,6 +44,9 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
             (a third argument named `generator` or `rng` is given one), as NumPy arrays or PyTorch
             tensors (whichever it can); returns z, (batch, d), or (samples, batch, d).
 
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
     Raises:
         TypeError: fn is not a function.
 

@@ -25,6 +25,9 @@ def check_elbo(fn: Callable[..., Any]) -> Report:
         fn: takes log_px_z and kl, both (batch,); or a `VAE` with a Bernoulli likelihood and images x,
             (batch, 784), and draws z itself. Returns the ELBO, (batch,), in nats, not a loss.
 
+    Returns:
+        A `Report`; its codes are explained in `vae_helpers.checks.CODES`.
+
     Raises:
         TypeError: fn is not a function.
 
