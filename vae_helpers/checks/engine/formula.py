@@ -47,9 +47,7 @@ class Term:
         return [name for name in self.stand_ins.split(", ") if name in extras]
 
 
-def present(coefficient: float) -> bool:
-    """In a pattern: a term that is there with any coefficient."""
-    return coefficient != 0
+present = bool  # in a pattern: a term that is there with any coefficient
 
 
 def perhaps(coefficient: float) -> bool:
