@@ -34,7 +34,7 @@ class Term:
     turned: Finding | None = None  # … if its sign is turned round
     scaled: Mapping[float, Finding] = field(
         default_factory=dict
-    )  # … if it has such a factor, whatever the sign
+    )  # … if it has such a factor, but for the sign
     stand_ins: str = ""  # terms that are likely to have replaced it, the likeliest first, with commas between
     replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if one of these has
 
