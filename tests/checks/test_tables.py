@@ -126,19 +126,56 @@ def test_likelihoods_are_what_their_names_say():
         assert (likelihood.finding is None) == (name == RIGHT)
 
 
-def test_wrong_draws_differ_in_their_averages():
-    """With draws of z alone, without a model: each row has a mean and a spread of its own."""
-    mu, v = np.array([[0.7], [-0.4]]), np.array([[-0.8], [1.1]])
+MU, LOG_VAR = np.array([[0.7], [-0.4]]), np.array([[-0.8], [1.1]])
+STD = np.exp(LOG_VAR / 2)
+DRAWS = {  # what is said: mean and standard deviation of z
+    "The mean of q": (MU, 0 * STD),
+    "σ² in place of σ": (MU, STD**2),
+    "a standard deviation of 1": (MU, STD**0),
+    "uniform between 0 and 1": (MU + STD / 2, STD / 12**0.5),
+    "from the prior": (0 * MU, STD**0),
+    "log_var itself": (MU, abs(LOG_VAR)),
+    "0.01 times": (MU, 0.01 * STD),
+    "0.1 times": (MU, 0.1 * STD),
+    "0.5 times": (MU, 0.5 * STD),
+    "2 times": (MU, 2 * STD),
+}
 
-    def moments(draw):
-        nodes, weights = draw.noise
-        assert np.isclose(weights.sum(), 1)
-        z = draw.z(mu, v, nodes) * np.ones_like(nodes)
-        return np.round(np.concatenate([z @ weights, z**2 @ weights]), 9).tobytes()
 
-    draws = [THE_MEAN, *WRONG_DRAWS]
-    assert len({moments(draw) for draw in draws}) == len(draws)
-    assert {draw.code for draw in draws} <= set(CODES)
+@pytest.mark.parametrize("text", DRAWS)
+def test_a_wrong_draw_has_the_moments_that_it_speaks_of(text):
+    assert len([THE_MEAN, *WRONG_DRAWS]) == len(DRAWS)
+    (draw,) = (draw for draw in [THE_MEAN, *WRONG_DRAWS] if f" {text}" in f" {draw.text}")
+    nodes, weights = draw.noise
+    z = draw.z(MU, LOG_VAR, nodes)
+    mean, spread = DRAWS[text]
+    assert np.isclose(weights.sum(), 1)
+    assert np.allclose(z @ weights, mean[:, 0])
+    assert np.allclose((z - mean) ** 2 @ weights, spread[:, 0] ** 2, atol=1e-12)
+
+
+OWN_SCALES = {
+    "": lambda v: np.exp(v / 2),
+    "var-for-std": lambda v: np.exp(v),
+    "std-missing": lambda v: np.ones_like(v),
+    "term-wrong": lambda v: v,
+    "term-wrong ": lambda v: np.exp(-v / 2),
+}
+OWN_SHARING = [
+    lambda e: e[:1],
+    lambda e: e[:, :1],
+    lambda e: e[0, 0],
+    lambda e: e.mean(axis=0),
+    lambda e: e.mean(axis=1, keepdims=True),
+    lambda e: e.mean(),
+]
+
+
+@pytest.mark.parametrize("codes", OWN_SCALES)
+@pytest.mark.parametrize("share", OWN_SHARING)
+def test_shared_noise_is_named_with_its_scale(codes, share):
+    report = check_reparameterize(lambda mu, v, eps: mu + OWN_SCALES[codes](v) * share(eps))
+    assert report.codes == {"noise-shared", *codes.split()} and "factor" not in report.message
 
 
 def test_every_scale_of_noise_is_recognised():

@@ -1,7 +1,4 @@
-"""Checks of exercises that say which mistake was made, not only that one was made.
-
-Each takes the function that somebody wrote and gives a `Report`, whose codes are explained in `CODES`.
-"""
+"""Checks of exercises that say which mistake was made, not only that one was made."""
 
 from vae_helpers.checks.engine.codes import CODES
 from vae_helpers.checks.engine.report import Report

@@ -82,6 +82,13 @@ class Student:
         """What was seen that is no mistake."""
         return [CHANGES_ARGUMENTS] if self.changed else []
 
+    def takes_longer(self, seconds: float, *arguments: Any) -> bool:
+        """Whether calls do; one that seems to is made twice again, as perhaps only the machine was busy."""
+        for _ in range(2):
+            if self.seconds > seconds:
+                self(*arguments)
+        return self.seconds > seconds
+
     def raw(self, *arguments: Any) -> Any:
         """The result as it comes, for arguments as they are, under the same protection."""
         self.calls += 1

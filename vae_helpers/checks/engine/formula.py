@@ -32,9 +32,7 @@ class Term:
     written: str = ""  # how a message writes it, where not by its name
     missing: Finding | None = None  # the mistake if it is not there and nothing stands for it
     turned: Finding | None = None  # … if its sign is turned round
-    scaled: Mapping[float, Finding] = field(
-        default_factory=dict
-    )  # … if it has such a factor, whatever the sign
+    scaled: Mapping[float, Finding] = field(default_factory=dict)  # … if it has plus or minus such a factor
     stand_ins: str = ""  # terms that are likely to have replaced it, the likeliest first, with commas between
     replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if one of these has
 
@@ -47,9 +45,7 @@ class Term:
         return [name for name in self.stand_ins.split(", ") if name in extras]
 
 
-def present(coefficient: float) -> bool:
-    """In a pattern: a term that is there with any coefficient."""
-    return coefficient != 0
+present = bool  # in a pattern: a term that is there with any coefficient
 
 
 def perhaps(coefficient: float) -> bool:

@@ -129,7 +129,7 @@ class _Batches:
         if values is None:
             return None, findings
         errors: Array | float = 0.0
-        if self.student.seconds <= SLOW:
+        if not self.student.takes_longer(SLOW, *arguments):
             values, errors = self.average_noise(arguments, values)
         if self.student.seconds <= SLOW and not np.any(errors):
             twins = self.twins(arguments, values)

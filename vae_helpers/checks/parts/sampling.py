@@ -101,14 +101,15 @@ def _distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
 
 def _shared(noise: Array, v: Array, fixed: bool) -> list[Finding]:
     """Whether all rows, or the two latents with equal parameters, have the same noise."""
-    latent = noise[:, 2]
-    groups = [latent[v[:, 2] == level] for level in LEVELS]
-    if all(group.std() < 1e-5 * (1 + np.abs(latent).max()) for group in groups):
+    first, twin, third, _ = noise.T
+    _, _, v_of_third, _ = v.T
+    groups = [third[v_of_third == level] for level in LEVELS]
+    if all(group.std() < 1e-5 * (1 + np.abs(third).max()) for group in groups):
         if fixed:
             return [MISSING]
         # One draw for all rows: its size at each log_var shows what it is multiplied by.
         return [SHARED, *_of_size([np.abs(group).mean() + 1e-300 for group in groups])]
-    if np.allclose(noise[:, 0], noise[:, 1], rtol=1e-5, atol=1e-6):
+    if np.allclose(first, twin, rtol=1e-5, atol=1e-6):
         return [SHARED, *_of_size([noise[v == level].std() for level in LEVELS])]
     return []
 
