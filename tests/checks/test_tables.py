@@ -85,7 +85,7 @@ def test_a_pattern_is_no_pattern_with_one_term_more(formula):
 def test_a_new_message_takes_one_row():
     message = "The mean of q counts by its fourth power: a square was taken twice."
     term = replace(KL.core["μ²"], replaced={"μ⁴": [Finding("term-wrong", message)]})
-    pattern = Pattern({"μ⁴": 0.5, "σ⁴": 0.5}, "unknown", "Fourth powers alone.")
+    pattern = Pattern({"μ⁴": 0.5, "σ⁴": 0.5}, [Finding("unknown", "Fourth powers alone.")])
     formula = replace(KL, core={**KL.core, "μ²": term}, patterns=[*KL.patterns, pattern])
     one = check_formula(lambda mu, v: 0.5 * (mu**4 + np.exp(v) - 1 - v).sum(-1), formula)
     assert one.codes == {"term-wrong"} and message in one.message
@@ -138,7 +138,7 @@ def test_wrong_draws_differ_in_their_averages():
 
     draws = [THE_MEAN, *WRONG_DRAWS]
     assert len({moments(draw) for draw in draws}) == len(draws)
-    assert {draw.code for draw in draws} <= set(CODES)
+    assert {draw.finding.code for draw in draws} <= set(CODES)
 
 
 def test_every_scale_of_noise_is_recognised():
@@ -244,4 +244,4 @@ def test_one_mistake_that_can_be_read_in_two_ways_is_named_in_both():
             if not any(map(callable, pattern.seen.values()))
             and np.allclose(sum(c * BERNOULLI.terms[name](x, a) for name, c in pattern.seen.items()), values)
         ]
-        assert len(same) == 2 and {pattern.code for pattern in same} == {code}
+        assert len(same) == 2 and {pattern.findings[0].code for pattern in same} == {code}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.report import Failed, Finding
+from vae_helpers.checks.engine.report import Failed, Finding, said
 from vae_helpers.numerics._validate import Array
 
 KINDS = ("numpy", "torch float64", "torch float32")
@@ -92,7 +92,7 @@ class Student:
         except KeyboardInterrupt as error:
             if time.perf_counter() - started > 0.05:
                 raise  # the reader has lost patience; nobody does so soon
-            raise Failed(Finding("error", "Your function stops with KeyboardInterrupt.")) from error
+            raise Failed(said("error: Your function stops with KeyboardInterrupt.")) from error
         except NotImplementedError as error:
             raise Failed(NOT_ATTEMPTED) from error
         except BaseException as error:
@@ -113,9 +113,8 @@ class Student:
 
 
 CHANGES_ARGUMENTS = "your function changes its arguments in place; its caller may still need them."
-NOT_ATTEMPTED = Finding(
-    "not-attempted", "The function returns nothing so far. Write your answer and run the cell again."
-)
+NOT_ATTEMPTED = said("""not-attempted: The function returns nothing so far. Write your answer and run the cell
+    again.""")
 
 
 def _is_of_type(failed: Failed) -> bool:

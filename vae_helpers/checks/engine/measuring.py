@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Finding, said
 from vae_helpers.numerics._validate import Array
 
 Draw = Callable[[np.random.Generator, int, int], tuple[Array, ...]]
@@ -21,11 +21,8 @@ GROWTH = {
     -1: "the mean over the batch, divided by its size once more",
 }
 RANDOM = "your function is random; it was judged by its average over many calls."
-PARTLY = Finding(
-    "batch-reduced",
-    "What your function gives for one row changes with the other rows of the batch: a part of it is summed "
-    "or averaged over the batch, and then joined to something that is not.",
-)
+PARTLY = said("""batch-reduced: What your function gives for one row changes with the other rows of the batch:
+    a part of it is summed or averaged over the batch, and then joined to something that is not.""")
 
 
 def uniform(*bounds: tuple[float, float]) -> Draw:
@@ -121,11 +118,9 @@ class _Batches:
         values, findings, reduced = self.by_rows(self.student(*arguments))
         if reduced:
             sample, how = self.grouped()
-            text = (
-                f"Your function gives {reduced}, {how}; expected one number for each row. The average over "
-                "the batch comes later, once, when the loss is formed."
-            )
-            return sample, [Finding("batch-reduced", text), *findings]
+            finding = said(f"""batch-reduced: Your function gives {reduced}, {how}; expected one number for
+                each row. The average over the batch comes later, once, when the loss is formed.""")
+            return sample, [finding, *findings]
         if values is None:
             return None, findings
         errors: Array | float = 0.0

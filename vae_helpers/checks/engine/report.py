@@ -21,6 +21,12 @@ class Finding(NamedTuple):
     where: str = ""  # where to look; empty takes the place that `CODES` names
 
 
+def said(words: str) -> Finding:
+    """A finding from "code: text", whose words may stand on several lines."""
+    code, text = " ".join(words.split()).split(": ", 1)
+    return Finding(code, text)
+
+
 class Failed(Exception):
     """The function gave nothing that could be compared; `finding` says why."""
 
@@ -109,9 +115,8 @@ def safely(exercise: str, check: Callable[[], Report]) -> Report:
     except Failed as failed:
         return report(exercise, [failed.finding])
     except Exception as error:  # a student is never to see our own traceback
-        text = (
-            f"This answer could not be analysed ({type(error).__name__}: {error}). Try it on a small example."
-        )
+        why = f"{type(error).__name__}: {error}"
+        text = f"This answer could not be analysed ({why}). Try it on a small example."
         return report(exercise, [Finding("unknown", text)])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula
 from vae_helpers.checks.engine.measuring import uniform
-from vae_helpers.checks.engine.report import Finding, Report
+from vae_helpers.checks.engine.report import Report, said
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 
@@ -33,6 +33,14 @@ def check_kl(fn: Callable[..., Any]) -> Report:
     """
     return check_formula(fn, KL)
 
+
+SWAPPED = said("swapped: σ² and log σ² carry each other's signs: they have changed places.")
+REVERSE = said("""reverse: This is the divergence of the standard normal from q: the two distributions have
+    changed places.""")
+READ_AS_LOG_STD = said("""log-std: log_var is read as log σ: your σ is the square of the one that is meant.
+    What does a distribution object want, a variance or a standard deviation?""")
+TAKEN_FOR_VARIANCE = said("""term-wrong: log_var is taken for the variance: it stands where σ² belongs, and a
+    logarithm is taken of it, which fails where it is negative.""")
 
 KL = Formula(
     exercise="The KL to the standard normal",
@@ -58,12 +66,12 @@ KL = Formula(
                 "σ, σ⁴, √σ, 1/σ², 1/σ, (Σσ)², √Σσ², the product of all σ², the product of all σ, (log σ²)², "
                 "exp (log σ²)², |log σ²|, √log σ², σ² log σ², log(1 + σ²), 1/σ⁴, σ log σ², exp 2μ, exp μ"
             ),
-            replaced={"σ": [Finding("std-for-var", "σ stands where σ² belongs.")]},
+            replaced={"σ": [said("std-for-var: σ stands where σ² belongs.")]},
         ),
         "log σ²": Term(
             -0.5,
             lambda mu, v: v,
-            scaled={0.5: Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs.")},
+            scaled={0.5: said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")},
             stand_ins=(
                 "log Σσ², log(log σ²), log|log σ²|, log Σ log σ², (log σ²)², |log σ²|, log(1 + σ²), σ, σ⁴, "
                 "1/σ², 1/σ, √log σ², log |μ|, σ log σ²"
@@ -112,35 +120,13 @@ KL = Formula(
         "log Σ log σ²": lambda mu, v: np.log(v.sum(-1)),
     },
     patterns=[
-        Pattern(
-            {"1": 1, "μ²": 1, "σ²": -1, "log σ²": -1},
-            "swapped",
-            "σ² and log σ² carry each other's signs: they have changed places.",
-        ),
-        Pattern(
-            {"1": 1, "1/σ²": 0.5, "μ²/σ²": 0.5, "log σ²": -1},
-            "reverse",
-            "This is the divergence of the standard normal from q: the two distributions have changed "
-            "places.",
-        ),
-        Pattern(
-            {"1": 1, "μ²": 1, "σ⁴": 0.5, "log σ²": 2},
-            "log-std",
-            "log_var is read as log σ: your σ is the square of the one that is meant. What does a "
-            "distribution object want, a variance or a standard deviation?",
-        ),
-        Pattern(
-            {"1": 1, "μ²": 1, "log(log σ²)": -0.5, "log σ²": -1},
-            "term-wrong",
-            "log_var is taken for the variance: it stands where σ² belongs, and a logarithm is taken of it, "
-            "which fails where it is negative.",
-        ),
+        Pattern({"1": 1, "μ²": 1, "σ²": -1, "log σ²": -1}, [SWAPPED]),
+        Pattern({"1": 1, "1/σ²": 0.5, "μ²/σ²": 0.5, "log σ²": -1}, [REVERSE]),
+        Pattern({"1": 1, "μ²": 1, "σ⁴": 0.5, "log σ²": 2}, [READ_AS_LOG_STD]),
+        Pattern({"1": 1, "μ²": 1, "log(log σ²)": -0.5, "log σ²": -1}, [TAKEN_FOR_VARIANCE]),
     ],
-    averaged=Finding(
-        "mean-latent",
-        "With more latents your values do not grow as they should: a mean over the latents stands where a "
-        "sum belongs. The divergences of independent latents add up.",
-    ),
+    averaged=said("""mean-latent: With more latents your values do not grow as they should: a mean over the
+        latents stands where a sum belongs. The divergences of independent latents add up."""),
     constant=(
         "The value is off by a constant for each latent. At q = p (mu = 0, log_var = 0) a divergence is 0."
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
-from vae_helpers.checks.engine.report import Finding, Report
+from vae_helpers.checks.engine.report import Report, said
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 
@@ -45,35 +45,31 @@ def _square(x: Array, mu: Array, v: Array) -> Array:
     return (x - mu) ** 2 * np.exp(-v)
 
 
-TWO_PI_MISSING = Finding(
-    "log-two-pi-missing",
-    "A constant for each dimension is not there. Without it the density does not integrate to 1, and nats "
-    "cannot be compared between models.",
+TWO_PI_MISSING = said("""log-two-pi-missing: A constant for each dimension is not there. Without it the
+    density does not integrate to 1, and nats cannot be compared between models.""")
+OTHER_CONSTANT = said(
+    "constant: The constant of each dimension is another one. What does a density integrate to?"
 )
-OTHER_CONSTANT = Finding(
-    "constant", "The constant of each dimension is another one. What does a density integrate to?"
+SIGMA_MISSING = said("""log-sigma-missing: The term with log σ² is not there: without it a wide density costs
+    nothing, and σ grows without limit when it is learned.""")
+WIDE = said("""var-for-std: σ² stands where σ belongs: your density is as wide as the variance says. What does
+    a distribution object want, a variance or a standard deviation?""")
+LOG_OF_SQUARE = said("""log-of-square: A logarithm is taken of the squared distance; the exponential has
+    cancelled it.""")
+DIVIDED_BY_VAR = said("var-for-std: The distance is divided by σ² before it is squared, where σ belongs.")
+DIVIDED_BY_STD = said("std-for-var: The squared distance is divided by σ instead of σ².")
+DENSITIES = said("not-log: Densities are added up where their logarithms are asked for.")
+LOG_VAR_AS_VAR = said(
+    "term-wrong: log_var is used as if it were σ²: it is its logarithm, and may be negative."
 )
-SIGMA_MISSING = Finding(
-    "log-sigma-missing",
-    "The term with log σ² is not there: without it a wide density costs nothing, and σ grows without limit "
-    "when it is learned.",
-)
-WIDE = Finding(
-    "var-for-std",
-    "σ² stands where σ belongs: your density is as wide as the variance says. What does a distribution "
-    "object want, a variance or a standard deviation?",
-)
-LOG_OF_SQUARE = Finding(
-    "log-of-square", "A logarithm is taken of the squared distance; the exponential has cancelled it."
-)
-LOG_OF_SUM = Finding("log-of-square", "A logarithm is taken of the squared distance.")
+LOG_OF_SUM = said("log-of-square: A logarithm is taken of the squared distance.")
 
 
 def _logs_of_squares(power: float) -> list[Pattern]:
     """log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?"""
     log_two = power * np.log(2) / gaussian.LOG_2PI
     return [
-        Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, *LOG_OF_SQUARE, [*sigma, *two_pi])
+        Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, [LOG_OF_SQUARE, *sigma, *two_pi])
         for log_var, sigma in ((power, [SIGMA_MISSING]), (perhaps, []))
         for one, two_pi in ((0.0, [TWO_PI_MISSING]), (log_two, [TWO_PI_MISSING]), (perhaps, []))
     ]
@@ -87,17 +83,12 @@ LOG_PROB = Formula(
     truth=gaussian.log_prob,
     draw=_draw,
     core={
-        "1": Term(
-            -0.5 * gaussian.LOG_2PI,
-            lambda x, mu, v: np.ones_like(x),
-            written="the constant",
-            missing=TWO_PI_MISSING,
-        ),
+        "1": Term(-0.5 * gaussian.LOG_2PI, lambda x, mu, v: np.ones_like(x), "the constant", TWO_PI_MISSING),
         "log σ²": Term(
             -0.5,
             lambda x, mu, v: v,
             missing=SIGMA_MISSING,
-            scaled={0.5: Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs.")},
+            scaled={0.5: said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")},
             stand_ins="log Σσ², σ, σ², 1/σ, 1/σ², (log σ²)², log(log σ²), log|log σ²|",
         ),
         "(x - μ)²/σ²": Term(
@@ -111,12 +102,8 @@ LOG_PROB = Formula(
                 "(x + μ)²/σ², x²/σ², μ²/σ², ‖x - μ‖, x², xμ/σ²"
             ),
             replaced={
-                "(x - μ)²/σ⁴": [
-                    Finding(
-                        "var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."
-                    )
-                ],
-                "(x - μ)²/σ": [Finding("std-for-var", "The squared distance is divided by σ instead of σ².")],
+                "(x - μ)²/σ⁴": [DIVIDED_BY_VAR],
+                "(x - μ)²/σ": [DIVIDED_BY_STD],
                 "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
                 "log Σ(x - μ)²": [LOG_OF_SUM],
             },
@@ -164,27 +151,16 @@ LOG_PROB = Formula(
         "log Σσ²": lambda x, mu, v: np.log(np.exp(v).sum(-1)),
     },
     patterns=[
-        Pattern(
-            {"the density": present},
-            "not-log",
-            "Densities are added up where their logarithms are asked for.",
-        ),
-        Pattern({"1": 1, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE),
-        Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE, [TWO_PI_MISSING]),
-        Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE, [OTHER_CONSTANT]),
-        Pattern(
-            {"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present},
-            "term-wrong",
-            "log_var is used as if it were σ²: it is its logarithm, and may be negative.",
-        ),
+        Pattern({"the density": present}, [DENSITIES]),
+        Pattern({"1": 1, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE]),
+        Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, TWO_PI_MISSING]),
+        Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, OTHER_CONSTANT]),
+        Pattern({"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present}, [LOG_VAR_AS_VAR]),
         *_logs_of_squares(-1.0),
         *_logs_of_squares(-2.0),
     ],
-    averaged=Finding(
-        "mean-pixels",
-        "With more dimensions your values do not grow as they should: a mean over the last axis stands "
-        "where a sum belongs. The log-densities of independent coordinates add up.",
-    ),
+    averaged=said("""mean-pixels: With more dimensions your values do not grow as they should: a mean over the
+        last axis stands where a sum belongs. The log-densities of independent coordinates add up."""),
     constant="The constant of each dimension is another one. What must a density integrate to?",
     axis="dimensions",
     simple=[(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (2.0, 1.0, -1.0)],

@@ -11,7 +11,7 @@ from vae_helpers.checks.engine.calling import Student, parameters_of
 from vae_helpers.checks.engine.fitting import read
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, name_mistakes, present, smallest_example
 from vae_helpers.checks.engine.measuring import Measurement, Sample
-from vae_helpers.checks.engine.report import Finding, Report, report, safely
+from vae_helpers.checks.engine.report import Finding, Report, report, safely, said
 from vae_helpers.checks.parts import sampling
 from vae_helpers.numerics._validate import Array
 
@@ -19,17 +19,12 @@ EXERCISE = "The reparameterized sample"
 WHERE = "notebook 5, section 3"
 NOISE_NAMES = {"eps", "epsilon", "noise", "e", "u", "xi"}
 GENERATOR_NAMES = {"generator", "gen", "g", "rng"}
-IGNORED = Finding(
-    "term-wrong",
-    "Your function gives another value at each call: it draws noise of its own, but eps is given.",
-)
-SUBTRACTED = Finding(
-    "sign",
-    "The noise is subtracted. For eps drawn inside that would be as good, but here eps is given, and z is to "
-    "be the value that belongs to it.",
-)
-DIVIDED = Finding("term-wrong", "The noise is divided by σ.")
-UNKNOWN = Finding("unknown", "This fits no mistake that is known here. Try it with one latent, by hand.")
+IGNORED = said("""term-wrong: Your function gives another value at each call: it draws noise of its own, but
+    eps is given.""")
+SUBTRACTED = said("""sign: The noise is subtracted. For eps drawn inside that would be as good, but here eps
+    is given, and z is to be the value that belongs to it.""")
+DIVIDED = said("term-wrong: The noise is divided by σ.")
+UNKNOWN = said("unknown: This fits no mistake that is known here. Try it with one latent, by hand.")
 
 
 def check_reparameterize(fn: Callable[..., Any]) -> Report:
@@ -184,7 +179,7 @@ SAMPLE = Formula(
         "μ σ": lambda mu, v, *_: mu * np.exp(v / 2),
         **{name: _shared_term(scale, noise) for name, (scale, noise) in SHARED_TERMS.items()},
     },
-    patterns=[Pattern({"σ": present, "μ ε": present}, *sampling.SWAPPED)],
+    patterns=[Pattern({"σ": present, "μ ε": present}, [sampling.SWAPPED])],
     simple=[(0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 2.0, -1.0)],
     half="everything is counted twice",
 )

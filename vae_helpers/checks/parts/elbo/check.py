@@ -10,9 +10,10 @@ import numpy as np
 from vae_helpers.checks.engine.calling import Failed, Student, as_function, parameters_of
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, compare, perhaps
 from vae_helpers.checks.engine.measuring import uniform
-from vae_helpers.checks.engine.report import Report, safely
+from vae_helpers.checks.engine.report import Report, safely, said
 from vae_helpers.checks.parts.elbo.model import EXERCISE, KL_ADDED, UNKNOWN, WHERE, check_model
 
+MULTIPLIED = said("term-wrong: The two parts are multiplied or divided. Logarithms of factors add up.")
 MODEL_NAMES = {"model", "vae", "net", "network", "m"}
 
 
@@ -86,12 +87,8 @@ PARTS = Formula(
         "√KL": lambda a, b: np.sqrt(b),
     },
     patterns=[
-        Pattern({"log p(x | z)": 1, "KL": -1}, *KL_ADDED),
-        Pattern(
-            {"the product of both": perhaps, "the ratio of both": perhaps},
-            "term-wrong",
-            "The two parts are multiplied or divided. Logarithms of factors add up.",
-        ),
+        Pattern({"log p(x | z)": 1, "KL": -1}, [KL_ADDED]),
+        Pattern({"the product of both": perhaps, "the ratio of both": perhaps}, [MULTIPLIED]),
     ],
     dims=(1, 1),
     simple=[(-1.0, 0.5), (-2.0, 1.0)],

@@ -12,7 +12,7 @@ from vae_helpers.checks.engine.calling import Failed
 from vae_helpers.checks.engine.fitting import Reading, agrees, in_words, read, same
 from vae_helpers.checks.engine.formula import CONSTANT, name_mistakes, overall_scale
 from vae_helpers.checks.engine.measuring import Measurement, Sample, measure
-from vae_helpers.checks.engine.report import Finding, Report, report
+from vae_helpers.checks.engine.report import Finding, Report, report, said
 from vae_helpers.checks.parts.elbo.likelihoods import AS_PROBABILITIES, LIKELIHOODS, NONE, RIGHT, Likelihood
 from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, encode, guarded, probe_model
 from vae_helpers.checks.parts.elbo.sampling import has_gradient, sampling_findings
@@ -26,19 +26,14 @@ if TYPE_CHECKING:
 EXERCISE = "The ELBO"
 WHERE = "notebook 2, section 5"
 NO_GRADIENT = "your value carries no gradient, which is fine for looking at it; for training it needs one."
-KL_ADDED = Finding(
-    "kl-added",
-    "The KL enters with the wrong sign: moving q towards the prior would lower your value, where it should "
-    "raise it.",
-)
-KL_MISSING = Finding("term-missing", "The KL is not in your value at all.")
-LOSS = Finding("sign", "This is the loss, minus the ELBO; the bound itself is asked for.")
-MEAN_PIXELS = Finding(
-    "mean-pixels",
-    "The log-likelihood is a mean over the pixels, the KL a sum over the latents: the KL counts 784 times.",
-)
-UNKNOWN = Finding(
-    "unknown", "This fits no mistake that is known here. Compare the parts one by one, for one image."
+KL_ADDED = said("""kl-added: The KL enters with the wrong sign: moving q towards the prior would lower your
+    value, where it should raise it.""")
+KL_MISSING = said("term-missing: The KL is not in your value at all.")
+LOSS = said("sign: This is the loss, minus the ELBO; the bound itself is asked for.")
+MEAN_PIXELS = said("""mean-pixels: The log-likelihood is a mean over the pixels, the KL a sum over the
+    latents: the KL counts 784 times.""")
+UNKNOWN = said(
+    "unknown: This fits no mistake that is known here. Compare the parts one by one, for one image."
 )
 
 
@@ -174,10 +169,7 @@ def _read_noisy(measurement: Measurement) -> Reading | None:
     if fitting:
         return fitting[0] if len(fitting) == 1 else None
     # Off by a constant for each latent?
-    offsets = [
-        np.mean(sample.values - sample.column(_truth)) / sample.rows[0].shape[-1]
-        for sample in measurement.samples
-    ]
+    offsets = [np.mean(s.values - s.column(_truth)) / s.rows[0].shape[-1] for s in measurement.samples]
     offset = float(np.mean(offsets))
     coefficients = {**TRUE, CONSTANT: TRUE[CONSTANT] + offset}
     if abs(offset) > 0.1 and all(agrees(sample, _value(coefficients)) for sample in measurement.samples):
@@ -224,14 +216,12 @@ def _join(likelihood: Likelihood, factor: float, divergence: float) -> list[Find
     if same(factor * PIXELS, 1):
         findings.append(MEAN_PIXELS)
     elif has_right_factor and not same(factor, 1):
-        findings.append(Finding("term-scale", f"The log-likelihood counts {in_words(factor)} times."))
+        findings.append(said(f"term-scale: The log-likelihood counts {in_words(factor)} times."))
     if same(divergence, 2):
-        findings.append(Finding("half", "The KL counts twice: a factor ½ is lost."))
+        findings.append(said("half: The KL counts twice: a factor ½ is lost."))
     elif not same(divergence, 1):
-        text = (
-            f"The KL counts {in_words(divergence)} times; only with the factor 1 is this a bound on log p(x)."
-        )
-        findings.append(Finding("term-scale", text))
+        counts = f"The KL counts {in_words(divergence)} times"
+        findings.append(said(f"term-scale: {counts}; only with the factor 1 is this a bound on log p(x)."))
     return findings
 
 
