@@ -38,9 +38,11 @@ CHECKS = ROOT / "vae_helpers" / "checks"
 @EACH
 def test_a_row_names_terms_that_exist(formula):
     named = {name for pattern in formula.patterns for name in pattern.seen}
-    for term in formula.core.values():
-        named |= set(filter(None, term.stand_ins.split(", "))) | set(term.replaced)
-        assert set(term.replaced) <= set(term.stand_ins.split(", "))
+    for name, term in formula.core.items():
+        stand_ins = set(filter(None, formula.stand_ins.get(name, "").split(", ")))
+        named |= stand_ins
+        assert set(term.replaced) <= stand_ins
+    assert set(formula.stand_ins) <= set(formula.core)
     assert named <= set(formula.terms)
     assert len(formula.terms) == len(formula.core) + len(formula.extras) + len(formula.whole)
 

@@ -10,13 +10,12 @@ import numpy as np
 
 from vae_helpers.checks.engine import fitting
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, names_of, read, same
+from vae_helpers.checks.engine.fitting import Coefficients, Reading, Terms, in_words, names_of, read, same
 from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, safely, said
 from vae_helpers.numerics._validate import Array
 
 CONSTANT = "1"  # the name of the term that is a constant
-Coefficients = Mapping[str, float]
 Rows = Sequence[tuple[Sequence[float], ...]]  # one row of each argument, several times
 UNKNOWN = said("""unknown: This fits no mistake that is known here. Work the example out by hand, term by
     term.""")
@@ -35,16 +34,11 @@ class Term:
     missing: Finding | None = None  # the mistake if it is not there and nothing stands for it
     turned: Finding | None = None  # … if its sign is turned round
     scaled: Mapping[float, Finding] = field(default_factory=dict)  # … if it has this factor, or minus it
-    stand_ins: str = ""  # terms that are likely to have replaced it, the likeliest first, with commas between
-    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if one of these has
+    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if such a term stands for it
 
     def __call__(self, *rows: Array) -> Array:
         """The term at rows of the arguments."""
         return self.value(*rows)
-
-    def replaced_by(self, extras: Iterable[str]) -> list[str]:
-        """Those of some terms that may have replaced it, the likeliest first."""
-        return [name for name in self.stand_ins.split(", ") if name in extras]
 
 
 def present(coefficient: float) -> bool:
@@ -84,6 +78,7 @@ class Formula:
     truth: Callable[..., Array]  # the right answer, (n, d) arrays -> (n,), by an implementation of its own
     draw: Draw  # random arguments
     core: Mapping[str, Term]  # the right answer's terms by their names; "1" is the constant
+    stand_ins: Mapping[str, str]  # what may replace each of these, the likeliest first, with commas between
     extras: Terms  # elementwise terms that mistakes bring in
     whole: Terms = field(default_factory=dict)  # such terms that are functions of a whole row
     patterns: Sequence[Pattern] = ()  # mistakes that touch several terms; the first that fits is named
@@ -118,6 +113,10 @@ class Formula:
     def factors(self, relative: Coefficients) -> dict[str, float]:
         """What multiplies the right answer's terms, 0 where one is missing."""
         return {name: relative.get(name, 0.0) for name in self.core}
+
+    def replaced_by(self, name: str, others: Iterable[str]) -> list[str]:
+        """Those of other terms that may have replaced one, the likeliest first."""
+        return [other for other in self.stand_ins.get(name, "").split(", ") if other in others]
 
     def pattern(self, relative: Coefficients) -> list[Finding]:
         """The findings of the first pattern that fits."""
@@ -158,7 +157,7 @@ def compare(student: Student, formula: Formula) -> Report:
     findings, notes = measurement.findings, measurement.notes
     if not measurement.samples:
         return report(formula.exercise, findings, "", notes, formula.where)
-    if all(agrees(sample, formula.truth) for sample in measurement.samples):
+    if all(fitting.agrees(sample, formula.truth) for sample in measurement.samples):
         right = Reading(formula.true, frozenset())
         findings = [*findings, *_unstable(student, formula, measurement, right)]
         if not findings and (event := _breakdown(student, formula, measurement, right, formula.beyond)):
@@ -180,7 +179,7 @@ def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> l
         reading = read(Measurement(logarithms), formula.core, formula.extras)
         if reading is not None:
             return [DENSITIES, *name_mistakes(formula, reading)]
-    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
+    if all(fitting.agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
         return [NEARLY]
     return _elsewhere(student, formula) or [formula.unknown]
 
@@ -255,7 +254,7 @@ def overall_scale(formula: Formula, relative: Coefficients, grown: frozenset[str
     votes = formula.factors(relative)
     missing = [name for name, factor in votes.items() if not factor]
     for name in missing:
-        for stand_in in formula.core[name].replaced_by(relative):
+        for stand_in in formula.replaced_by(name, relative):
             votes[name] = relative[stand_in] / formula.true[name]
     if len(missing) == len(votes):  # nothing of the right answer is left: only a sign can be told
         return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
@@ -285,7 +284,7 @@ def _term_findings(formula: Formula, relative: Coefficients) -> list[Finding]:
         term = formula.core[name]
         if same(factor, 1):
             continue
-        stand_ins = term.replaced_by(left)
+        stand_ins = formula.replaced_by(name, left)
         if factor:
             findings += _factor_findings(formula, name, factor)
         elif stand_ins:

@@ -75,21 +75,15 @@ BERNOULLI = Formula(
     truth=_truth,
     draw=_draw,
     core={
-        "x log p": Term(
-            1.0,
-            lambda x, a: x * special.log_expit(a),
-            written="The white pixels' half",
-            stand_ins="x log(1 - p), x a, x p, x log a, p log p, x",
-        ),
+        "x log p": Term(1.0, lambda x, a: x * special.log_expit(a), "The white pixels' half"),
         "(1 - x) log(1 - p)": Term(
-            1.0,
-            lambda x, a: (1 - x) * special.log_expit(-a),
-            written="The black pixels' half",
-            stand_ins=(
-                "(1 - x) log p, log(1 + exp a), log(1 + exp p), (1 - x) log(1 - a), a, p, 1, "
-                "(1 - p) log(1 - p)"
-            ),
+            1.0, lambda x, a: (1 - x) * special.log_expit(-a), "The black pixels' half"
         ),
+    },
+    stand_ins={
+        "x log p": "x log(1 - p), x a, x p, x log a, p log p, x",
+        "(1 - x) log(1 - p)": "(1 - x) log p, log(1 + exp a), log(1 + exp p), (1 - x) log(1 - a), a, p, 1, "
+        "(1 - p) log(1 - p)",
     },
     extras={
         "x log(1 - p)": lambda x, a: x * special.log_expit(-a),

@@ -34,6 +34,8 @@ def check_kl(fn: Callable[..., Any]) -> Report:
     return check_formula(fn, KL)
 
 
+STD_FOR_VAR = said("std-for-var: σ stands where σ² belongs.")
+LOG_STD = said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")
 SWAPPED = said("swapped: σ² and log σ² carry each other's signs: they have changed places.")
 REVERSE = said("""reverse: This is the divergence of the standard normal from q: the two distributions have
     changed places.""")
@@ -51,32 +53,17 @@ KL = Formula(
     draw=uniform((-2.5, 2.5), (-2.5, 2.5)),
     core={
         "1": Term(-0.5, lambda mu, v: np.ones_like(mu), written="the constant"),
-        "μ²": Term(
-            0.5,
-            lambda mu, v: mu**2,
-            stand_ins=(
-                "μ, |μ|, (Σμ)², ‖μ‖, μ²/σ², μ²σ², μσ, μσ², μ²/σ, μ³, μ⁴, exp μ, exp 2μ, μ log σ², log |μ|, "
-                "μ²/σ⁴"
-            ),
-        ),
-        "σ²": Term(
-            0.5,
-            lambda mu, v: np.exp(v),
-            stand_ins=(
-                "σ, σ⁴, √σ, 1/σ², 1/σ, (Σσ)², √Σσ², the product of all σ², the product of all σ, (log σ²)², "
-                "exp (log σ²)², |log σ²|, √log σ², σ² log σ², log(1 + σ²), 1/σ⁴, σ log σ², exp 2μ, exp μ"
-            ),
-            replaced={"σ": [said("std-for-var: σ stands where σ² belongs.")]},
-        ),
-        "log σ²": Term(
-            -0.5,
-            lambda mu, v: v,
-            scaled={0.5: said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")},
-            stand_ins=(
-                "log Σσ², log(log σ²), log|log σ²|, log Σ log σ², (log σ²)², |log σ²|, log(1 + σ²), σ, σ⁴, "
-                "1/σ², 1/σ, √log σ², log |μ|, σ log σ²"
-            ),
-        ),
+        "μ²": Term(0.5, lambda mu, v: mu**2),
+        "σ²": Term(0.5, lambda mu, v: np.exp(v), replaced={"σ": [STD_FOR_VAR]}),
+        "log σ²": Term(-0.5, lambda mu, v: v, scaled={0.5: LOG_STD}),
+    },
+    stand_ins={
+        "μ²": "μ, |μ|, (Σμ)², ‖μ‖, μ²/σ², μ²σ², μσ, μσ², μ²/σ, μ³, μ⁴, exp μ, exp 2μ, μ log σ², log |μ|, "
+        "μ²/σ⁴",
+        "σ²": "σ, σ⁴, √σ, 1/σ², 1/σ, (Σσ)², √Σσ², the product of all σ², the product of all σ, (log σ²)², "
+        "exp (log σ²)², |log σ²|, √log σ², σ² log σ², log(1 + σ²), 1/σ⁴, σ log σ², exp 2μ, exp μ",
+        "log σ²": "log Σσ², log(log σ²), log|log σ²|, log Σ log σ², (log σ²)², |log σ²|, log(1 + σ²), σ, σ⁴, "
+        "1/σ², 1/σ, √log σ², log |μ|, σ log σ²",
     },
     extras={
         "σ": lambda mu, v: np.exp(v / 2),

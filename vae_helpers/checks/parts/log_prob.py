@@ -47,22 +47,26 @@ def _square(x: Array, mu: Array, v: Array) -> Array:
 
 TWO_PI_MISSING = said("""log-two-pi-missing: A constant for each dimension is not there. Without it the
     density does not integrate to 1, and nats cannot be compared between models.""")
-OTHER_CONSTANT = said(
-    "constant: The constant of each dimension is another one. What does a density integrate to?"
-)
+OTHER_CONSTANT = said("""constant: The constant of each dimension is another one. What does a density
+    integrate to?""")
 SIGMA_MISSING = said("""log-sigma-missing: The term with log σ² is not there: without it a wide density costs
     nothing, and σ grows without limit when it is learned.""")
+LOG_STD = said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")
 WIDE = said("""var-for-std: σ² stands where σ belongs: your density is as wide as the variance says. What does
     a distribution object want, a variance or a standard deviation?""")
 LOG_OF_SQUARE = said("""log-of-square: A logarithm is taken of the squared distance; the exponential has
     cancelled it.""")
-DIVIDED_BY_VAR = said("var-for-std: The distance is divided by σ² before it is squared, where σ belongs.")
-DIVIDED_BY_STD = said("std-for-var: The squared distance is divided by σ instead of σ².")
 DENSITIES = said("not-log: Densities are added up where their logarithms are asked for.")
-LOG_VAR_AS_VAR = said(
-    "term-wrong: log_var is used as if it were σ²: it is its logarithm, and may be negative."
-)
+AS_VARIANCE = said("term-wrong: log_var is used as if it were σ²: it is its logarithm, and may be negative.")
 LOG_OF_SUM = said("log-of-square: A logarithm is taken of the squared distance.")
+OTHER_DISTANCES = {
+    "(x - μ)²/σ⁴": [
+        said("var-for-std: The distance is divided by σ² before it is squared, where σ belongs.")
+    ],
+    "(x - μ)²/σ": [said("std-for-var: The squared distance is divided by σ instead of σ².")],
+    "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
+    "log Σ(x - μ)²": [LOG_OF_SUM],
+}
 
 
 def _logs_of_squares(power: float) -> list[Pattern]:
@@ -84,30 +88,15 @@ LOG_PROB = Formula(
     draw=_draw,
     core={
         "1": Term(-0.5 * gaussian.LOG_2PI, lambda x, mu, v: np.ones_like(x), "the constant", TWO_PI_MISSING),
-        "log σ²": Term(
-            -0.5,
-            lambda x, mu, v: v,
-            missing=SIGMA_MISSING,
-            scaled={0.5: said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")},
-            stand_ins="log Σσ², σ, σ², 1/σ, 1/σ², (log σ²)², log(log σ²), log|log σ²|",
-        ),
-        "(x - μ)²/σ²": Term(
-            -0.5,
-            _square,
-            written="the squared distance",
-            stand_ins=(
-                "(x - μ)²/σ, (x - μ)²/σ⁴, log Σ(x - μ)²/σ², log Σ(x - μ)², log |x - μ|, (x - μ)², |x - μ|/σ, "
-                "|x - μ|/σ², |x - μ|, (x - μ)/σ, (x - μ)/σ², x - μ, (x - μ)²σ², (x - μ)²σ, (x - μ)²/√σ, "
-                "(x - μ)²/log σ², (x - μ)²/(log σ²)², (x - μ)⁴/σ⁴, (x - μ)⁴/σ², (x - μ)⁴, (x - μ)³/σ³, "
-                "(x + μ)²/σ², x²/σ², μ²/σ², ‖x - μ‖, x², xμ/σ²"
-            ),
-            replaced={
-                "(x - μ)²/σ⁴": [DIVIDED_BY_VAR],
-                "(x - μ)²/σ": [DIVIDED_BY_STD],
-                "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
-                "log Σ(x - μ)²": [LOG_OF_SUM],
-            },
-        ),
+        "log σ²": Term(-0.5, lambda x, mu, v: v, missing=SIGMA_MISSING, scaled={0.5: LOG_STD}),
+        "(x - μ)²/σ²": Term(-0.5, _square, "the squared distance", replaced=OTHER_DISTANCES),
+    },
+    stand_ins={
+        "log σ²": "log Σσ², σ, σ², 1/σ, 1/σ², (log σ²)², log(log σ²), log|log σ²|",
+        "(x - μ)²/σ²": "(x - μ)²/σ, (x - μ)²/σ⁴, log Σ(x - μ)²/σ², log Σ(x - μ)², log |x - μ|, (x - μ)², "
+        "|x - μ|/σ, |x - μ|/σ², |x - μ|, (x - μ)/σ, (x - μ)/σ², x - μ, (x - μ)²σ², (x - μ)²σ, (x - μ)²/√σ, "
+        "(x - μ)²/log σ², (x - μ)²/(log σ²)², (x - μ)⁴/σ⁴, (x - μ)⁴/σ², (x - μ)⁴, (x - μ)³/σ³, "
+        "(x + μ)²/σ², x²/σ², μ²/σ², ‖x - μ‖, x², xμ/σ²",
     },
     extras={
         "(x - μ)²/σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 2),
@@ -155,7 +144,7 @@ LOG_PROB = Formula(
         Pattern({"1": 1, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE]),
         Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, TWO_PI_MISSING]),
         Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, OTHER_CONSTANT]),
-        Pattern({"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present}, [LOG_VAR_AS_VAR]),
+        Pattern({"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present}, [AS_VARIANCE]),
         *_logs_of_squares(-1.0),
         *_logs_of_squares(-2.0),
     ],

@@ -70,12 +70,7 @@ def _check(student: Student, takes_noise: bool, handed: bool) -> Report:
 
 
 def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding], str]:
-    """The mistakes of a function that is given its noise, and an example.
-
-    Args:
-        student: the function.
-        lowest: the smallest log-variance that it is tried with.
-    """
+    """The mistakes of a function that is given its noise, and an example; log_var is above `lowest`."""
     samples = []
     for seed in (1, 2):
         rng = np.random.default_rng(seed)
@@ -139,15 +134,13 @@ SAMPLE = Formula(
     truth=_truth,
     draw=lambda rng, batch, dim: (),
     core={
-        "μ": Term(1.0, lambda mu, *_: mu, stand_ins="μ σ, σ, 1"),
+        "μ": Term(1.0, lambda mu, *_: mu),
         "σ ε": Term(
             1.0,
             lambda mu, v, e, *_: np.exp(v / 2) * e,
-            written="the noise",
-            missing=sampling.MISSING,
-            turned=SUBTRACTED,
-            stand_ins=", ".join(SHARED_TERMS) + ", σ² ε, ε, log σ² · ε, √σ ε, σ⁴ ε, ε/σ, μ σ ε, μ ε, σ ε², "
-            "σ |ε|, σ, σ², √|log σ²| ε, log(1 + σ²) ε, log(1 + σ) ε, |log σ²| ε",
+            "the noise",
+            sampling.MISSING,
+            SUBTRACTED,
             replaced={
                 "σ² ε": [sampling.VARIANCE],
                 "ε": [sampling.STD_MISSING],
@@ -155,6 +148,11 @@ SAMPLE = Formula(
                 **{name: [sampling.SHARED, *SCALES[scale][1]] for name, (scale, _) in SHARED_TERMS.items()},
             },
         ),
+    },
+    stand_ins={
+        "μ": "μ σ, σ, 1",
+        "σ ε": ", ".join(SHARED_TERMS) + ", σ² ε, ε, log σ² · ε, √σ ε, σ⁴ ε, ε/σ, μ σ ε, μ ε, σ ε², σ |ε|, "
+        "σ, σ², √|log σ²| ε, log(1 + σ²) ε, log(1 + σ) ε, |log σ²| ε",
     },
     extras={
         "σ² ε": lambda mu, v, e, *_: np.exp(v) * e,

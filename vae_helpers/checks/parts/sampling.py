@@ -90,7 +90,9 @@ def _distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
             return [SWAPPED]
         return [MU_MISSING, *_distribution(z + mu, mu, v, fixed)]
     noise = z - mu
-    return _shared(noise, v, fixed) or _single_draws(noise, v) or _shared_in_part(noise, v)
+    own = (noise / np.exp(v / 2)).round(6)
+    in_part = max(len(np.unique(column)) for column in own.T) < 0.9 * len(own)
+    return _shared(noise, v, fixed) or _single_draws(noise, v) or [SHARED] * in_part
 
 
 def _shared(noise: Array, v: Array, fixed: bool) -> list[Finding]:
@@ -139,12 +141,6 @@ def _of_size(size: Sequence[float]) -> list[Finding]:
     return [READ_AS_STD if np.ptp(size / np.abs(LEVELS)) < 0.1 * size.max() else OTHER_SCALE]
 
 
-def _shared_in_part(noise: Array, v: Array) -> list[Finding]:
-    """Whether some of the rows have the same noise."""
-    own = (noise / np.exp(v / 2)).round(6)
-    return [SHARED] if max(len(np.unique(column)) for column in own.T) < 0.9 * len(own) else []
-
-
 # For each argument the mistakes after which nobody expects its gradient.
 EXCUSES = {"mu": {"term-missing"}, "log_var": {"noise-missing", "std-missing"}}
 
@@ -178,11 +174,8 @@ def gradients(student: Student, with_eps: bool, others: list[Finding]) -> list[F
             except RuntimeError:  # something that the gradient needs was changed in place
                 return [] if others else [_not_differentiable(EXCUSES)]
     known = {finding.code for finding in others}
-    names = [
-        name
-        for (name, excuses), gradient in zip(EXCUSES.items(), reached, strict=True)
-        if (gradient is None or not gradient.any()) and not known & excuses
-    ]
+    cut_off = [name for name, given in zip(EXCUSES, reached, strict=True) if given is None or not given.any()]
+    names = [name for name in cut_off if not known & EXCUSES[name]]
     return [_not_differentiable(names)] if names else []
 
 

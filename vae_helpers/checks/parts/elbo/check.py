@@ -61,17 +61,12 @@ PARTS = Formula(
     truth=lambda log_px_z, kl: (log_px_z - kl).sum(-1),
     draw=uniform((-9.0, 2.0), (0.01, 4.0)),
     core={
-        "log p(x | z)": Term(
-            1.0,
-            lambda a, b: a,
-            stand_ins="p(x | z), log |log p(x | z)|, the ratio of both, the product of both",
-        ),
-        "KL": Term(
-            -1.0,
-            lambda a, b: b,
-            turned=KL_ADDED,
-            stand_ins="log KL, exp KL, exp(-KL), KL², √KL, the ratio of both, the product of both",
-        ),
+        "log p(x | z)": Term(1.0, lambda a, b: a),
+        "KL": Term(-1.0, lambda a, b: b, turned=KL_ADDED),
+    },
+    stand_ins={
+        "log p(x | z)": "p(x | z), log |log p(x | z)|, the ratio of both, the product of both",
+        "KL": "log KL, exp KL, exp(-KL), KL², √KL, the ratio of both, the product of both",
     },
     extras={
         "1": lambda a, b: np.ones_like(a),

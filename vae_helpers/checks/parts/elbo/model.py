@@ -32,9 +32,8 @@ KL_MISSING = said("term-missing: The KL is not in your value at all.")
 LOSS = said("sign: This is the loss, minus the ELBO; the bound itself is asked for.")
 MEAN_PIXELS = said("""mean-pixels: The log-likelihood is a mean over the pixels, the KL a sum over the
     latents: the KL counts 784 times.""")
-UNKNOWN = said(
-    "unknown: This fits no mistake that is known here. Compare the parts one by one, for one image."
-)
+UNKNOWN = said("""unknown: This fits no mistake that is known here. Compare the parts one by one, for one
+    image.""")
 
 
 def check_model(fn: Callable[..., Any]) -> Report:
@@ -50,10 +49,9 @@ def check_model(fn: Callable[..., Any]) -> Report:
         Failed: it gave nothing that can be compared.
     """
     measurement, reading = _read(fn)
-    if not measurement.samples:
-        return report(EXERCISE, measurement.findings, where=WHERE)
     if reading is None:
-        return report(EXERCISE, [*measurement.findings, UNKNOWN], where=WHERE)
+        unknown = [UNKNOWN] if measurement.samples else []
+        return report(EXERCISE, [*measurement.findings, *unknown], where=WHERE)
     findings = [*measurement.findings, *_name_parts(reading)]
     if any(LIKELIHOODS[name].averaged for name in _likelihoods(reading)):
         findings += sampling_findings(fn, reading, _reduced(measurement))
@@ -172,9 +170,8 @@ def _read_noisy(measurement: Measurement) -> Reading | None:
     offsets = [np.mean(s.values - s.column(_truth)) / s.rows[0].shape[-1] for s in measurement.samples]
     offset = float(np.mean(offsets))
     coefficients = {**TRUE, CONSTANT: TRUE[CONSTANT] + offset}
-    if abs(offset) > 0.1 and all(agrees(sample, _value(coefficients)) for sample in measurement.samples):
-        return Reading(coefficients, frozenset())
-    return None
+    agree = abs(offset) > 0.1 and all(agrees(s, _value(coefficients)) for s in measurement.samples)
+    return Reading(coefficients, frozenset()) if agree else None
 
 
 # What the terms mean
@@ -195,13 +192,7 @@ def _name_parts(reading: Reading) -> list[Finding]:
 
 
 def _join(likelihood: Likelihood, factor: float, divergence: float) -> list[Finding]:
-    """What is wrong with the factors of the two parts.
-
-    Args:
-        likelihood: the first part.
-        factor: what multiplies it; 0 where it is not there.
-        divergence: what multiplies minus the KL.
-    """
+    """What is wrong with the factors of the likelihood (0: it is not there) and of minus the KL."""
     findings: list[Finding] = []
     if factor < 0:
         factor, divergence = -factor, -divergence
@@ -232,7 +223,5 @@ def _example(measurement: Measurement) -> str:
     divergence = likelihood - right
     if abs(value - right) <= 1e-3 * abs(likelihood):
         return ""
-    return (
-        f"For an image with log p(x | z) = {likelihood:.4g} for every z, and a KL of {divergence:.4g}, your "
-        f"function gives {value:.4g}."
-    )
+    image = f"an image with log p(x | z) = {likelihood:.4g} for every z, and a KL of {divergence:.4g}"
+    return f"For {image}, your function gives {value:.4g}."

@@ -111,13 +111,7 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) ->
 
 
 def _wrong_draw(likelihoods: Array, of_pixel: Callable[..., Array], reduced: str) -> list[Finding]:
-    """What the average log-likelihood over many draws says about them, held against quadrature.
-
-    Args:
-        likelihoods: what is seen, (images, draws).
-        of_pixel: the log-likelihood, or what replaces it.
-        reduced: as above.
-    """
+    """What the average of log-likelihoods, (images, draws), says about the draws, held against quadrature."""
     mean, spread = likelihoods.mean(1), likelihoods.std(1)
     constant = spread.max() < 2e-3
 
