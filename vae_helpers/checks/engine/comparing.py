@@ -14,6 +14,7 @@ from vae_helpers.numerics._validate import Array
 
 # What happens to any number: the code, what the values look like, and what the right ones became.
 # A change that only numbers above zero can undergo is tried for those alone.
+Arrays = Sequence[Array]
 _Changes = Sequence[tuple[str, str, bool, Callable[[Array], Array]]]
 _CHANGES: _Changes = [
     ("sign", "Your value has the opposite sign.", False, np.negative),
@@ -47,17 +48,13 @@ def in_shape_of(expected: Array, value: Array) -> Array:
     return value
 
 
-def all_close(given: Sequence[Array], wanted: Sequence[Array], tolerance: float) -> bool:
+def all_close(given: Arrays, wanted: Arrays, tolerance: float) -> bool:
     """Whether each pair agrees to `tolerance`, relative to 1 + |value|."""
     return all(bool(np.all(_close(g, w, tolerance))) for g, w in zip(given, wanted, strict=True))
 
 
 def counterexample(
-    names: Sequence[str],
-    cases: Sequence[tuple[Any, ...]],
-    given: Sequence[Array],
-    wanted: Sequence[Array],
-    tolerance: float,
+    names: Sequence[str], cases: Sequence[tuple[Any, ...]], given: Arrays, wanted: Arrays, tolerance: float
 ) -> str:
     """The first case with another value, in words; the first infinite one, if there is any."""
     infinite = not all(np.isfinite(value).all() for value in given)
@@ -98,7 +95,7 @@ def wrong_shape(case: tuple[Any, ...], value: Array, expected: Array) -> Finding
     return Finding("shape", f"Your function returns {_shape(value)}; expected: {_shape(expected)}.")
 
 
-def describe(given: Sequence[Array], wanted: Sequence[Array], tolerance: float) -> Finding:
+def describe(given: Arrays, wanted: Arrays, tolerance: float) -> Finding:
     """What can be said of wrong values that no known mistake gives."""
     values = np.concatenate([value.ravel() for value in given])
     right = np.concatenate([value.ravel() for value in wanted])

@@ -30,6 +30,9 @@ class AnyOf(tuple[Any, ...]):
         return super().__new__(cls, ways)
 
 
+Way = Answer | AnyOf | None
+
+
 class Mistake:
     """A mistake that an exercise invites: how the program has to be changed to make it.
 
@@ -44,13 +47,7 @@ class Mistake:
     """
 
     def __init__(
-        self,
-        code: str,
-        *,
-        where: str = "",
-        then: Callable[[Any], Any] | AnyOf | None = None,
-        answer: Answer | AnyOf | None = None,
-        **steps: Any,
+        self, code: str, *, where: str = "", then: Way = None, answer: Way = None, **steps: Any
     ) -> None:
         self.code, self.where, self.then, self.answer, self.steps = code, where, then, answer, steps
 
@@ -136,9 +133,9 @@ class Exercise:
             if mistake.code not in CODES:
                 raise ValueError(f"mistakes: expected a key of CODES, got {mistake.code!r} in {self.title!r}")
             if mistake.answer is None and (unknown := set(mistake.steps) - known):
+                wanted, got = ", ".join(sorted(known)), ", ".join(sorted(unknown))
                 raise ValueError(
-                    f"mistakes: expected steps of the program, {', '.join(sorted(known))}, "
-                    f"got {', '.join(sorted(unknown))} in {self.title!r}"
+                    f"mistakes: expected steps of the program, {wanted}, got {got} in {self.title!r}"
                 )
         manual = (
             f"Checks an answer to the exercise “{self.title}”.\n\n"

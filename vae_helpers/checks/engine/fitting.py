@@ -28,12 +28,10 @@ class Reading:
 
     def at(self, terms: Terms, *arguments: Array) -> float:
         """The value that the sum of terms has for one row, arguments of shape (1, d)."""
-        total = 0.0
-        for name, coefficient in self.coefficients.items():
-            with np.errstate(all="ignore"):
-                value = float(np.sum(terms[name](*arguments)))
-            total += coefficient * value / (arguments[0].shape[-1] if name in self.averaged else 1)
-        return total
+        size = arguments[0].shape[-1]
+        with np.errstate(all="ignore"):
+            values = {name: float(np.sum(terms[name](*arguments))) for name in self.coefficients}
+        return sum(c * values[n] / (size if n in self.averaged else 1) for n, c in self.coefficients.items())
 
 
 def agrees(sample: Sample, truth: Callable[..., Array], tolerance: float = 1e-4) -> bool:

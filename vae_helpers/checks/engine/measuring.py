@@ -146,10 +146,8 @@ class _Batches:
         """
         dim, axis = self.dim, self.axis
         if value.shape == (BATCH,):
-            same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max()
-            if same and value[0] != 0:
-                return None, [], "the same number for every row"
-            return value, [], ""
+            same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max() and value[0] != 0
+            return (None, [], "the same number for every row") if same else (value, [], "")
         if value.size == 1:
             return None, [], "a single number"
         expected = f"expected one number a row, shape ({BATCH},)."
@@ -184,9 +182,8 @@ class _Batches:
             value depends on the rest of its batch. Else empty.
         """
         half = BATCH // 2
-        again = self.values_of(
-            np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments
-        )
+        twins = [np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments]
+        again = self.values_of(twins)
         if again is None or not (np.isfinite(again).all() and np.isfinite(values).all()):
             return ""
         if np.mean(np.abs(again[:half] - values[:half]) > 1e-5 * (1 + np.abs(values[:half]))) > 0.5:

@@ -78,16 +78,12 @@ class Report:
 
 
 def report(
-    exercise: str,
-    findings: Iterable[Finding] = (),
-    seen: str = "",
-    notes: Iterable[str] = (),
-    where: str = "",
+    title: str, findings: Iterable[Finding] = (), seen: str = "", notes: Iterable[str] = (), where: str = ""
 ) -> Report:
     """Puts a report together.
 
     Args:
-        exercise: what was checked.
+        title: what was checked.
         findings: the mistakes, the most telling first.
         seen: the smallest counterexample, in words.
         notes: remarks that accuse nobody.
@@ -100,7 +96,7 @@ def report(
         named = place and place not in places[number + 1 :]  # once, after the last finding that it is for
         lines.append(finding.text + (f" See {place}." if named else ""))
     lines += [f"Note: {note}" for note in notes]
-    return Report(exercise, frozenset(finding.code for finding in findings), "\n".join(lines))
+    return Report(title, frozenset(finding.code for finding in findings), "\n".join(lines))
 
 
 def safely(exercise: str, check: Callable[[], Report]) -> Report:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae_helpers.checks.engine.calling import Failed
-from vae_helpers.checks.engine.fitting import Reading, agrees, in_words, read, same
+from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, read, same
 from vae_helpers.checks.engine.formula import CONSTANT, name_mistakes, overall_scale
 from vae_helpers.checks.engine.measuring import Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, said
@@ -65,13 +65,8 @@ def _likelihoods(reading: Reading | None) -> list[str]:
 
 def _reduced(measurement: Measurement) -> str:
     """Whether the function mixes the images of a batch, "wholly" or only "partly"."""
-    if not measurement.mixes_rows:
-        return ""
-    group = measurement.samples[0].rows[0].shape[1]
-    return "wholly" if group > 1 else "partly"  # the latter was seen one by one
-
-
-# Which terms a value is made of
+    one_by_one = measurement.samples[0].rows[0].shape[1] == 1
+    return ("partly" if one_by_one else "wholly") if measurement.mixes_rows else ""
 
 
 def _value(coefficients: Mapping[str, float]) -> Callable[..., Array]:
@@ -79,25 +74,19 @@ def _value(coefficients: Mapping[str, float]) -> Callable[..., Array]:
     return lambda *rows: sum(c * CORE[name](*rows).sum(-1) for name, c in coefficients.items())
 
 
-def _of_latents(term: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    return lambda mu, v, x, a: term(mu, v)
-
-
-def _of_pixels(likelihood: Likelihood) -> Callable[..., Array]:
-    return lambda mu, v, x, a: likelihood.of_pixel(x, a)
+def _of_latents(terms: Terms) -> dict[str, Callable[..., Array]]:
+    return {name: lambda mu, v, x, a, term=term: term(mu, v) for name, term in terms.items()}
 
 
 def _truth(mu: Array, v: Array, x: Array, a: Array) -> Array:
     return LIKELIHOODS[RIGHT].of_pixel(x, a).sum(-1) - kl_standard_normal(mu, v)
 
 
-OF_PIXELS = {name: _of_pixels(likelihood) for name, likelihood in LIKELIHOODS.items()}
-OF_KL = {name: _of_latents(term) for name, term in KL.core.items()}
+OF_PIXELS = {name: lambda mu, v, x, a, row=row: row.of_pixel(x, a) for name, row in LIKELIHOODS.items()}
+OF_KL = _of_latents(KL.core)
 CORE = {RIGHT: OF_PIXELS[RIGHT], **OF_KL}
-EXTRAS = {
-    **{name: term for name, term in OF_PIXELS.items() if name != RIGHT},
-    **{name: _of_latents(term) for name, term in {**KL.extras, **KL.whole}.items()},
-}
+WRONG_LIKELIHOODS = {name: term for name, term in OF_PIXELS.items() if name != RIGHT}
+EXTRAS = {**WRONG_LIKELIHOODS, **_of_latents({**KL.extras, **KL.whole})}
 TRUE = {RIGHT: 1.0, **{name: -coefficient for name, coefficient in KL.true.items()}}
 
 
@@ -172,9 +161,6 @@ def _read_noisy(measurement: Measurement) -> Reading | None:
     coefficients = {**TRUE, CONSTANT: TRUE[CONSTANT] + offset}
     agree = abs(offset) > 0.1 and all(agrees(s, _value(coefficients)) for s in measurement.samples)
     return Reading(coefficients, frozenset()) if agree else None
-
-
-# What the terms mean
 
 
 def _name_parts(reading: Reading) -> list[Finding]:
