@@ -69,8 +69,6 @@ class Student:
         # A complaint about the type of the arrays says little: another kind was to be tried.
         raise next((failed for failed in failures if not _is_of_type(failed)), failures[-1])
 
-    with_any = __call__  # the name by which exercises with arguments of other types call it
-
     @property
     def notes(self) -> list[str]:
         """What was seen that is no mistake."""

@@ -133,10 +133,8 @@ class Exercise:
             if mistake.code not in CODES:
                 raise ValueError(f"mistakes: expected a key of CODES, got {mistake.code!r} in {self.title!r}")
             if mistake.answer is None and (unknown := set(mistake.steps) - known):
-                wanted, got = ", ".join(sorted(known)), ", ".join(sorted(unknown))
-                raise ValueError(
-                    f"mistakes: expected steps of the program, {wanted}, got {got} in {self.title!r}"
-                )
+                wanted, got = f"steps of the program, {', '.join(sorted(known))}", ", ".join(sorted(unknown))
+                raise ValueError(f"mistakes: expected {wanted}, got {got} in {self.title!r}")
         manual = (
             f"Checks an answer to the exercise “{self.title}”.\n\n"
             f"Args:\n    fn: takes {self.takes}; returns {self.returns}.\n\n"
@@ -170,8 +168,8 @@ class Exercise:
             elif isinstance(item, str) and isinstance(after, Mistake):
                 said = item
             else:
-                wanted = "expected sentences, each before its mistakes"
-                raise ValueError(f"mistakes: {wanted}, got {item!r} in {self.title!r}")
+                wanted = "sentences, each before its mistakes"
+                raise ValueError(f"mistakes: expected {wanted}, got {item!r} in {self.title!r}")
 
     def __call__(self, fn: Answer) -> Report:
         """Checks a function.
@@ -185,9 +183,7 @@ class Exercise:
             conventions.append(replace(self, truth=other, program=other, also_right=None))
         as_function(fn)
         reports = [safely(self.title, partial(each._check_both, fn)) for each in conventions]
-        passed = [report for report in reports if report.passed]
-        named = [report for report in reports if "unknown" not in report.codes]
-        best = [*passed, *named, *reports][0]
+        best = min(reports, key=lambda report: (not report.passed, "unknown" in report.codes))
         return self.further(fn) if best.passed and self.further else best
 
     def _check_both(self, fn: Answer) -> Report:
@@ -212,7 +208,7 @@ class Exercise:
         for case, expected in zip(self.cases, wanted, strict=True):
             seen = f"For {comparing.show(self.names, case)}:"
             try:
-                value = comparing.in_shape_of(expected, student.with_any(*case))
+                value = comparing.in_shape_of(expected, student(*case))
             except Failed as failed:
                 not_attempted = failed.finding.code == "not-attempted"
                 return report(self.title, [failed.finding], "" if not_attempted else seen)

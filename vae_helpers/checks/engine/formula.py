@@ -221,9 +221,8 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
     findings: list[Finding] = []
     if reading.averaged == {CONSTANT} and set(relative) != {CONSTANT}:
         if CONSTANT in formula.core:  # elsewhere any constant is one too many, which is said below
-            findings = [
-                said(f"constant: The constant is added once; each of the {formula.axis} has its own.")
-            ]
+            once = said(f"constant: The constant is added once; each of the {formula.axis} has its own.")
+            findings.append(once)
             factors = formula.factors(relative)
             relative[CONSTANT] = fitting.overall_factor({n: f for n, f in factors.items() if n != CONSTANT})
     elif reading.averaged and formula.averaged:

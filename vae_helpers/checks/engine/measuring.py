@@ -138,11 +138,8 @@ class _Batches:
         return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
 
     def by_rows(self, value: Array) -> tuple[Array | None, list[Finding], str]:
-        """A result taken apart into rows.
-
-        Returns:
-            One value for each row, or None where rows cannot be told apart; what is wrong with the shape;
-            and what the result is instead, where the rows of the batch are mixed.
+        """One value for each row, None where rows cannot be told apart; what is wrong with the shape; and
+        what the result is instead, where the rows of the batch are mixed.
         """
         dim, axis = self.dim, self.axis
         if value.shape == (BATCH,):
@@ -216,9 +213,9 @@ class _Batches:
         for power, how in GROWTH.items():
             if np.isclose(doubled, 2.0**power * values[0], rtol=1e-4):
                 return Sample(_stacked(drawn), values / 4.0**power), how
-        if not random:
-            return self.one_by_one(), "partly a sum and partly a mean over the batch"
-        return None, "made from the whole batch"
+        if random:
+            return None, "made from the whole batch"
+        return self.one_by_one(), "partly a sum and partly a mean over the batch"
 
 
 def _mean(repeats: Sequence[Array]) -> tuple[Array, Array]:
@@ -232,6 +229,5 @@ def _stacked(drawn: list[tuple[Array, ...]]) -> tuple[Array, ...]:
 
 def _total(value: Array) -> float:
     """A reduced result as one number: broadcast over the batch, or not yet summed over the event."""
-    if value.ndim == 1 and value.size in (4, 8) and np.ptp(value) == 0:
-        return float(value[0])
-    return float(value.sum())
+    broadcast = value.ndim == 1 and value.size in (4, 8) and np.ptp(value) == 0
+    return float(value[0] if broadcast else value.sum())

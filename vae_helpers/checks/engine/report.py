@@ -118,10 +118,8 @@ def safely(exercise: str, check: Callable[[], Report]) -> Report:
 
 def _place(code: str, where: str) -> str:
     """Where the course treats a mistake: the code's own place, unless the exercise comes before it."""
-    own = CODES[code].where
-    if code in PLACELESS or not own or not where:
-        return "" if code in PLACELESS else own or where
-    return own if _notebook(own) <= _notebook(where) else where
+    places = filter(None, (CODES[code].where, where))
+    return "" if code in PLACELESS else min(places, key=_notebook, default="")
 
 
 def _notebook(place: str) -> int:

@@ -59,14 +59,7 @@ SQUARED_ERROR = said("""squared-error: This is a squared distance. Which distrib
 GROWS = said("sign: It also grows with the distance, where a log-likelihood falls.")
 
 
-def _squared_errors(square: str) -> list[Pattern]:
-    """A squared distance has no right factor; what is minus it falls with the distance, as it should."""
-    return [
-        Pattern({square: lambda factor: factor < 0, "1": perhaps}, [SQUARED_ERROR]),
-        Pattern({square: lambda factor: factor > 0, "1": perhaps}, [SQUARED_ERROR, GROWS]),
-    ]
-
-
+SQUARES = ("(x - p)²", "(x - a)²")
 BERNOULLI = Formula(
     exercise="The Bernoulli log-likelihood",
     where="notebook 6, section 1",
@@ -118,8 +111,9 @@ BERNOULLI = Formula(
         Pattern({"x a": 1}, [NORMALISER_MISSING]),
         Pattern({"x log p": 1, "x log(1 - p)": -1}, [NORMALISER_MISSING]),
         Pattern({"log(1 + exp a)": -1}, [TARGETS_MISSING]),
-        *_squared_errors("(x - p)²"),
-        *_squared_errors("(x - a)²"),
+        # A squared distance has no right factor; what is minus it falls with the distance, as it should.
+        *(Pattern({square: lambda c: c < 0, "1": perhaps}, [SQUARED_ERROR]) for square in SQUARES),
+        *(Pattern({square: lambda c: c > 0, "1": perhaps}, [SQUARED_ERROR, GROWS]) for square in SQUARES),
     ],
     averaged=said("""mean-pixels: With more pixels your values do not grow as they should: a mean over the
         pixels stands where a sum belongs. The log-probabilities of independent pixels add up."""),

@@ -9,6 +9,7 @@ import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
 from vae_helpers.checks.engine.report import Report, said
+from vae_helpers.checks.parts.kl import KL, LOG_STD
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 
@@ -51,7 +52,6 @@ OTHER_CONSTANT = said("""constant: The constant of each dimension is another one
     integrate to?""")
 SIGMA_MISSING = said("""log-sigma-missing: The term with log σ² is not there: without it a wide density costs
     nothing, and σ grows without limit when it is learned.""")
-LOG_STD = said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")
 WIDE = said("""var-for-std: σ² stands where σ belongs: your density is as wide as the variance says. What does
     a distribution object want, a variance or a standard deviation?""")
 LOG_OF_SQUARE = said("""log-of-square: A logarithm is taken of the squared distance; the exponential has
@@ -59,26 +59,15 @@ LOG_OF_SQUARE = said("""log-of-square: A logarithm is taken of the squared dista
 DENSITIES = said("not-log: Densities are added up where their logarithms are asked for.")
 AS_VARIANCE = said("term-wrong: log_var is used as if it were σ²: it is its logarithm, and may be negative.")
 LOG_OF_SUM = said("log-of-square: A logarithm is taken of the squared distance.")
+DIVIDED_TOO_EARLY = said("var-for-std: The distance is divided by σ² before it is squared, where σ belongs.")
 OTHER_DISTANCES = {
-    "(x - μ)²/σ⁴": [
-        said("var-for-std: The distance is divided by σ² before it is squared, where σ belongs.")
-    ],
+    "(x - μ)²/σ⁴": [DIVIDED_TOO_EARLY],
     "(x - μ)²/σ": [said("std-for-var: The squared distance is divided by σ instead of σ².")],
     "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
     "log Σ(x - μ)²": [LOG_OF_SUM],
 }
-
-
-def _logs_of_squares(power: float) -> list[Pattern]:
-    """log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?"""
-    log_two = power * np.log(2) / gaussian.LOG_2PI
-    return [
-        Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, [LOG_OF_SQUARE, *sigma, *two_pi])
-        for log_var, sigma in ((power, [SIGMA_MISSING]), (perhaps, []))
-        for one, two_pi in ((0.0, [TWO_PI_MISSING]), (log_two, [TWO_PI_MISSING]), (perhaps, []))
-    ]
-
-
+LOG_TWO = np.log(2) / gaussian.LOG_2PI  # as a share of the constant
+OF_LOG_VAR = ("σ", "σ²", "1/σ", "1/σ²", "(log σ²)²", "log(log σ²)", "log|log σ²|")
 LOG_PROB = Formula(
     exercise="The Gaussian log-density",
     where="notebook 1, section 1",
@@ -124,13 +113,7 @@ LOG_PROB = Formula(
         "x²": lambda x, mu, v: x**2,
         "μ²": lambda x, mu, v: mu**2,
         "xμ/σ²": lambda x, mu, v: x * mu * np.exp(-v),
-        "σ": lambda x, mu, v: np.exp(v / 2),
-        "σ²": lambda x, mu, v: np.exp(v),
-        "1/σ": lambda x, mu, v: np.exp(-v / 2),
-        "1/σ²": lambda x, mu, v: np.exp(-v),
-        "(log σ²)²": lambda x, mu, v: v**2,
-        "log(log σ²)": lambda x, mu, v: np.log(v),
-        "log|log σ²|": lambda x, mu, v: np.log(np.abs(v)),
+        **{name: lambda x, mu, v, term=KL.terms[name]: term(mu, v) for name in OF_LOG_VAR},
         "the density": lambda x, mu, v: np.exp(-0.5 * (gaussian.LOG_2PI + v + _square(x, mu, v))),
     },
     whole={
@@ -145,8 +128,13 @@ LOG_PROB = Formula(
         Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, TWO_PI_MISSING]),
         Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, OTHER_CONSTANT]),
         Pattern({"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present}, [AS_VARIANCE]),
-        *_logs_of_squares(-1.0),
-        *_logs_of_squares(-2.0),
+        # log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?
+        *(
+            Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, [LOG_OF_SQUARE, *sigma, *two_pi])
+            for power in (-1.0, -2.0)
+            for log_var, sigma in ((power, [SIGMA_MISSING]), (perhaps, []))
+            for one, two_pi in ((0.0, [TWO_PI_MISSING]), (power * LOG_TWO, [TWO_PI_MISSING]), (perhaps, []))
+        ),
     ],
     averaged=said("""mean-pixels: With more dimensions your values do not grow as they should: a mean over the
         last axis stands where a sum belongs. The log-densities of independent coordinates add up."""),

@@ -192,10 +192,9 @@ def _cut_off(fn: Callable[..., Any], reading: Reading) -> list[Finding]:
         return []
     alone = sum((c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms), 0 * mu.sum())
     (expected,) = torch.autograd.grad(alone, bias)
-    names = []
+    names, slack = [], 2e-5 * float(gradient.abs().max())
     for name, given, of_kl in zip(("mu", "log_var"), gradient.chunk(2), expected.chunk(2), strict=True):
         # The function may sum or average over the batch.
-        slack = 2e-5 * float(gradient.abs().max())
         if any(torch.allclose(given, of_kl / count, rtol=2e-5, atol=slack) for count in (1, IMAGES)):
             names.append(name)
     return [_no_gradient(names)] if names else []
