@@ -38,9 +38,11 @@ CHECKS = ROOT / "vae_helpers" / "checks"
 @EACH
 def test_a_row_names_terms_that_exist(formula):
     named = {name for pattern in formula.patterns for name in pattern.seen}
-    for term in formula.core.values():
-        named |= set(filter(None, term.stand_ins.split(", "))) | set(term.replaced)
-        assert set(term.replaced) <= set(term.stand_ins.split(", "))
+    for name, term in formula.core.items():
+        stand_ins = set(filter(None, formula.stand_ins.get(name, "").split(", ")))
+        named |= stand_ins
+        assert set(term.replaced) <= stand_ins
+    assert set(formula.stand_ins) <= set(formula.core)
     assert named <= set(formula.terms)
     assert len(formula.terms) == len(formula.core) + len(formula.extras) + len(formula.whole)
 
@@ -85,7 +87,7 @@ def test_a_pattern_is_no_pattern_with_one_term_more(formula):
 def test_a_new_message_takes_one_row():
     message = "The mean of q counts by its fourth power: a square was taken twice."
     term = replace(KL.core["μ²"], replaced={"μ⁴": [Finding("term-wrong", message)]})
-    pattern = Pattern({"μ⁴": 0.5, "σ⁴": 0.5}, "unknown", "Fourth powers alone.")
+    pattern = Pattern({"μ⁴": 0.5, "σ⁴": 0.5}, [Finding("unknown", "Fourth powers alone.")])
     formula = replace(KL, core={**KL.core, "μ²": term}, patterns=[*KL.patterns, pattern])
     one = check_formula(lambda mu, v: 0.5 * (mu**4 + np.exp(v) - 1 - v).sum(-1), formula)
     assert one.codes == {"term-wrong"} and message in one.message
@@ -145,7 +147,7 @@ DRAWS = {  # what is said: mean and standard deviation of z
 @pytest.mark.parametrize("text", DRAWS)
 def test_a_wrong_draw_has_the_moments_that_it_speaks_of(text):
     assert len([THE_MEAN, *WRONG_DRAWS]) == len(DRAWS)
-    (draw,) = (draw for draw in [THE_MEAN, *WRONG_DRAWS] if f" {text}" in f" {draw.text}")
+    (draw,) = (draw for draw in [THE_MEAN, *WRONG_DRAWS] if f" {text}" in f" {draw.finding.text}")
     nodes, weights = draw.noise
     z = draw.z(MU, LOG_VAR, nodes)
     mean, spread = DRAWS[text]
@@ -281,4 +283,4 @@ def test_one_mistake_that_can_be_read_in_two_ways_is_named_in_both():
             if not any(map(callable, pattern.seen.values()))
             and np.allclose(sum(c * BERNOULLI.terms[name](x, a) for name, c in pattern.seen.items()), values)
         ]
-        assert len(same) == 2 and {pattern.code for pattern in same} == {code}
+        assert len(same) == 2 and {pattern.findings[0].code for pattern in same} == {code}

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.report import Failed, Finding
+from vae_helpers.checks.engine.report import Failed, Finding, said
 from vae_helpers.numerics._validate import Array
 
+Function = Callable[..., Any]
 KINDS = ("numpy", "torch float64", "torch float32")
 
 
@@ -39,12 +40,7 @@ class Student:
         calls: how many there were.
     """
 
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        kinds: Sequence[str] = KINDS,
-        result: Callable[[Any], Array] | None = None,
-    ) -> None:
+    def __init__(self, fn: Function, kinds: Sequence[str] = KINDS, result: Function | None = None) -> None:
         self.fn, self.kinds, self.result = as_function(fn), tuple(kinds), result or as_array
         self.kind: str | None = None
         self.changed, self.seconds, self.calls = False, np.inf, 0
@@ -62,20 +58,16 @@ class Student:
             return self._call(self.kind, arguments)
         failures: list[Failed] = []
         for kind in self.kinds:
-            try:
-                value = self._call(kind, arguments)
-            except Failed as failed:
-                failures.append(failed)
-                if failed.__cause__ is not None and failed.finding.code == "error":
-                    continue  # perhaps it takes another kind
-                self.kind = kind
-                raise
             self.kind = kind
-            return value
+            try:
+                return self._call(kind, arguments)
+            except Failed as failed:
+                if failed.__cause__ is None or failed.finding.code != "error":
+                    raise
+                failures.append(failed)  # perhaps it takes another kind
+        self.kind = None
         # A complaint about the type of the arrays says little: another kind was to be tried.
         raise next((failed for failed in failures if not _is_of_type(failed)), failures[-1])
-
-    with_any = __call__  # the name by which exercises with arguments of other types call it
 
     @property
     def notes(self) -> list[str]:
@@ -99,7 +91,7 @@ class Student:
         except KeyboardInterrupt as error:
             if time.perf_counter() - started > 0.05:
                 raise  # the reader has lost patience; nobody does so soon
-            raise Failed(Finding("error", "Your function stops with KeyboardInterrupt.")) from error
+            raise Failed(said("error: Your function stops with KeyboardInterrupt.")) from error
         except NotImplementedError as error:
             raise Failed(NOT_ATTEMPTED) from error
         except BaseException as error:
@@ -120,16 +112,15 @@ class Student:
 
 
 CHANGES_ARGUMENTS = "your function changes its arguments in place; its caller may still need them."
-NOT_ATTEMPTED = Finding(
-    "not-attempted", "The function returns nothing so far. Write your answer and run the cell again."
-)
+NOT_ATTEMPTED = said("""not-attempted: The function returns nothing so far. Write your answer and run the cell
+    again.""")
 
 
 def _is_of_type(failed: Failed) -> bool:
     return isinstance(failed.__cause__, TypeError | AttributeError) or "torch.Tensor" in failed.finding.text
 
 
-def as_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+def as_function(fn: Function) -> Function:
     """The function itself.
 
     Raises:
@@ -140,7 +131,7 @@ def as_function(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn
 
 
-def parameters_of(fn: Callable[..., Any]) -> list[inspect.Parameter] | None:
+def parameters_of(fn: Function) -> list[inspect.Parameter] | None:
     """The function's positional parameters; None where Python cannot tell."""
     try:
         parameters = inspect.signature(fn).parameters.values()
@@ -187,9 +178,8 @@ def as_array(value: Any) -> Array:
         return array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError, RecursionError):
         what = f"tuple of {len(value)} results" if isinstance(value, tuple) else type(value).__name__
-        raise Failed(
-            Finding("error", f"Your function returns a {what} where an array of real numbers was expected.")
-        ) from None
+        text = f"error: Your function returns a {what} where an array of real numbers was expected."
+        raise Failed(said(text)) from None
 
 
 @contextlib.contextmanager

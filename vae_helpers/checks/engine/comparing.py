@@ -14,13 +14,15 @@ from vae_helpers.numerics._validate import Array
 
 # What happens to any number: the code, what the values look like, and what the right ones became.
 # A change that only numbers above zero can undergo is tried for those alone.
-_CHANGES: Sequence[tuple[str, str, bool, Callable[[Array], Array]]] = [
+Arrays = Sequence[Array]
+_Changes = Sequence[tuple[str, str, bool, Callable[[Array], Array]]]
+_CHANGES: _Changes = [
     ("sign", "Your value has the opposite sign.", False, np.negative),
     ("half", "Your value is exactly twice the right one: a factor ½ is lost.", False, lambda w: 2 * w),
     ("not-log", "Your value is the logarithm of the right one.", True, np.log),
     ("not-log", "The logarithm of your value would be right.", False, np.exp),
 ]
-_POWERS: Sequence[tuple[str, str, bool, Callable[[Array], Array]]] = [
+_POWERS: _Changes = [
     ("std-for-var", "Your value is the square of the right one.", True, np.square),
     ("std-for-var", "Your value is the square root of the right one.", True, np.sqrt),
 ]
@@ -46,34 +48,25 @@ def in_shape_of(expected: Array, value: Array) -> Array:
     return value
 
 
-def all_close(given: Sequence[Array], wanted: Sequence[Array], tolerance: float) -> bool:
+def all_close(given: Arrays, wanted: Arrays, tolerance: float) -> bool:
     """Whether each pair agrees to `tolerance`, relative to 1 + |value|."""
     return all(bool(np.all(_close(g, w, tolerance))) for g, w in zip(given, wanted, strict=True))
 
 
 def counterexample(
-    names: Sequence[str],
-    cases: Sequence[tuple[Any, ...]],
-    given: Sequence[Array],
-    wanted: Sequence[Array],
-    tolerance: float,
+    names: Sequence[str], cases: Sequence[tuple[Any, ...]], given: Arrays, wanted: Arrays, tolerance: float
 ) -> str:
     """The first case with another value, in words; the first infinite one, if there is any."""
     infinite = not all(np.isfinite(value).all() for value in given)
     for case, value, expected in zip(cases, given, wanted, strict=True):
-        if infinite and np.isfinite(value).all():
+        if (infinite and np.isfinite(value).all()) or all_close([value], [expected], tolerance):
             continue
-        if all_close([value], [expected], tolerance):
-            continue
+        here = f"For {show(names, case)}"
         if expected.size <= 4:
-            return (
-                f"For {show(names, case)} your function gives {_values(value)}; expected {_values(expected)}."
-            )
+            return f"{here} your function gives {_values(value)}; expected {_values(expected)}."
         place = int(np.argmax(~_close(value, expected, tolerance)))
-        return (
-            f"For {show(names, case)} entry {place} of your result is {value.flat[place]:.5g}; "
-            f"expected {expected.flat[place]:.5g}."
-        )
+        given, right = value.flat[place], expected.flat[place]
+        return f"{here} entry {place} of your result is {given:.5g}; expected {right:.5g}."
     return ""
 
 
@@ -102,7 +95,7 @@ def wrong_shape(case: tuple[Any, ...], value: Array, expected: Array) -> Finding
     return Finding("shape", f"Your function returns {_shape(value)}; expected: {_shape(expected)}.")
 
 
-def describe(given: Sequence[Array], wanted: Sequence[Array], tolerance: float) -> Finding:
+def describe(given: Arrays, wanted: Arrays, tolerance: float) -> Finding:
     """What can be said of wrong values that no known mistake gives."""
     values = np.concatenate([value.ravel() for value in given])
     right = np.concatenate([value.ravel() for value in wanted])
@@ -118,12 +111,7 @@ def describe(given: Sequence[Array], wanted: Sequence[Array], tolerance: float) 
     return seen or Finding("unknown", _NEARLY if all_close([values], [right], 0.03) else _STRANGE)
 
 
-def _changed(
-    changes: Sequence[tuple[str, str, bool, Callable[[Array], Array]]],
-    values: Array,
-    right: Array,
-    tolerance: float,
-) -> Finding | None:
+def _changed(changes: _Changes, values: Array, right: Array, tolerance: float) -> Finding | None:
     for code, text, needs_positive, change in changes:
         if (not needs_positive or (right > 0).all()) and _agrees(values, change(right), tolerance):
             return Finding(code, text)

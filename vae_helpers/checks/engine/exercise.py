@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vae_helpers.checks.engine import comparing
-from vae_helpers.checks.engine.calling import KINDS, Failed, Student
+from vae_helpers.checks.engine.calling import KINDS, Failed, Student, as_function
 from vae_helpers.checks.engine.codes import CODES
 from vae_helpers.checks.engine.report import Finding, Report, report, safely
 from vae_helpers.numerics._validate import Array
@@ -30,6 +30,9 @@ class AnyOf(tuple[Any, ...]):
         return super().__new__(cls, ways)
 
 
+Way = Answer | AnyOf | None
+
+
 class Mistake:
     """A mistake that an exercise invites: how the program has to be changed to make it.
 
@@ -44,13 +47,7 @@ class Mistake:
     """
 
     def __init__(
-        self,
-        code: str,
-        *,
-        where: str = "",
-        then: Callable[[Any], Any] | AnyOf | None = None,
-        answer: Answer | AnyOf | None = None,
-        **steps: Any,
+        self, code: str, *, where: str = "", then: Way = None, answer: Way = None, **steps: Any
     ) -> None:
         self.code, self.where, self.then, self.answer, self.steps = code, where, then, answer, steps
 
@@ -60,15 +57,12 @@ class Mistake:
 
     def answers(self, program: Answer) -> list[Answer]:
         """What someone computes who makes the mistake, in each of the ways that it is made."""
-        choices = [_ways(way) for way in (self.answer or program, self.then, *self.steps.values())]
+        steps = self.answer or program, self.then, *self.steps.values()
+        choices = [step if isinstance(step, AnyOf) else [step] for step in steps]
         return [
             partial(_slipped, answer, then, dict(zip(self.steps, values, strict=True)))
             for answer, then, *values in product(*choices)
         ]
-
-
-def _ways(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, AnyOf) else (value,)
 
 
 def _slipped(answer: Answer, then: Callable[[Any], Any] | None, steps: Mapping[str, Any], *case: Any) -> Any:
@@ -133,25 +127,22 @@ class Exercise:
     also_right: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        known = _steps(self.program)
+        parameters = inspect.signature(self.program).parameters.values()
+        known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         for mistake, _ in self._marked():
             if mistake.code not in CODES:
                 raise ValueError(f"mistakes: expected a key of CODES, got {mistake.code!r} in {self.title!r}")
             if mistake.answer is None and (unknown := set(mistake.steps) - known):
-                raise ValueError(
-                    f"mistakes: expected steps of the program, {', '.join(sorted(known))}, "
-                    f"got {', '.join(sorted(unknown))} in {self.title!r}"
-                )
-        object.__setattr__(self, "__doc__", self._manual())
-
-    def _manual(self) -> str:
-        return (
+                wanted, got = f"steps of the program, {', '.join(sorted(known))}", ", ".join(sorted(unknown))
+                raise ValueError(f"mistakes: expected {wanted}, got {got} in {self.title!r}")
+        manual = (
             f"Checks an answer to the exercise “{self.title}”.\n\n"
             f"Args:\n    fn: takes {self.takes}; returns {self.returns}.\n\n"
             "Returns:\n    A `Report`; its codes are explained in `vae_helpers.checks.CODES`.\n\n"
             "Raises:\n    TypeError: fn is not a function.\n\n"
             f"Source: {self.source}."
         )
+        object.__setattr__(self, "__doc__", manual)
 
     def __repr__(self) -> str:
         """As a reader sees it who forgot to call it."""
@@ -165,11 +156,8 @@ class Exercise:
 
     def slips(self) -> list[tuple[Mistake, str, Answer]]:
         """Each mistake, what a teacher says to it, and what someone computes who makes it."""
-        return [
-            (mistake, said, answer)
-            for mistake, said in self._marked()
-            for answer in mistake.answers(self.program)
-        ]
+        marked = self._marked()
+        return [(mistake, said, way) for mistake, said in marked for way in mistake.answers(self.program)]
 
     def _marked(self) -> Iterator[tuple[Mistake, str]]:
         """Each mistake with the sentence before it."""
@@ -180,9 +168,8 @@ class Exercise:
             elif isinstance(item, str) and isinstance(after, Mistake):
                 said = item
             else:
-                raise ValueError(
-                    f"mistakes: expected sentences, each before its mistakes, got {item!r} in {self.title!r}"
-                )
+                wanted = "sentences, each before its mistakes"
+                raise ValueError(f"mistakes: expected {wanted}, got {item!r} in {self.title!r}")
 
     def __call__(self, fn: Answer) -> Report:
         """Checks a function.
@@ -190,20 +177,14 @@ class Exercise:
         Raises:
             TypeError: fn is not a function.
         """
-        if not callable(fn):
-            raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-        reports = [safely(self.title, partial(each._check_both, fn)) for each in self._conventions()]
-        passed = [report for report in reports if report.passed]
-        named = [report for report in reports if "unknown" not in report.codes]
-        best = [*passed, *named, *reports][0]
+        conventions = [self]
+        if self.also_right is not None:
+            other = partial(self.program, **self.also_right)
+            conventions.append(replace(self, truth=other, program=other, also_right=None))
+        as_function(fn)
+        reports = [safely(self.title, partial(each._check_both, fn)) for each in conventions]
+        best = min(reports, key=lambda report: (not report.passed, "unknown" in report.codes))
         return self.further(fn) if best.passed and self.further else best
-
-    def _conventions(self) -> list[Exercise]:
-        """The exercise, and the same with the other answer that is right, too."""
-        if self.also_right is None:
-            return [self]
-        other = partial(self.program, **self.also_right)
-        return [self, replace(self, truth=other, program=other, also_right=None)]
 
     def _check_both(self, fn: Answer) -> Report:
         """At moderate arguments, and then at the extremes: what fails only there is called unstable."""
@@ -227,7 +208,7 @@ class Exercise:
         for case, expected in zip(self.cases, wanted, strict=True):
             seen = f"For {comparing.show(self.names, case)}:"
             try:
-                value = comparing.in_shape_of(expected, student.with_any(*case))
+                value = comparing.in_shape_of(expected, student(*case))
             except Failed as failed:
                 not_attempted = failed.finding.code == "not-attempted"
                 return report(self.title, [failed.finding], "" if not_attempted else seen)
@@ -235,8 +216,7 @@ class Exercise:
                 return report(self.title, [self._placed(comparing.wrong_shape(case, value, expected))], seen)
             given.append(value)
         if comparing.all_close(given, wanted, self.tolerance):
-            notes = ["your function changes its arguments in place; its caller may still need them."]
-            return report(self.title, notes=notes if student.changed else [])
+            return report(self.title, notes=student.notes)
         seen = comparing.counterexample(self.names, self.cases, given, wanted, self.tolerance)
         return report(self.title, [self._diagnose(given, wanted)], seen)
 
@@ -252,12 +232,6 @@ class Exercise:
 
     def _placed(self, finding: Finding) -> Finding:
         return finding._replace(where=self.where) if self.where else finding
-
-
-def _steps(program: Answer) -> set[str]:
-    """The keyword-only arguments of a program."""
-    parameters = inspect.signature(program).parameters.values()
-    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def _on_copies(fn: Answer) -> Answer:

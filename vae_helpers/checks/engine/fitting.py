@@ -13,6 +13,7 @@ from vae_helpers.checks.engine.measuring import Measurement, Sample
 from vae_helpers.numerics._validate import Array
 
 Terms = Mapping[str, Callable[..., Array]]
+Coefficients = Mapping[str, float]
 TOLERANCES = 1e-10, 3e-6  # of the largest value: for float64 functions, and for float32 ones
 
 
@@ -22,19 +23,15 @@ class Reading:
 
     coefficients: dict[str, float]  # of the terms that are there
     averaged: frozenset[str]  # those that are divided by the event's size (a mean instead of a sum)
-    grown: frozenset[str] = (
-        frozenset()
-    )  # multiplied by it once more; their coefficients: of the smaller event
+    grown: frozenset[str] = frozenset()  # multiplied by it; their coefficients are those of the smaller event
     exact: bool = True  # it holds to the last digits; else to those of float32, as chance may have it
 
     def at(self, terms: Terms, *arguments: Array) -> float:
         """The value that the sum of terms has for one row, arguments of shape (1, d)."""
-        total = 0.0
-        for name, coefficient in self.coefficients.items():
-            with np.errstate(all="ignore"):
-                value = float(np.sum(terms[name](*arguments)))
-            total += coefficient * value / (arguments[0].shape[-1] if name in self.averaged else 1)
-        return total
+        size = arguments[0].shape[-1]
+        with np.errstate(all="ignore"):
+            values = {name: float(np.sum(terms[name](*arguments))) for name in self.coefficients}
+        return sum(c * values[n] / (size if n in self.averaged else 1) for n, c in self.coefficients.items())
 
 
 def agrees(sample: Sample, truth: Callable[..., Array], tolerance: float = 1e-4) -> bool:
@@ -70,7 +67,7 @@ def read(
         rounding, slack = _slack(second, tolerance, noise)
         for smaller in _sparse(first, core, others, tolerance, noise, max_extras):
             larger = _fit({n: second.column(terms[n]) for n in smaller}, second.values, slack + rounding)
-            reading = larger and _compare(smaller, larger[0], dims, set(whole or {}), noise)
+            reading = larger and _compare(smaller, larger[0], dims, whole or (), noise)
             if reading:
                 reading = _without_traces(reading, terms, core, first)
                 return replace(reading, exact=tolerance == TOLERANCES[0] or bool(noise))
@@ -89,11 +86,7 @@ def _without_traces(reading: Reading, terms: Terms, core: Terms, sample: Sample)
 
 
 def _compare(
-    smaller: Mapping[str, float],
-    larger: Mapping[str, float],
-    dims: tuple[int, int],
-    whole: set[str],
-    noise: float,
+    smaller: Coefficients, larger: Coefficients, dims: tuple[int, int], whole: Iterable[str], noise: float
 ) -> Reading | None:
     """The coefficients at the smaller and the larger event as one reading; None where they contradict."""
     averaged, grown = set(), set()
@@ -153,7 +146,7 @@ def _fit(columns: Mapping[str, Array], values: Array, slack: float) -> tuple[dic
     return (dict(zip(columns, map(float, solution), strict=True)), error) if error <= slack else None
 
 
-def overall_factor(factors: Mapping[str, float], weights: Mapping[str, float] | None = None) -> float:
+def overall_factor(factors: Coefficients, weights: Coefficients | None = None) -> float:
     """The factor common to most terms, or to nearly half of them; 1 where it is as good as another.
 
     Args:

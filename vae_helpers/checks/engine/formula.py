@@ -10,17 +10,18 @@ import numpy as np
 
 from vae_helpers.checks.engine import fitting
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, names_of, read, same
+from vae_helpers.checks.engine.fitting import Coefficients, Reading, Terms, in_words, names_of, read, same
 from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
-from vae_helpers.checks.engine.report import Finding, Report, report, safely
+from vae_helpers.checks.engine.report import Finding, Report, report, safely, said
 from vae_helpers.numerics._validate import Array
 
 CONSTANT = "1"  # the name of the term that is a constant
-Coefficients = Mapping[str, float]
-Row = tuple[Sequence[float], ...]  # one row of each argument
-UNKNOWN = Finding(
-    "unknown", "This fits no mistake that is known here. Work the example out by hand, term by term."
-)
+Rows = Sequence[tuple[Sequence[float], ...]]  # one row of each argument, several times
+UNKNOWN = said("""unknown: This fits no mistake that is known here. Work the example out by hand, term by
+    term.""")
+NEARLY = said("""unstable: Your values are nearly right, which is too little for a closed form: perhaps a
+    small number is added inside a logarithm or a square root, or a value is clipped.""")
+DENSITIES = said("not-log: Your values are probabilities (densities): their logarithm is asked for.")
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,12 @@ class Term:
     written: str = ""  # how a message writes it, where not by its name
     missing: Finding | None = None  # the mistake if it is not there and nothing stands for it
     turned: Finding | None = None  # … if its sign is turned round
-    scaled: Mapping[float, Finding] = field(default_factory=dict)  # … if it has plus or minus such a factor
-    stand_ins: str = ""  # terms that are likely to have replaced it, the likeliest first, with commas between
-    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if one of these has
+    scaled: Mapping[float, Finding] = field(default_factory=dict)  # … if it has this factor, or minus it
+    replaced: Mapping[str, Sequence[Finding]] = field(default_factory=dict)  # … if such a term stands for it
 
     def __call__(self, *rows: Array) -> Array:
         """The term at rows of the arguments."""
         return self.value(*rows)
-
-    def replaced_by(self, extras: Iterable[str]) -> list[str]:
-        """Those of some terms that may have replaced it, the likeliest first."""
-        return [name for name in self.stand_ins.split(", ") if name in extras]
 
 
 present = bool  # in a pattern: a term that is there with any coefficient
@@ -54,30 +50,19 @@ def perhaps(coefficient: float) -> bool:
 
 
 class Pattern(NamedTuple):
-    """A mistake that touches several terms at once.
+    """A mistake that touches several terms at once: what is seen of it, and what is said.
 
     What is seen names each term that is there with its factor (a term of the right answer) or its
     coefficient (any other), as a number or as a function that says whether it fits.
     """
 
     seen: Mapping[str, float | Callable[[float], bool]]
-    code: str
-    text: str
-    where: str = ""
-    also: Sequence[Finding] = ()  # further mistakes that come with it
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What is said of it."""
-        return [Finding(self.code, self.text, self.where), *self.also]
+    findings: list[Finding]
 
     def fits(self, relative: Coefficients) -> bool:
         """Whether this is what is seen: these terms, and no others."""
-        for name in {**relative, **self.seen}:
-            wanted, value = self.seen.get(name, 0.0), relative.get(name, 0.0)
-            if not (wanted(value) if callable(wanted) else same(value, wanted)):
-                return False
-        return True
+        pairs = ((self.seen.get(name, 0.0), relative.get(name, 0.0)) for name in {**relative, **self.seen})
+        return all(wanted(value) if callable(wanted) else same(value, wanted) for wanted, value in pairs)
 
 
 @dataclass(frozen=True)
@@ -91,6 +76,7 @@ class Formula:
     truth: Callable[..., Array]  # the right answer, (n, d) arrays -> (n,), by an implementation of its own
     draw: Draw  # random arguments
     core: Mapping[str, Term]  # the right answer's terms by their names; "1" is the constant
+    stand_ins: Mapping[str, str]  # what may replace each of these, the likeliest first, with commas between
     extras: Terms  # elementwise terms that mistakes bring in
     whole: Terms = field(default_factory=dict)  # such terms that are functions of a whole row
     patterns: Sequence[Pattern] = ()  # mistakes that touch several terms; the first that fits is named
@@ -102,11 +88,9 @@ class Formula:
     is_log: bool = False  # the value is a logarithm, which may be forgotten
     axis: str = "latents"  # what the event axis holds
     dims: tuple[int, int] = (3, 5)  # two event sizes
-    simple: Sequence[
-        tuple[float, ...]
-    ] = ()  # small arguments for an example, one number each, the smallest first
-    extreme: Sequence[Row] = ()  # rows at which a right function must stay right
-    beyond: Sequence[Row] = ()  # rows at which it is only noted if it does not
+    simple: Sequence[tuple[float, ...]] = ()  # arguments for an example, one number each, the smallest first
+    extreme: Rows = ()  # rows at which a right function must stay right
+    beyond: Rows = ()  # rows at which it is only noted if it does not
     stable_where: str = ""  # where the course treats such rows
     harmless: Sequence[Draw] = ()  # other draws, for when values are not finite or nothing fits
 
@@ -127,6 +111,10 @@ class Formula:
     def factors(self, relative: Coefficients) -> dict[str, float]:
         """What multiplies the right answer's terms, 0 where one is missing."""
         return {name: relative.get(name, 0.0) for name in self.core}
+
+    def replaced_by(self, name: str, others: Iterable[str]) -> list[str]:
+        """Those of other terms that may have replaced one, the likeliest first."""
+        return [other for other in self.stand_ins.get(name, "").split(", ") if other in others]
 
     def pattern(self, relative: Coefficients) -> list[Finding]:
         """The findings of the first pattern that fits."""
@@ -166,8 +154,8 @@ def compare(student: Student, formula: Formula) -> Report:
         return report(formula.exercise, rescued, where=formula.where)
     findings, notes = measurement.findings, measurement.notes
     if not measurement.samples:
-        return report(formula.exercise, findings, notes=notes, where=formula.where)
-    if all(agrees(sample, formula.truth) for sample in measurement.samples):
+        return report(formula.exercise, findings, "", notes, formula.where)
+    if all(fitting.agrees(sample, formula.truth) for sample in measurement.samples):
         right = Reading(formula.true, frozenset())
         findings = [*findings, *_unstable(student, formula, measurement, right)]
         if not findings and (event := _breakdown(student, formula, measurement, right, formula.beyond)):
@@ -188,14 +176,9 @@ def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> l
         logarithms = [Sample(sample.rows, np.log(sample.values)) for sample in measurement.samples]
         reading = read(Measurement(logarithms), formula.core, formula.extras)
         if reading is not None:
-            text = "Your values are probabilities (densities): their logarithm is asked for."
-            return [Finding("not-log", text), *name_mistakes(formula, reading)]
-    if all(agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
-        text = (
-            "Your values are nearly right, which is too little for a closed form: perhaps a small "
-            "number is added inside a logarithm or a square root, or a value is clipped."
-        )
-        return [Finding("unstable", text)]
+            return [DENSITIES, *name_mistakes(formula, reading)]
+    if all(fitting.agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
+        return [NEARLY]
     return _elsewhere(student, formula) or [formula.unknown]
 
 
@@ -215,8 +198,7 @@ def _elsewhere(student: Student, formula: Formula) -> list[Finding]:
             continue
         if measurement.samples:
             reading = read(measurement, formula.core, formula.extras, formula.whole)
-            findings = name_mistakes(formula, reading) if reading is not None else []
-            if findings:
+            if reading is not None and (findings := name_mistakes(formula, reading)):
                 return [*measurement.findings, *findings]
     return []
 
@@ -233,14 +215,14 @@ def name_mistakes(formula: Formula, reading: Reading, noisy: bool = False) -> li
     if noisy:
         relative = {name: round(4 * c) / 4 for name, c in relative.items() if round(4 * c)}
     if not relative:
-        return [Finding("unknown", "Your function gives 0, whatever its arguments are.")]
+        return [said("unknown: Your function gives 0, whatever its arguments are.")]
     findings: list[Finding] = []
     if reading.averaged == {CONSTANT} and set(relative) != {CONSTANT}:
         if CONSTANT in formula.core:  # elsewhere any constant is one too many, which is said below
-            text = f"The constant is added once; each of the {formula.axis} has its own."
-            findings.append(Finding("constant", text))
-            others = {name: factor for name, factor in formula.factors(relative).items() if name != CONSTANT}
-            relative[CONSTANT] = fitting.overall_factor(others)
+            once = said(f"constant: The constant is added once; each of the {formula.axis} has its own.")
+            findings.append(once)
+            factors = formula.factors(relative)
+            relative[CONSTANT] = fitting.overall_factor({n: f for n, f in factors.items() if n != CONSTANT})
     elif reading.averaged and formula.averaged:
         code, text, where = formula.averaged
         if not reading.averaged >= set(relative) - {CONSTANT}:
@@ -269,7 +251,7 @@ def overall_scale(formula: Formula, relative: Coefficients, grown: frozenset[str
     votes = formula.factors(relative)
     missing = [name for name, factor in votes.items() if not factor]
     for name in missing:
-        for stand_in in formula.core[name].replaced_by(relative):
+        for stand_in in formula.replaced_by(name, relative):
             votes[name] = relative[stand_in] / formula.true[name]
     if len(missing) == len(votes):  # nothing of the right answer is left: only a sign can be told
         return -1.0 if any(votes.values()) and max(votes.values()) <= 0 else 1.0
@@ -299,7 +281,7 @@ def _term_findings(formula: Formula, relative: Coefficients) -> list[Finding]:
         term = formula.core[name]
         if same(factor, 1):
             continue
-        stand_ins = term.replaced_by(left)
+        stand_ins = formula.replaced_by(name, left)
         if factor:
             findings += _factor_findings(formula, name, factor)
         elif stand_ins:
@@ -308,21 +290,20 @@ def _term_findings(formula: Formula, relative: Coefficients) -> list[Finding]:
         elif term.missing or name == CONSTANT:
             findings.append(term.missing or constant)
         else:
-            text = f"{formula.write([name])} is not in your value at all."
-            missing.append(Finding("term-missing", text))
+            missing.append(said(f"term-missing: {formula.write([name])} is not in your value at all."))
     if any(factors.values()) or not left:  # else the value is so different that nothing is said of its parts
         findings += missing
     if left.pop(CONSTANT, None):
         findings.append(constant)
     if left:
-        findings.append(Finding("term-wrong", f"A term with {formula.write(left)} does not belong here."))
+        findings.append(said(f"term-wrong: A term with {formula.write(left)} does not belong here."))
     return findings
 
 
 def _replaced(formula: Formula, term: Term, stand_in: str, size: float) -> list[Finding]:
     """What another term in the place of one means, with so many times its coefficient."""
-    text = f"Your value contains {formula.write([stand_in])}, in the place of another term."
-    first, *others = term.replaced.get(stand_in, (Finding("term-wrong", text),))
+    unnamed = f"term-wrong: Your value contains {formula.write([stand_in])}, in the place of another term."
+    first, *others = term.replaced.get(stand_in, [said(unnamed)])
     if not same(size, 1):
         first = first._replace(text=f"{first.text} Its factor is {in_words(size)}.")
     return [first, *others]
@@ -330,36 +311,28 @@ def _replaced(formula: Formula, term: Term, stand_in: str, size: float) -> list[
 
 def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding]:
     """What a wrong factor of a term that is there means."""
-    term, size, findings = formula.core[name], abs(factor), []
-    if name == CONSTANT:
-        findings.append(Finding("constant", formula.constant))
+    term, size, written = formula.core[name], abs(factor), formula.write([name])
+    findings = [Finding("constant", formula.constant)] if name == CONSTANT else []
     if factor < 0 and (name != CONSTANT or same(size, 1)):
-        text = f"The sign of {formula.write([name])} is turned round."
-        findings.append(term.turned or Finding("term-sign", text))
+        findings.append(term.turned or said(f"term-sign: The sign of {written} is turned round."))
     if name != CONSTANT and not same(size, 1):
-        text = (
-            f"{formula.write([name])} has {in_words(size)} times the coefficient that it should have, "
-            "compared with the other terms."
-        )
-        named = (finding for scale, finding in term.scaled.items() if same(size, scale))
-        findings.append(next(named, Finding("term-scale", text)))
+        named = [finding for scale, finding in term.scaled.items() if same(size, scale)]
+        unnamed = said(f"""term-scale: {written} has {in_words(size)} times the coefficient that it should
+            have, compared with the other terms.""")
+        findings += named[:1] or [unnamed]
     return findings
 
 
-def _unstable(
-    student: Student, formula: Formula, measurement: Measurement, reading: Reading
-) -> list[Finding]:
+def _unstable(student: Student, formula: Formula, seen: Measurement, reading: Reading) -> list[Finding]:
     """Whether a function stays at extreme arguments what it is at moderate ones."""
-    event = _breakdown(student, formula, measurement, reading, formula.extreme)
+    event = _breakdown(student, formula, seen, reading, formula.extreme)
     return [Finding("unstable", f"For {event}", formula.stable_where)] if event else []
 
 
-def _breakdown(
-    student: Student, formula: Formula, measurement: Measurement, reading: Reading, rows: Sequence[Row]
-) -> str:
+def _breakdown(student: Student, formula: Formula, seen: Measurement, reading: Reading, rows: Rows) -> str:
     """The first of some rows where a function is not what it is at moderate ones, and its value there."""
-    copies = 1 if measurement.mixes_rows else BATCH  # it was measured in a batch
-    for row in rows if not measurement.noise else ():
+    copies = 1 if seen.mixes_rows else BATCH  # it was measured in a batch
+    for row in rows if not seen.noise else ():
         arguments = [np.tile(values, (copies, 1)) for values in row]
         try:
             value = float(student(*arguments).reshape(copies, -1)[0].sum())

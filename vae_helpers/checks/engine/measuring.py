@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vae_helpers.checks.engine.calling import Failed, Student
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Finding, said
 from vae_helpers.numerics._validate import Array
 
 Draw = Callable[[np.random.Generator, int, int], tuple[Array, ...]]
@@ -21,11 +21,8 @@ GROWTH = {
     -1: "the mean over the batch, divided by its size once more",
 }
 RANDOM = "your function is random; it was judged by its average over many calls."
-PARTLY = Finding(
-    "batch-reduced",
-    "What your function gives for one row changes with the other rows of the batch: a part of it is summed "
-    "or averaged over the batch, and then joined to something that is not.",
-)
+PARTLY = said("""batch-reduced: What your function gives for one row changes with the other rows of the batch:
+    a part of it is summed or averaged over the batch, and then joined to something that is not.""")
 
 
 def uniform(*bounds: tuple[float, float]) -> Draw:
@@ -121,11 +118,9 @@ class _Batches:
         values, findings, reduced = self.by_rows(self.student(*arguments))
         if reduced:
             sample, how = self.grouped()
-            text = (
-                f"Your function gives {reduced}, {how}; expected one number for each row. The average over "
-                "the batch comes later, once, when the loss is formed."
-            )
-            return sample, [Finding("batch-reduced", text), *findings]
+            finding = said(f"""batch-reduced: Your function gives {reduced}, {how}; expected one number for
+                each row. The average over the batch comes later, once, when the loss is formed.""")
+            return sample, [finding, *findings]
         if values is None:
             return None, findings
         errors: Array | float = 0.0
@@ -143,18 +138,13 @@ class _Batches:
         return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
 
     def by_rows(self, value: Array) -> tuple[Array | None, list[Finding], str]:
-        """A result taken apart into rows.
-
-        Returns:
-            One value for each row, or None where rows cannot be told apart; what is wrong with the shape;
-            and what the result is instead, where the rows of the batch are mixed.
+        """One value for each row, None where rows cannot be told apart; what is wrong with the shape; and
+        what the result is instead, where the rows of the batch are mixed.
         """
         dim, axis = self.dim, self.axis
         if value.shape == (BATCH,):
-            same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max()
-            if same and value[0] != 0:
-                return None, [], "the same number for every row"
-            return value, [], ""
+            same = np.isfinite(value).all() and np.ptp(value) <= 1e-9 * np.abs(value).max() and value[0] != 0
+            return (None, [], "the same number for every row") if same else (value, [], "")
         if value.size == 1:
             return None, [], "a single number"
         expected = f"expected one number a row, shape ({BATCH},)."
@@ -189,9 +179,8 @@ class _Batches:
             value depends on the rest of its batch. Else empty.
         """
         half = BATCH // 2
-        again = self.values_of(
-            np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments
-        )
+        twins = [np.concatenate([a[:half], np.repeat(a[:1], BATCH - half, axis=0)]) for a in arguments]
+        again = self.values_of(twins)
         if again is None or not (np.isfinite(again).all() and np.isfinite(values).all()):
             return ""
         if np.mean(np.abs(again[:half] - values[:half]) > 1e-5 * (1 + np.abs(values[:half]))) > 0.5:
@@ -224,9 +213,9 @@ class _Batches:
         for power, how in GROWTH.items():
             if np.isclose(doubled, 2.0**power * values[0], rtol=1e-4):
                 return Sample(_stacked(drawn), values / 4.0**power), how
-        if not random:
-            return self.one_by_one(), "partly a sum and partly a mean over the batch"
-        return None, "made from the whole batch"
+        if random:
+            return None, "made from the whole batch"
+        return self.one_by_one(), "partly a sum and partly a mean over the batch"
 
 
 def _mean(repeats: Sequence[Array]) -> tuple[Array, Array]:
@@ -240,6 +229,5 @@ def _stacked(drawn: list[tuple[Array, ...]]) -> tuple[Array, ...]:
 
 def _total(value: Array) -> float:
     """A reduced result as one number: broadcast over the batch, or not yet summed over the event."""
-    if value.ndim == 1 and value.size in (4, 8) and np.ptp(value) == 0:
-        return float(value[0])
-    return float(value.sum())
+    broadcast = value.ndim == 1 and value.size in (4, 8) and np.ptp(value) == 0
+    return float(value[0] if broadcast else value.sum())

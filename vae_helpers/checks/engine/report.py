@@ -21,6 +21,12 @@ class Finding(NamedTuple):
     where: str = ""  # where to look; empty takes the place that `CODES` names
 
 
+def said(words: str) -> Finding:
+    """A finding from "code: text", whose words may stand on several lines."""
+    code, text = " ".join(words.split()).split(": ", 1)
+    return Finding(code, text)
+
+
 class Failed(Exception):
     """The function gave nothing that could be compared; `finding` says why."""
 
@@ -72,16 +78,12 @@ class Report:
 
 
 def report(
-    exercise: str,
-    findings: Iterable[Finding] = (),
-    seen: str = "",
-    notes: Iterable[str] = (),
-    where: str = "",
+    title: str, findings: Iterable[Finding] = (), seen: str = "", notes: Iterable[str] = (), where: str = ""
 ) -> Report:
     """Puts a report together.
 
     Args:
-        exercise: what was checked.
+        title: what was checked.
         findings: the mistakes, the most telling first.
         seen: the smallest counterexample, in words.
         notes: remarks that accuse nobody.
@@ -94,7 +96,7 @@ def report(
         named = place and place not in places[number + 1 :]  # once, after the last finding that it is for
         lines.append(finding.text + (f" See {place}." if named else ""))
     lines += [f"Note: {note}" for note in notes]
-    return Report(exercise, frozenset(finding.code for finding in findings), "\n".join(lines))
+    return Report(title, frozenset(finding.code for finding in findings), "\n".join(lines))
 
 
 def safely(exercise: str, check: Callable[[], Report]) -> Report:
@@ -109,18 +111,15 @@ def safely(exercise: str, check: Callable[[], Report]) -> Report:
     except Failed as failed:
         return report(exercise, [failed.finding])
     except Exception as error:  # a student is never to see our own traceback
-        text = (
-            f"This answer could not be analysed ({type(error).__name__}: {error}). Try it on a small example."
-        )
+        why = f"{type(error).__name__}: {error}"
+        text = f"This answer could not be analysed ({why}). Try it on a small example."
         return report(exercise, [Finding("unknown", text)])
 
 
 def _place(code: str, where: str) -> str:
     """Where the course treats a mistake: the code's own place, unless the exercise comes before it."""
-    own = CODES[code].where
-    if code in PLACELESS or not own or not where:
-        return "" if code in PLACELESS else own or where
-    return own if _notebook(own) <= _notebook(where) else where
+    places = filter(None, (CODES[code].where, where))
+    return "" if code in PLACELESS else min(places, key=_notebook, default="")
 
 
 def _notebook(place: str) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special, stats
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
-from vae_helpers.checks.engine.report import Finding, Report
+from vae_helpers.checks.engine.report import Report, said
 from vae_helpers.numerics._validate import Array
 
 
@@ -37,8 +37,7 @@ def _draw(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]
 
 def _draw_unit(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, Array]:
     """Logits that could be taken for probabilities."""
-    x, _ = _draw(rng, batch, dim)
-    return x, rng.uniform(0.05, 0.95, (batch, dim))
+    return _draw(rng, batch, dim)[0], rng.uniform(0.05, 0.95, (batch, dim))
 
 
 def _truth(x: Array, x_logits: Array) -> Array:
@@ -46,25 +45,21 @@ def _truth(x: Array, x_logits: Array) -> Array:
     return np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits)).sum(-1)
 
 
-NORMALISER_TURNED = Finding(
-    "term-sign", "The sign of the normalising part, the one without x, is turned round."
-)
-NORMALISER_MISSING = Finding("term-missing", "The normalising part, the one without x, is not there.")
-SQUARED_ERROR = Finding(
-    "squared-error",
-    "This is a squared distance. Which distribution of a binary pixel has it as its logarithm?",
-)
-GROWS = Finding("sign", "It also grows with the distance, where a log-likelihood falls.")
+NORMALISER_TURNED = said("term-sign: The sign of the normalising part, the one without x, is turned round.")
+NORMALISER_MISSING = said("term-missing: The normalising part, the one without x, is not there.")
+TARGETS_MISSING = said("term-missing: The part with x is not there: every image gets the same value.")
+SIGMOID_TWICE = said("""probabilities-not-logits: A sigmoid is taken twice: what your function hands on as
+    logits are probabilities already. Logits may be any number; probabilities lie between 0 and 1.""")
+LOGARITHM_OF_LOGITS = said("""probabilities-not-logits: A logarithm is taken of the logits, as if they were
+    probabilities. Logits may be any number; probabilities lie between 0 and 1.""")
+FLIPPED = said("targets-flipped: White pixels are judged as black ones: x and 1 - x have changed places.")
+PROBABILITIES = said("not-log: Probabilities are added up where their logarithms are asked for.")
+SQUARED_ERROR = said("""squared-error: This is a squared distance. Which distribution of a binary pixel has it
+    as its logarithm?""")
+GROWS = said("sign: It also grows with the distance, where a log-likelihood falls.")
 
 
-def _squared_errors(square: str) -> list[Pattern]:
-    """A squared distance has no right factor; what is minus it falls with the distance, as it should."""
-    return [
-        Pattern({square: lambda factor: factor < 0, "1": perhaps}, *SQUARED_ERROR),
-        Pattern({square: lambda factor: factor > 0, "1": perhaps}, *SQUARED_ERROR, [GROWS]),
-    ]
-
-
+SQUARES = ("(x - p)²", "(x - a)²")
 BERNOULLI = Formula(
     exercise="The Bernoulli log-likelihood",
     where="notebook 6, section 1",
@@ -73,21 +68,15 @@ BERNOULLI = Formula(
     truth=_truth,
     draw=_draw,
     core={
-        "x log p": Term(
-            1.0,
-            lambda x, a: x * special.log_expit(a),
-            written="The white pixels' half",
-            stand_ins="x log(1 - p), x a, x p, x log a, p log p, x",
-        ),
+        "x log p": Term(1.0, lambda x, a: x * special.log_expit(a), "The white pixels' half"),
         "(1 - x) log(1 - p)": Term(
-            1.0,
-            lambda x, a: (1 - x) * special.log_expit(-a),
-            written="The black pixels' half",
-            stand_ins=(
-                "(1 - x) log p, log(1 + exp a), log(1 + exp p), (1 - x) log(1 - a), a, p, 1, "
-                "(1 - p) log(1 - p)"
-            ),
+            1.0, lambda x, a: (1 - x) * special.log_expit(-a), "The black pixels' half"
         ),
+    },
+    stand_ins={
+        "x log p": "x log(1 - p), x a, x p, x log a, p log p, x",
+        "(1 - x) log(1 - p)": "(1 - x) log p, log(1 + exp a), log(1 + exp p), (1 - x) log(1 - a), a, p, 1, "
+        "(1 - p) log(1 - p)",
     },
     extras={
         "x log(1 - p)": lambda x, a: x * special.log_expit(-a),
@@ -112,46 +101,22 @@ BERNOULLI = Formula(
         "the probability": lambda x, a: np.exp(np.where(x == 1, special.log_expit(a), special.log_expit(-a))),
     },
     patterns=[
-        Pattern(
-            {"x p": 1, "log(1 + exp p)": -1},
-            "probabilities-not-logits",
-            "A sigmoid is taken twice: what your function hands on as logits are probabilities already. "
-            "Logits may be any number; probabilities lie between 0 and 1.",
-        ),
-        Pattern(
-            {"x log a": 1, "(1 - x) log(1 - a)": 1},
-            "probabilities-not-logits",
-            "A logarithm is taken of the logits, as if they were probabilities. "
-            "Logits may be any number; probabilities lie between 0 and 1.",
-        ),
-        Pattern(
-            {"x log(1 - p)": 1, "(1 - x) log p": 1},
-            "targets-flipped",
-            "White pixels are judged as black ones: x and 1 - x have changed places.",
-        ),
-        Pattern(
-            {"the probability": present},
-            "not-log",
-            "Probabilities are added up where their logarithms are asked for.",
-        ),
+        Pattern({"x p": 1, "log(1 + exp p)": -1}, [SIGMOID_TWICE]),
+        Pattern({"x log a": 1, "(1 - x) log(1 - a)": 1}, [LOGARITHM_OF_LOGITS]),
+        Pattern({"x log(1 - p)": 1, "(1 - x) log p": 1}, [FLIPPED]),
+        Pattern({"the probability": present}, [PROBABILITIES]),
         # With x a = x log p - x log(1 - p) and log(1 + exp a) = -x log(1 - p) - (1 - x) log(1 - p).
-        Pattern({"x a": 1, "log(1 + exp a)": 1}, *NORMALISER_TURNED),
-        Pattern({"x log p": 1, "(1 - x) log(1 - p)": -1, "x log(1 - p)": -2}, *NORMALISER_TURNED),
-        Pattern({"x a": 1}, *NORMALISER_MISSING),
-        Pattern({"x log p": 1, "x log(1 - p)": -1}, *NORMALISER_MISSING),
-        Pattern(
-            {"log(1 + exp a)": -1},
-            "term-missing",
-            "The part with x is not there: every image gets the same value.",
-        ),
-        *_squared_errors("(x - p)²"),
-        *_squared_errors("(x - a)²"),
+        Pattern({"x a": 1, "log(1 + exp a)": 1}, [NORMALISER_TURNED]),
+        Pattern({"x log p": 1, "(1 - x) log(1 - p)": -1, "x log(1 - p)": -2}, [NORMALISER_TURNED]),
+        Pattern({"x a": 1}, [NORMALISER_MISSING]),
+        Pattern({"x log p": 1, "x log(1 - p)": -1}, [NORMALISER_MISSING]),
+        Pattern({"log(1 + exp a)": -1}, [TARGETS_MISSING]),
+        # A squared distance has no right factor; what is minus it falls with the distance, as it should.
+        *(Pattern({square: lambda c: c < 0, "1": perhaps}, [SQUARED_ERROR]) for square in SQUARES),
+        *(Pattern({square: lambda c: c > 0, "1": perhaps}, [SQUARED_ERROR, GROWS]) for square in SQUARES),
     ],
-    averaged=Finding(
-        "mean-pixels",
-        "With more pixels your values do not grow as they should: a mean over the pixels stands where a "
-        "sum belongs. The log-probabilities of independent pixels add up.",
-    ),
+    averaged=said("""mean-pixels: With more pixels your values do not grow as they should: a mean over the
+        pixels stands where a sum belongs. The log-probabilities of independent pixels add up."""),
     constant="The value is off by a constant for each pixel.",
     axis="pixels",
     dims=(4, 7),

@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula
 from vae_helpers.checks.engine.measuring import uniform
-from vae_helpers.checks.engine.report import Finding, Report
+from vae_helpers.checks.engine.report import Report, said
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 
@@ -34,6 +34,16 @@ def check_kl(fn: Callable[..., Any]) -> Report:
     return check_formula(fn, KL)
 
 
+STD_FOR_VAR = said("std-for-var: σ stands where σ² belongs.")
+LOG_STD = said("log-std: The logarithm counts half: log σ stands where log σ² belongs.")
+SWAPPED = said("swapped: σ² and log σ² carry each other's signs: they have changed places.")
+REVERSE = said("""reverse: This is the divergence of the standard normal from q: the two distributions have
+    changed places.""")
+READ_AS_LOG_STD = said("""log-std: log_var is read as log σ: your σ is the square of the one that is meant.
+    What does a distribution object want, a variance or a standard deviation?""")
+TAKEN_FOR_VARIANCE = said("""term-wrong: log_var is taken for the variance: it stands where σ² belongs, and a
+    logarithm is taken of it, which fails where it is negative.""")
+
 KL = Formula(
     exercise="The KL to the standard normal",
     where="notebook 3, section 3",
@@ -43,32 +53,17 @@ KL = Formula(
     draw=uniform((-2.5, 2.5), (-2.5, 2.5)),
     core={
         "1": Term(-0.5, lambda mu, v: np.ones_like(mu), written="the constant"),
-        "μ²": Term(
-            0.5,
-            lambda mu, v: mu**2,
-            stand_ins=(
-                "μ, |μ|, (Σμ)², ‖μ‖, μ²/σ², μ²σ², μσ, μσ², μ²/σ, μ³, μ⁴, exp μ, exp 2μ, μ log σ², log |μ|, "
-                "μ²/σ⁴"
-            ),
-        ),
-        "σ²": Term(
-            0.5,
-            lambda mu, v: np.exp(v),
-            stand_ins=(
-                "σ, σ⁴, √σ, 1/σ², 1/σ, (Σσ)², √Σσ², the product of all σ², the product of all σ, (log σ²)², "
-                "exp (log σ²)², |log σ²|, √log σ², σ² log σ², log(1 + σ²), 1/σ⁴, σ log σ², exp 2μ, exp μ"
-            ),
-            replaced={"σ": [Finding("std-for-var", "σ stands where σ² belongs.")]},
-        ),
-        "log σ²": Term(
-            -0.5,
-            lambda mu, v: v,
-            scaled={0.5: Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs.")},
-            stand_ins=(
-                "log Σσ², log(log σ²), log|log σ²|, log Σ log σ², (log σ²)², |log σ²|, log(1 + σ²), σ, σ⁴, "
-                "1/σ², 1/σ, √log σ², log |μ|, σ log σ²"
-            ),
-        ),
+        "μ²": Term(0.5, lambda mu, v: mu**2),
+        "σ²": Term(0.5, lambda mu, v: np.exp(v), replaced={"σ": [STD_FOR_VAR]}),
+        "log σ²": Term(-0.5, lambda mu, v: v, scaled={0.5: LOG_STD}),
+    },
+    stand_ins={
+        "μ²": "μ, |μ|, (Σμ)², ‖μ‖, μ²/σ², μ²σ², μσ, μσ², μ²/σ, μ³, μ⁴, exp μ, exp 2μ, μ log σ², log |μ|, "
+        "μ²/σ⁴",
+        "σ²": "σ, σ⁴, √σ, 1/σ², 1/σ, (Σσ)², √Σσ², the product of all σ², the product of all σ, (log σ²)², "
+        "exp (log σ²)², |log σ²|, √log σ², σ² log σ², log(1 + σ²), 1/σ⁴, σ log σ², exp 2μ, exp μ",
+        "log σ²": "log Σσ², log(log σ²), log|log σ²|, log Σ log σ², (log σ²)², |log σ²|, log(1 + σ²), σ, σ⁴, "
+        "1/σ², 1/σ, √log σ², log |μ|, σ log σ²",
     },
     extras={
         "σ": lambda mu, v: np.exp(v / 2),
@@ -112,35 +107,13 @@ KL = Formula(
         "log Σ log σ²": lambda mu, v: np.log(v.sum(-1)),
     },
     patterns=[
-        Pattern(
-            {"1": 1, "μ²": 1, "σ²": -1, "log σ²": -1},
-            "swapped",
-            "σ² and log σ² carry each other's signs: they have changed places.",
-        ),
-        Pattern(
-            {"1": 1, "1/σ²": 0.5, "μ²/σ²": 0.5, "log σ²": -1},
-            "reverse",
-            "This is the divergence of the standard normal from q: the two distributions have changed "
-            "places.",
-        ),
-        Pattern(
-            {"1": 1, "μ²": 1, "σ⁴": 0.5, "log σ²": 2},
-            "log-std",
-            "log_var is read as log σ: your σ is the square of the one that is meant. What does a "
-            "distribution object want, a variance or a standard deviation?",
-        ),
-        Pattern(
-            {"1": 1, "μ²": 1, "log(log σ²)": -0.5, "log σ²": -1},
-            "term-wrong",
-            "log_var is taken for the variance: it stands where σ² belongs, and a logarithm is taken of it, "
-            "which fails where it is negative.",
-        ),
+        Pattern({"1": 1, "μ²": 1, "σ²": -1, "log σ²": -1}, [SWAPPED]),
+        Pattern({"1": 1, "1/σ²": 0.5, "μ²/σ²": 0.5, "log σ²": -1}, [REVERSE]),
+        Pattern({"1": 1, "μ²": 1, "σ⁴": 0.5, "log σ²": 2}, [READ_AS_LOG_STD]),
+        Pattern({"1": 1, "μ²": 1, "log(log σ²)": -0.5, "log σ²": -1}, [TAKEN_FOR_VARIANCE]),
     ],
-    averaged=Finding(
-        "mean-latent",
-        "With more latents your values do not grow as they should: a mean over the latents stands where a "
-        "sum belongs. The divergences of independent latents add up.",
-    ),
+    averaged=said("""mean-latent: With more latents your values do not grow as they should: a mean over the
+        latents stands where a sum belongs. The divergences of independent latents add up."""),
     constant=(
         "The value is off by a constant for each latent. At q = p (mu = 0, log_var = 0) a divergence is 0."
     ),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
-from vae_helpers.checks.engine.report import Finding, Report
+from vae_helpers.checks.engine.report import Report, said
+from vae_helpers.checks.parts.kl import KL, LOG_STD
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array
 
@@ -45,40 +46,28 @@ def _square(x: Array, mu: Array, v: Array) -> Array:
     return (x - mu) ** 2 * np.exp(-v)
 
 
-TWO_PI_MISSING = Finding(
-    "log-two-pi-missing",
-    "A constant for each dimension is not there. Without it the density does not integrate to 1, and nats "
-    "cannot be compared between models.",
-)
-OTHER_CONSTANT = Finding(
-    "constant", "The constant of each dimension is another one. What does a density integrate to?"
-)
-SIGMA_MISSING = Finding(
-    "log-sigma-missing",
-    "The term with log σ² is not there: without it a wide density costs nothing, and σ grows without limit "
-    "when it is learned.",
-)
-WIDE = Finding(
-    "var-for-std",
-    "σ² stands where σ belongs: your density is as wide as the variance says. What does a distribution "
-    "object want, a variance or a standard deviation?",
-)
-LOG_OF_SQUARE = Finding(
-    "log-of-square", "A logarithm is taken of the squared distance; the exponential has cancelled it."
-)
-LOG_OF_SUM = Finding("log-of-square", "A logarithm is taken of the squared distance.")
-
-
-def _logs_of_squares(power: float) -> list[Pattern]:
-    """log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?"""
-    log_two = power * np.log(2) / gaussian.LOG_2PI
-    return [
-        Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, *LOG_OF_SQUARE, [*sigma, *two_pi])
-        for log_var, sigma in ((power, [SIGMA_MISSING]), (perhaps, []))
-        for one, two_pi in ((0.0, [TWO_PI_MISSING]), (log_two, [TWO_PI_MISSING]), (perhaps, []))
-    ]
-
-
+TWO_PI_MISSING = said("""log-two-pi-missing: A constant for each dimension is not there. Without it the
+    density does not integrate to 1, and nats cannot be compared between models.""")
+OTHER_CONSTANT = said("""constant: The constant of each dimension is another one. What does a density
+    integrate to?""")
+SIGMA_MISSING = said("""log-sigma-missing: The term with log σ² is not there: without it a wide density costs
+    nothing, and σ grows without limit when it is learned.""")
+WIDE = said("""var-for-std: σ² stands where σ belongs: your density is as wide as the variance says. What does
+    a distribution object want, a variance or a standard deviation?""")
+LOG_OF_SQUARE = said("""log-of-square: A logarithm is taken of the squared distance; the exponential has
+    cancelled it.""")
+DENSITIES = said("not-log: Densities are added up where their logarithms are asked for.")
+AS_VARIANCE = said("term-wrong: log_var is used as if it were σ²: it is its logarithm, and may be negative.")
+LOG_OF_SUM = said("log-of-square: A logarithm is taken of the squared distance.")
+DIVIDED_TOO_EARLY = said("var-for-std: The distance is divided by σ² before it is squared, where σ belongs.")
+OTHER_DISTANCES = {
+    "(x - μ)²/σ⁴": [DIVIDED_TOO_EARLY],
+    "(x - μ)²/σ": [said("std-for-var: The squared distance is divided by σ instead of σ².")],
+    "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
+    "log Σ(x - μ)²": [LOG_OF_SUM],
+}
+LOG_TWO = np.log(2) / gaussian.LOG_2PI  # as a share of the constant
+OF_LOG_VAR = ("σ", "σ²", "1/σ", "1/σ²", "(log σ²)²", "log(log σ²)", "log|log σ²|")
 LOG_PROB = Formula(
     exercise="The Gaussian log-density",
     where="notebook 1, section 1",
@@ -87,40 +76,16 @@ LOG_PROB = Formula(
     truth=gaussian.log_prob,
     draw=_draw,
     core={
-        "1": Term(
-            -0.5 * gaussian.LOG_2PI,
-            lambda x, mu, v: np.ones_like(x),
-            written="the constant",
-            missing=TWO_PI_MISSING,
-        ),
-        "log σ²": Term(
-            -0.5,
-            lambda x, mu, v: v,
-            missing=SIGMA_MISSING,
-            scaled={0.5: Finding("log-std", "The logarithm counts half: log σ stands where log σ² belongs.")},
-            stand_ins="log Σσ², σ, σ², 1/σ, 1/σ², (log σ²)², log(log σ²), log|log σ²|",
-        ),
-        "(x - μ)²/σ²": Term(
-            -0.5,
-            _square,
-            written="the squared distance",
-            stand_ins=(
-                "(x - μ)²/σ, (x - μ)²/σ⁴, log Σ(x - μ)²/σ², log Σ(x - μ)², log |x - μ|, (x - μ)², |x - μ|/σ, "
-                "|x - μ|/σ², |x - μ|, (x - μ)/σ, (x - μ)/σ², x - μ, (x - μ)²σ², (x - μ)²σ, (x - μ)²/√σ, "
-                "(x - μ)²/log σ², (x - μ)²/(log σ²)², (x - μ)⁴/σ⁴, (x - μ)⁴/σ², (x - μ)⁴, (x - μ)³/σ³, "
-                "(x + μ)²/σ², x²/σ², μ²/σ², ‖x - μ‖, x², xμ/σ²"
-            ),
-            replaced={
-                "(x - μ)²/σ⁴": [
-                    Finding(
-                        "var-for-std", "The distance is divided by σ² before it is squared, where σ belongs."
-                    )
-                ],
-                "(x - μ)²/σ": [Finding("std-for-var", "The squared distance is divided by σ instead of σ².")],
-                "log Σ(x - μ)²/σ²": [LOG_OF_SUM],
-                "log Σ(x - μ)²": [LOG_OF_SUM],
-            },
-        ),
+        "1": Term(-0.5 * gaussian.LOG_2PI, lambda x, mu, v: np.ones_like(x), "the constant", TWO_PI_MISSING),
+        "log σ²": Term(-0.5, lambda x, mu, v: v, missing=SIGMA_MISSING, scaled={0.5: LOG_STD}),
+        "(x - μ)²/σ²": Term(-0.5, _square, "the squared distance", replaced=OTHER_DISTANCES),
+    },
+    stand_ins={
+        "log σ²": "log Σσ², σ, σ², 1/σ, 1/σ², (log σ²)², log(log σ²), log|log σ²|",
+        "(x - μ)²/σ²": "(x - μ)²/σ, (x - μ)²/σ⁴, log Σ(x - μ)²/σ², log Σ(x - μ)², log |x - μ|, (x - μ)², "
+        "|x - μ|/σ, |x - μ|/σ², |x - μ|, (x - μ)/σ, (x - μ)/σ², x - μ, (x - μ)²σ², (x - μ)²σ, (x - μ)²/√σ, "
+        "(x - μ)²/log σ², (x - μ)²/(log σ²)², (x - μ)⁴/σ⁴, (x - μ)⁴/σ², (x - μ)⁴, (x - μ)³/σ³, "
+        "(x + μ)²/σ², x²/σ², μ²/σ², ‖x - μ‖, x², xμ/σ²",
     },
     extras={
         "(x - μ)²/σ": lambda x, mu, v: (x - mu) ** 2 * np.exp(-v / 2),
@@ -148,13 +113,7 @@ LOG_PROB = Formula(
         "x²": lambda x, mu, v: x**2,
         "μ²": lambda x, mu, v: mu**2,
         "xμ/σ²": lambda x, mu, v: x * mu * np.exp(-v),
-        "σ": lambda x, mu, v: np.exp(v / 2),
-        "σ²": lambda x, mu, v: np.exp(v),
-        "1/σ": lambda x, mu, v: np.exp(-v / 2),
-        "1/σ²": lambda x, mu, v: np.exp(-v),
-        "(log σ²)²": lambda x, mu, v: v**2,
-        "log(log σ²)": lambda x, mu, v: np.log(v),
-        "log|log σ²|": lambda x, mu, v: np.log(np.abs(v)),
+        **{name: lambda x, mu, v, term=KL.terms[name]: term(mu, v) for name in OF_LOG_VAR},
         "the density": lambda x, mu, v: np.exp(-0.5 * (gaussian.LOG_2PI + v + _square(x, mu, v))),
     },
     whole={
@@ -164,27 +123,21 @@ LOG_PROB = Formula(
         "log Σσ²": lambda x, mu, v: np.log(np.exp(v).sum(-1)),
     },
     patterns=[
-        Pattern(
-            {"the density": present},
-            "not-log",
-            "Densities are added up where their logarithms are asked for.",
+        Pattern({"the density": present}, [DENSITIES]),
+        Pattern({"1": 1, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE]),
+        Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, TWO_PI_MISSING]),
+        Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, [WIDE, OTHER_CONSTANT]),
+        Pattern({"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present}, [AS_VARIANCE]),
+        # log((x - μ)²/2σ²) brings -log σ² and -log 2 along: are the density's own constants there, too?
+        *(
+            Pattern({"log |x - μ|": power, "log σ²": log_var, "1": one}, [LOG_OF_SQUARE, *sigma, *two_pi])
+            for power in (-1.0, -2.0)
+            for log_var, sigma in ((power, [SIGMA_MISSING]), (perhaps, []))
+            for one, two_pi in ((0.0, [TWO_PI_MISSING]), (power * LOG_TWO, [TWO_PI_MISSING]), (perhaps, []))
         ),
-        Pattern({"1": 1, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE),
-        Pattern({"log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE, [TWO_PI_MISSING]),
-        Pattern({"1": present, "log σ²": 2, "(x - μ)²/σ⁴": -0.5}, *WIDE, [OTHER_CONSTANT]),
-        Pattern(
-            {"1": perhaps, "log(log σ²)": present, "(x - μ)²/log σ²": present},
-            "term-wrong",
-            "log_var is used as if it were σ²: it is its logarithm, and may be negative.",
-        ),
-        *_logs_of_squares(-1.0),
-        *_logs_of_squares(-2.0),
     ],
-    averaged=Finding(
-        "mean-pixels",
-        "With more dimensions your values do not grow as they should: a mean over the last axis stands "
-        "where a sum belongs. The log-densities of independent coordinates add up.",
-    ),
+    averaged=said("""mean-pixels: With more dimensions your values do not grow as they should: a mean over the
+        last axis stands where a sum belongs. The log-densities of independent coordinates add up."""),
     constant="The constant of each dimension is another one. What must a density integrate to?",
     axis="dimensions",
     simple=[(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (2.0, 1.0, -1.0)],

@@ -11,7 +11,7 @@ from vae_helpers.checks.engine.calling import Student, parameters_of
 from vae_helpers.checks.engine.fitting import read
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, name_mistakes, present, smallest_example
 from vae_helpers.checks.engine.measuring import Measurement, Sample
-from vae_helpers.checks.engine.report import Finding, Report, report, safely
+from vae_helpers.checks.engine.report import Finding, Report, report, safely, said
 from vae_helpers.checks.parts import sampling
 from vae_helpers.numerics._validate import Array
 
@@ -19,17 +19,12 @@ EXERCISE = "The reparameterized sample"
 WHERE = "notebook 5, section 3"
 NOISE_NAMES = {"eps", "epsilon", "noise", "e", "u", "xi"}
 GENERATOR_NAMES = {"generator", "gen", "g", "rng"}
-IGNORED = Finding(
-    "term-wrong",
-    "Your function gives another value at each call: it draws noise of its own, but eps is given.",
-)
-SUBTRACTED = Finding(
-    "sign",
-    "The noise is subtracted. For eps drawn inside that would be as good, but here eps is given, and z is to "
-    "be the value that belongs to it.",
-)
-DIVIDED = Finding("term-wrong", "The noise is divided by σ.")
-UNKNOWN = Finding("unknown", "This fits no mistake that is known here. Try it with one latent, by hand.")
+IGNORED = said("""term-wrong: Your function gives another value at each call: it draws noise of its own, but
+    eps is given.""")
+SUBTRACTED = said("""sign: The noise is subtracted. For eps drawn inside that would be as good, but here eps
+    is given, and z is to be the value that belongs to it.""")
+DIVIDED = said("term-wrong: The noise is divided by σ.")
+UNKNOWN = said("unknown: This fits no mistake that is known here. Try it with one latent, by hand.")
 
 
 def check_reparameterize(fn: Callable[..., Any]) -> Report:
@@ -75,12 +70,7 @@ def _check(student: Student, takes_noise: bool, handed: bool) -> Report:
 
 
 def _given_noise(student: Student, lowest: float = -2.0) -> tuple[list[Finding], str]:
-    """The mistakes of a function that is given its noise, and an example.
-
-    Args:
-        student: the function.
-        lowest: the smallest log-variance that it is tried with.
-    """
+    """The mistakes of a function that is given its noise, and an example; log_var is above `lowest`."""
     samples = []
     for seed in (1, 2):
         rng = np.random.default_rng(seed)
@@ -144,15 +134,13 @@ SAMPLE = Formula(
     truth=_truth,
     draw=lambda rng, batch, dim: (),
     core={
-        "μ": Term(1.0, lambda mu, *_: mu, stand_ins="μ σ, σ, 1"),
+        "μ": Term(1.0, lambda mu, *_: mu),
         "σ ε": Term(
             1.0,
             lambda mu, v, e, *_: np.exp(v / 2) * e,
-            written="the noise",
-            missing=sampling.MISSING,
-            turned=SUBTRACTED,
-            stand_ins=", ".join(SHARED_TERMS) + ", σ² ε, ε, log σ² · ε, √σ ε, σ⁴ ε, ε/σ, μ σ ε, μ ε, σ ε², "
-            "σ |ε|, σ, σ², √|log σ²| ε, log(1 + σ²) ε, log(1 + σ) ε, |log σ²| ε",
+            "the noise",
+            sampling.MISSING,
+            SUBTRACTED,
             replaced={
                 "σ² ε": [sampling.VARIANCE],
                 "ε": [sampling.STD_MISSING],
@@ -160,6 +148,11 @@ SAMPLE = Formula(
                 **{name: [sampling.SHARED, *SCALES[scale][1]] for name, (scale, _) in SHARED_TERMS.items()},
             },
         ),
+    },
+    stand_ins={
+        "μ": "μ σ, σ, 1",
+        "σ ε": ", ".join(SHARED_TERMS) + ", σ² ε, ε, log σ² · ε, √σ ε, σ⁴ ε, ε/σ, μ σ ε, μ ε, σ ε², σ |ε|, "
+        "σ, σ², √|log σ²| ε, log(1 + σ²) ε, log(1 + σ) ε, |log σ²| ε",
     },
     extras={
         "σ² ε": lambda mu, v, e, *_: np.exp(v) * e,
@@ -184,7 +177,7 @@ SAMPLE = Formula(
         "μ σ": lambda mu, v, *_: mu * np.exp(v / 2),
         **{name: _shared_term(scale, noise) for name, (scale, noise) in SHARED_TERMS.items()},
     },
-    patterns=[Pattern({"σ": present, "μ ε": present}, *sampling.SWAPPED)],
+    patterns=[Pattern({"σ": present, "μ ε": present}, [sampling.SWAPPED])],
     simple=[(0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 2.0, -1.0)],
     half="everything is counted twice",
 )

@@ -10,27 +10,21 @@ import numpy as np
 from scipy import stats
 
 from vae_helpers.checks.engine.calling import Failed, Student, convert, parameters_of
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Finding, said
 from vae_helpers.numerics._validate import Array
 
-SHARED = Finding(
-    "noise-shared",
-    "The same noise is used more than once: each row and each latent needs a draw of its own, or the draws "
-    "of a batch are no independent sample.",
-)
-MISSING = Finding("noise-missing", "There is no noise: this is the mean of q, not a draw from it.")
-VARIANCE = Finding("var-for-std", "The noise is multiplied by σ²: the draws have the variance σ⁴.")
-STD_MISSING = Finding(
-    "std-missing", "The noise is not scaled: whatever log_var says, the draws have the variance 1."
-)
+SHARED = said("""noise-shared: The same noise is used more than once: each row and each latent needs a draw of
+    its own, or the draws of a batch are no independent sample.""")
+MISSING = said("noise-missing: There is no noise: this is the mean of q, not a draw from it.")
+VARIANCE = said("var-for-std: The noise is multiplied by σ²: the draws have the variance σ⁴.")
+STD_MISSING = said("""std-missing: The noise is not scaled: whatever log_var says, the draws have the variance
+    1.""")
 SWAPPED = Finding("swapped", "Mean and standard deviation have changed places.", "notebook 5, section 3")
-READ_AS_STD = Finding(
-    "term-wrong", "log_var itself multiplies the noise: it is a logarithm, and may be negative."
-)
-OTHER_SCALE = Finding("term-wrong", "Another function of log_var stands where σ belongs.")
-OTHER_MEAN = Finding("term-wrong", "The draws have another mean than mu: something else is added.")
-MU_MISSING = Finding("term-missing", "Your draws do not follow mu: it is not in them.")
-NOT_FINITE = Finding("unknown", "Some of your draws are infinite or NaN (not a number).")
+READ_AS_STD = said("term-wrong: log_var itself multiplies the noise: it is a logarithm, and may be negative.")
+OTHER_SCALE = said("term-wrong: Another function of log_var stands where σ belongs.")
+OTHER_MEAN = said("term-wrong: The draws have another mean than mu: something else is added.")
+MU_MISSING = said("term-missing: Your draws do not follow mu: it is not in them.")
+NOT_FINITE = said("unknown: Some of your draws are infinite or NaN (not a number).")
 SAME_EACH_TIME = "each call draws the same noise again; training needs fresh noise at each step."
 # What multiplies the noise, as the k of exp(k log_var).
 EXPONENTS = {0.5: [], 1.0: [VARIANCE], 0.0: [STD_MISSING]}
@@ -96,7 +90,9 @@ def _distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
             return [SWAPPED]
         return [MU_MISSING, *_distribution(z + mu, mu, v, fixed)]
     noise = z - mu
-    return _shared(noise, v, fixed) or _single_draws(noise, v) or _shared_in_part(noise, v)
+    own = (noise / np.exp(v / 2)).round(6)
+    in_part = max(len(np.unique(column)) for column in own.T) < 0.9 * len(own)
+    return _shared(noise, v, fixed) or _single_draws(noise, v) or [SHARED] * in_part
 
 
 def _shared(noise: Array, v: Array, fixed: bool) -> list[Finding]:
@@ -124,15 +120,14 @@ def _single_draws(noise: Array, v: Array) -> list[Finding]:
     findings = []
     if not normal:
         mean = ", and its mean is not 0" if np.abs(centre).max() > 0.2 * spread.max() else ""
-        text = f"The noise is not standard normal: its histogram has another shape{mean}."
-        findings.append(Finding("noise-not-normal", text))
+        text = f"noise-not-normal: The noise is not standard normal: its histogram has another shape{mean}."
+        findings.append(said(text))
     elif np.any(np.abs(centre) > 7 * spread / np.sqrt([len(g) for g in groups])):
         findings.append(OTHER_MEAN)
     findings += _of_size(spread)
     factor = float(np.exp(np.polyfit(LEVELS, np.log(spread), 1)[1]))
     if normal and not any(f.code == "term-wrong" for f in findings) and abs(factor - 1) > 0.06:
-        text = f"The noise has {factor:.2g} times the size that it should have."
-        findings.append(Finding("term-scale", text))
+        findings.append(said(f"term-scale: The noise has {factor:.2g} times the size that it should have."))
     return findings
 
 
@@ -145,12 +140,6 @@ def _of_size(size: Sequence[float]) -> list[Finding]:
             if abs(exponent - power) < 0.05:
                 return findings
     return [READ_AS_STD if np.ptp(size / np.abs(LEVELS)) < 0.1 * size.max() else OTHER_SCALE]
-
-
-def _shared_in_part(noise: Array, v: Array) -> list[Finding]:
-    """Whether some of the rows have the same noise."""
-    own = (noise / np.exp(v / 2)).round(6)
-    return [SHARED] if max(len(np.unique(column)) for column in own.T) < 0.9 * len(own) else []
 
 
 # For each argument the mistakes after which nobody expects its gradient.
@@ -186,17 +175,11 @@ def gradients(student: Student, with_eps: bool, others: list[Finding]) -> list[F
             except RuntimeError:  # something that the gradient needs was changed in place
                 return [] if others else [_not_differentiable(EXCUSES)]
     known = {finding.code for finding in others}
-    names = [
-        name
-        for (name, excuses), gradient in zip(EXCUSES.items(), reached, strict=True)
-        if (gradient is None or not gradient.any()) and not known & excuses
-    ]
+    cut_off = [name for name, given in zip(EXCUSES, reached, strict=True) if given is None or not given.any()]
+    names = [name for name in cut_off if not known & EXCUSES[name]]
     return [_not_differentiable(names)] if names else []
 
 
 def _not_differentiable(names: Iterable[str]) -> Finding:
-    text = (
-        f"No gradient reaches {' and '.join(names)}: somewhere the result is cut off from its arguments, so "
-        "an encoder could not learn from it."
-    )
-    return Finding("not-differentiable", text)
+    return said(f"""not-differentiable: No gradient reaches {" and ".join(names)}: somewhere the result is cut
+        off from its arguments, so an encoder could not learn from it.""")

@@ -10,9 +10,10 @@ import numpy as np
 from vae_helpers.checks.engine.calling import Failed, Student, as_function, parameters_of
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, compare, perhaps
 from vae_helpers.checks.engine.measuring import uniform
-from vae_helpers.checks.engine.report import Report, safely
+from vae_helpers.checks.engine.report import Report, safely, said
 from vae_helpers.checks.parts.elbo.model import EXERCISE, KL_ADDED, UNKNOWN, WHERE, check_model
 
+MULTIPLIED = said("term-wrong: The two parts are multiplied or divided. Logarithms of factors add up.")
 MODEL_NAMES = {"model", "vae", "net", "network", "m"}
 
 
@@ -60,17 +61,12 @@ PARTS = Formula(
     truth=lambda log_px_z, kl: (log_px_z - kl).sum(-1),
     draw=uniform((-9.0, 2.0), (0.01, 4.0)),
     core={
-        "log p(x | z)": Term(
-            1.0,
-            lambda a, b: a,
-            stand_ins="p(x | z), log |log p(x | z)|, the ratio of both, the product of both",
-        ),
-        "KL": Term(
-            -1.0,
-            lambda a, b: b,
-            turned=KL_ADDED,
-            stand_ins="log KL, exp KL, exp(-KL), KL², √KL, the ratio of both, the product of both",
-        ),
+        "log p(x | z)": Term(1.0, lambda a, b: a),
+        "KL": Term(-1.0, lambda a, b: b, turned=KL_ADDED),
+    },
+    stand_ins={
+        "log p(x | z)": "p(x | z), log |log p(x | z)|, the ratio of both, the product of both",
+        "KL": "log KL, exp KL, exp(-KL), KL², √KL, the ratio of both, the product of both",
     },
     extras={
         "1": lambda a, b: np.ones_like(a),
@@ -86,12 +82,8 @@ PARTS = Formula(
         "√KL": lambda a, b: np.sqrt(b),
     },
     patterns=[
-        Pattern({"log p(x | z)": 1, "KL": -1}, *KL_ADDED),
-        Pattern(
-            {"the product of both": perhaps, "the ratio of both": perhaps},
-            "term-wrong",
-            "The two parts are multiplied or divided. Logarithms of factors add up.",
-        ),
+        Pattern({"log p(x | z)": 1, "KL": -1}, [KL_ADDED]),
+        Pattern({"the product of both": perhaps, "the ratio of both": perhaps}, [MULTIPLIED]),
     ],
     dims=(1, 1),
     simple=[(-1.0, 0.5), (-2.0, 1.0)],

@@ -8,16 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, log_expit
 
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Finding, said
 from vae_helpers.numerics._validate import Array
 
-SQUARED = Finding("squared-error", "A squared distance stands where a log-likelihood belongs.")
-CONFUSED = Finding(
-    "probabilities-not-logits", "Logits and probabilities are confused: what does the decoder return?"
-)
-FLIPPED = Finding("targets-flipped", "White pixels are judged as black ones.")
-HALF_MISSING = Finding("term-missing", "The black pixels' half of the log-likelihood is not there.")
-MISSING = Finding("term-missing", "The log-likelihood is not in your value at all.")
+SQUARED = said("squared-error: A squared distance stands where a log-likelihood belongs.")
+CONFUSED = said("""probabilities-not-logits: Logits and probabilities are confused: what does the decoder
+    return?""")
+FLIPPED = said("targets-flipped: White pixels are judged as black ones.")
+HALF_MISSING = said("term-missing: The black pixels' half of the log-likelihood is not there.")
+MISSING = said("term-missing: The log-likelihood is not in your value at all.")
 
 
 class Likelihood(NamedTuple):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae_helpers.checks.engine.calling import Failed
-from vae_helpers.checks.engine.fitting import Reading, agrees, in_words, read, same
+from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, read, same
 from vae_helpers.checks.engine.formula import CONSTANT, name_mistakes, overall_scale
 from vae_helpers.checks.engine.measuring import Measurement, Sample, measure
-from vae_helpers.checks.engine.report import Finding, Report, report
+from vae_helpers.checks.engine.report import Finding, Report, report, said
 from vae_helpers.checks.parts.elbo.likelihoods import AS_PROBABILITIES, LIKELIHOODS, NONE, RIGHT, Likelihood
 from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, encode, guarded, probe_model
 from vae_helpers.checks.parts.elbo.sampling import has_gradient, sampling_findings
@@ -26,20 +26,14 @@ if TYPE_CHECKING:
 EXERCISE = "The ELBO"
 WHERE = "notebook 2, section 5"
 NO_GRADIENT = "your value carries no gradient, which is fine for looking at it; for training it needs one."
-KL_ADDED = Finding(
-    "kl-added",
-    "The KL enters with the wrong sign: moving q towards the prior would lower your value, where it should "
-    "raise it.",
-)
-KL_MISSING = Finding("term-missing", "The KL is not in your value at all.")
-LOSS = Finding("sign", "This is the loss, minus the ELBO; the bound itself is asked for.")
-MEAN_PIXELS = Finding(
-    "mean-pixels",
-    "The log-likelihood is a mean over the pixels, the KL a sum over the latents: the KL counts 784 times.",
-)
-UNKNOWN = Finding(
-    "unknown", "This fits no mistake that is known here. Compare the parts one by one, for one image."
-)
+KL_ADDED = said("""kl-added: The KL enters with the wrong sign: moving q towards the prior would lower your
+    value, where it should raise it.""")
+KL_MISSING = said("term-missing: The KL is not in your value at all.")
+LOSS = said("sign: This is the loss, minus the ELBO; the bound itself is asked for.")
+MEAN_PIXELS = said("""mean-pixels: The log-likelihood is a mean over the pixels, the KL a sum over the
+    latents: the KL counts 784 times.""")
+UNKNOWN = said("""unknown: This fits no mistake that is known here. Compare the parts one by one, for one
+    image.""")
 
 
 def check_model(fn: Callable[..., Any]) -> Report:
@@ -55,10 +49,9 @@ def check_model(fn: Callable[..., Any]) -> Report:
         Failed: it gave nothing that can be compared.
     """
     measurement, reading = _read(fn)
-    if not measurement.samples:
-        return report(EXERCISE, measurement.findings, where=WHERE)
     if reading is None:
-        return report(EXERCISE, [*measurement.findings, UNKNOWN], where=WHERE)
+        unknown = [UNKNOWN] if measurement.samples else []
+        return report(EXERCISE, [*measurement.findings, *unknown], where=WHERE)
     findings = [*measurement.findings, *_name_parts(reading)]
     if any(LIKELIHOODS[name].averaged for name in _likelihoods(reading)):
         findings += sampling_findings(fn, reading, _reduced(measurement))
@@ -72,13 +65,8 @@ def _likelihoods(reading: Reading | None) -> list[str]:
 
 def _reduced(measurement: Measurement) -> str:
     """Whether the function mixes the images of a batch, "wholly" or only "partly"."""
-    if not measurement.mixes_rows:
-        return ""
-    group = measurement.samples[0].rows[0].shape[1]
-    return "wholly" if group > 1 else "partly"  # the latter was seen one by one
-
-
-# Which terms a value is made of
+    one_by_one = measurement.samples[0].rows[0].shape[1] == 1
+    return ("partly" if one_by_one else "wholly") if measurement.mixes_rows else ""
 
 
 def _value(coefficients: Mapping[str, float]) -> Callable[..., Array]:
@@ -86,25 +74,19 @@ def _value(coefficients: Mapping[str, float]) -> Callable[..., Array]:
     return lambda *rows: sum(c * CORE[name](*rows).sum(-1) for name, c in coefficients.items())
 
 
-def _of_latents(term: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    return lambda mu, v, x, a: term(mu, v)
-
-
-def _of_pixels(likelihood: Likelihood) -> Callable[..., Array]:
-    return lambda mu, v, x, a: likelihood.of_pixel(x, a)
+def _of_latents(terms: Terms) -> dict[str, Callable[..., Array]]:
+    return {name: lambda mu, v, x, a, term=term: term(mu, v) for name, term in terms.items()}
 
 
 def _truth(mu: Array, v: Array, x: Array, a: Array) -> Array:
     return LIKELIHOODS[RIGHT].of_pixel(x, a).sum(-1) - kl_standard_normal(mu, v)
 
 
-OF_PIXELS = {name: _of_pixels(likelihood) for name, likelihood in LIKELIHOODS.items()}
-OF_KL = {name: _of_latents(term) for name, term in KL.core.items()}
+OF_PIXELS = {name: lambda mu, v, x, a, row=row: row.of_pixel(x, a) for name, row in LIKELIHOODS.items()}
+OF_KL = _of_latents(KL.core)
 CORE = {RIGHT: OF_PIXELS[RIGHT], **OF_KL}
-EXTRAS = {
-    **{name: term for name, term in OF_PIXELS.items() if name != RIGHT},
-    **{name: _of_latents(term) for name, term in {**KL.extras, **KL.whole}.items()},
-}
+WRONG_LIKELIHOODS = {name: term for name, term in OF_PIXELS.items() if name != RIGHT}
+EXTRAS = {**WRONG_LIKELIHOODS, **_of_latents({**KL.extras, **KL.whole})}
 TRUE = {RIGHT: 1.0, **{name: -coefficient for name, coefficient in KL.true.items()}}
 
 
@@ -174,18 +156,11 @@ def _read_noisy(measurement: Measurement) -> Reading | None:
     if fitting:
         return fitting[0] if len(fitting) == 1 else None
     # Off by a constant for each latent?
-    offsets = [
-        np.mean(sample.values - sample.column(_truth)) / sample.rows[0].shape[-1]
-        for sample in measurement.samples
-    ]
+    offsets = [np.mean(s.values - s.column(_truth)) / s.rows[0].shape[-1] for s in measurement.samples]
     offset = float(np.mean(offsets))
     coefficients = {**TRUE, CONSTANT: TRUE[CONSTANT] + offset}
-    if abs(offset) > 0.1 and all(agrees(sample, _value(coefficients)) for sample in measurement.samples):
-        return Reading(coefficients, frozenset())
-    return None
-
-
-# What the terms mean
+    agree = abs(offset) > 0.1 and all(agrees(s, _value(coefficients)) for s in measurement.samples)
+    return Reading(coefficients, frozenset()) if agree else None
 
 
 def _name_parts(reading: Reading) -> list[Finding]:
@@ -203,13 +178,7 @@ def _name_parts(reading: Reading) -> list[Finding]:
 
 
 def _join(likelihood: Likelihood, factor: float, divergence: float) -> list[Finding]:
-    """What is wrong with the factors of the two parts.
-
-    Args:
-        likelihood: the first part.
-        factor: what multiplies it; 0 where it is not there.
-        divergence: what multiplies minus the KL.
-    """
+    """What is wrong with the factors of the likelihood (0: it is not there) and of minus the KL."""
     findings: list[Finding] = []
     if factor < 0:
         factor, divergence = -factor, -divergence
@@ -224,14 +193,12 @@ def _join(likelihood: Likelihood, factor: float, divergence: float) -> list[Find
     if same(factor * PIXELS, 1):
         findings.append(MEAN_PIXELS)
     elif has_right_factor and not same(factor, 1):
-        findings.append(Finding("term-scale", f"The log-likelihood counts {in_words(factor)} times."))
+        findings.append(said(f"term-scale: The log-likelihood counts {in_words(factor)} times."))
     if same(divergence, 2):
-        findings.append(Finding("half", "The KL counts twice: a factor ½ is lost."))
+        findings.append(said("half: The KL counts twice: a factor ½ is lost."))
     elif not same(divergence, 1):
-        text = (
-            f"The KL counts {in_words(divergence)} times; only with the factor 1 is this a bound on log p(x)."
-        )
-        findings.append(Finding("term-scale", text))
+        counts = f"The KL counts {in_words(divergence)} times"
+        findings.append(said(f"term-scale: {counts}; only with the factor 1 is this a bound on log p(x)."))
     return findings
 
 
@@ -242,7 +209,5 @@ def _example(measurement: Measurement) -> str:
     divergence = likelihood - right
     if abs(value - right) <= 1e-3 * abs(likelihood):
         return ""
-    return (
-        f"For an image with log p(x | z) = {likelihood:.4g} for every z, and a KL of {divergence:.4g}, your "
-        f"function gives {value:.4g}."
-    )
+    image = f"an image with log p(x | z) = {likelihood:.4g} for every z, and a KL of {divergence:.4g}"
+    return f"For {image}, your function gives {value:.4g}."

@@ -66,10 +66,8 @@ def guarded(fn: Callable[..., Any], latents: int, **options: Any) -> Student:
     """The function of images alone, with a model of its own in the precision of the images."""
     import torch
 
-    models = {
-        dtype: copy.deepcopy(probe_model(latents, **options)).to(dtype)
-        for dtype in (torch.float64, torch.float32)
-    }
+    model = probe_model(latents, **options)
+    models = {dtype: copy.deepcopy(model).to(dtype) for dtype in (torch.float64, torch.float32)}
     return Student(lambda x: fn(models[x.dtype], x), ("torch float64", "torch float32"))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vae_helpers.checks.engine.calling import Failed, Student
 from vae_helpers.checks.engine.fitting import Reading
-from vae_helpers.checks.engine.report import Finding
+from vae_helpers.checks.engine.report import Finding, said
 from vae_helpers.checks.parts.elbo.likelihoods import LIKELIHOODS
 from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, encode, guarded, probe_model
 from vae_helpers.checks.parts.kl import KL
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
 SLOPE = 1.5  # how much the probed decoder depends on z
-SHARED = Finding(
-    "noise-shared", "All rows of a batch use the same noise; each image needs a draw of its own."
-)
-UNKNOWN_DRAW = Finding(
-    "term-wrong", "The average over many calls is not the expectation over q: how is z drawn?"
-)
+SHARED = said("noise-shared: All rows of a batch use the same noise; each image needs a draw of its own.")
+MEAN_DECODED = said("""noise-missing: The mean of q is decoded, not a draw from it: that is no estimate of the
+    expectation, and the value is no bound on log p(x).""")
+STD_MISSING = said("std-missing: z is drawn with a standard deviation of 1, whatever log_var says.")
+READ_AS_STD = said("term-wrong: log_var itself is used as the standard deviation of z.")
+UNKNOWN_DRAW = said("term-wrong: The average over many calls is not the expectation over q: how is z drawn?")
 # Noise as nodes and weights of a quadrature.
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(60)
 NORMAL = _nodes, _weights / _weights.sum()
@@ -41,38 +41,24 @@ UNIFORM = (_nodes + 1) / 2, _weights / 2
 class Draw(NamedTuple):
     """A way to draw z, and what is said of it."""
 
-    z: Callable[[Array, Array, Array], Array]  # from mu and log_var, (images, 1), and noise, (nodes,)
-    code: str = ""  # of the mistake; empty for the right way
-    text: str = ""
+    z: Callable[[Array, Array, Array], Array]  # from mu and log_var, (images, 1), and noise e, (nodes,)
+    finding: Finding | None = None  # the mistake; None for the right way
     noise: tuple[Array, Array] = NORMAL
 
 
 def _scaled(size: float) -> Draw:
-    text = f"The noise of z has {size:g} times the size of σ."
-    return Draw(lambda mu, v, noise: mu + size * np.exp(v / 2) * noise, "term-scale", text)
+    said_of_it = said(f"term-scale: The noise of z has {size:g} times the size of σ.")
+    return Draw(lambda mu, v, e: mu + size * np.exp(v / 2) * e, said_of_it)
 
 
-FROM_Q = Draw(lambda mu, v, noise: mu + np.exp(v / 2) * noise)
-THE_MEAN = Draw(
-    lambda mu, v, noise: mu + 0 * noise,
-    "noise-missing",
-    "The mean of q is decoded, not a draw from it: that is no estimate of the expectation, and the value is "
-    "no bound on log p(x).",
-)
+FROM_Q = Draw(lambda mu, v, e: mu + np.exp(v / 2) * e)
+THE_MEAN = Draw(lambda mu, v, e: mu + 0 * e, MEAN_DECODED)
 WRONG_DRAWS = [
-    Draw(lambda mu, v, noise: mu + np.exp(v) * noise, "var-for-std", "z is drawn with σ² in place of σ."),
-    Draw(
-        lambda mu, v, noise: mu + noise,
-        "std-missing",
-        "z is drawn with a standard deviation of 1, whatever log_var says.",
-    ),
-    Draw(FROM_Q.z, "noise-not-normal", "The noise of z is uniform between 0 and 1.", UNIFORM),
-    Draw(lambda mu, v, noise: 0 * mu + noise, "term-wrong", "z is drawn from the prior instead of q."),
-    Draw(
-        lambda mu, v, noise: mu + v * noise,
-        "term-wrong",
-        "log_var itself is used as the standard deviation of z.",
-    ),
+    Draw(lambda mu, v, e: mu + np.exp(v) * e, said("var-for-std: z is drawn with σ² in place of σ.")),
+    Draw(lambda mu, v, e: mu + e, STD_MISSING),
+    Draw(FROM_Q.z, said("noise-not-normal: The noise of z is uniform between 0 and 1."), UNIFORM),
+    Draw(lambda mu, v, e: 0 * mu + e, said("term-wrong: z is drawn from the prior instead of q.")),
+    Draw(lambda mu, v, e: mu + v * e, READ_AS_STD),
     *(_scaled(size) for size in (0.01, 0.1, 0.5, 2.0)),
 ]
 
@@ -121,19 +107,11 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) ->
             of_kl = coefficient * KL.terms[term](_probe().mu, _probe().v)
             values = values - of_kl.reshape(IMAGES, 1)
     likelihoods = values / reading.coefficients[name]
-    return _drawn_otherwise(likelihoods, LIKELIHOODS[name].of_pixel, reduced) or _cut_off(fn, reading)
+    return _wrong_draw(likelihoods, LIKELIHOODS[name].of_pixel, reduced) or _cut_off(fn, reading)
 
 
-def _drawn_otherwise(
-    likelihoods: Array, of_pixel: Callable[[Array, Array], Array], reduced: str
-) -> list[Finding]:
-    """What the average log-likelihood over many draws says about them, held against quadrature.
-
-    Args:
-        likelihoods: what is seen, (images, draws).
-        of_pixel: the log-likelihood, or what replaces it.
-        reduced: as above.
-    """
+def _wrong_draw(likelihoods: Array, of_pixel: Callable[..., Array], reduced: str) -> list[Finding]:
+    """What the average of log-likelihoods, (images, draws), says about the draws, held against quadrature."""
     mean, spread = likelihoods.mean(1), likelihoods.std(1)
     constant = spread.max() < 2e-3
 
@@ -141,7 +119,7 @@ def _drawn_otherwise(
         return bool(np.all(np.abs(mean - _probe().average(of_pixel, draw)) < error))
 
     if constant and is_drawn(THE_MEAN, 2e-3):
-        return [Finding(THE_MEAN.code, THE_MEAN.text)]
+        return [MEAN_DECODED]
     if reduced != "partly" and constant and not is_drawn(FROM_Q, 5e-3):
         return [SHARED]
     if reduced == "wholly":
@@ -152,8 +130,7 @@ def _drawn_otherwise(
     error = 5.5 * spread / np.sqrt(likelihoods.shape[1]) + 2e-3
     if is_drawn(FROM_Q, error):
         return []
-    named = (Finding(draw.code, draw.text) for draw in WRONG_DRAWS if is_drawn(draw, error))
-    return [next(named, UNKNOWN_DRAW)]
+    return [next((draw.finding for draw in WRONG_DRAWS if is_drawn(draw, error)), UNKNOWN_DRAW)]
 
 
 def _values(student: Student, images: Array, reduced: str) -> Array:
@@ -213,15 +190,14 @@ def _cut_off(fn: Callable[..., Any], reading: Reading) -> list[Finding]:
         return []
     alone = sum((c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms), 0 * mu.sum())
     (expected,) = torch.autograd.grad(alone, bias)
-    names = []
+    names, slack = [], 2e-5 * float(gradient.abs().max())
     for name, given, of_kl in zip(("mu", "log_var"), gradient.chunk(2), expected.chunk(2), strict=True):
         # The function may sum or average over the batch.
-        slack = 2e-5 * float(gradient.abs().max())
         if any(torch.allclose(given, of_kl / count, rtol=2e-5, atol=slack) for count in (1, IMAGES)):
             names.append(name)
     return [_no_gradient(names)] if names else []
 
 
 def _no_gradient(names: list[str]) -> Finding:
-    text = f"The log-likelihood sends no gradient through z to {' and '.join(names)}: z is cut off from it."
-    return Finding("not-differentiable", text)
+    return said(f"""not-differentiable: The log-likelihood sends no gradient through z to
+        {" and ".join(names)}: z is cut off from it.""")
