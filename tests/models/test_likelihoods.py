@@ -1,6 +1,7 @@
 """Likelihoods against torch.distributions and mpmath, and a new one by the recipe of CONTRIBUTING."""
 
 import math
+from types import MappingProxyType
 
 import mpmath
 import numpy as np
@@ -177,20 +178,23 @@ def test_pixels_that_bernoulli_does_not_know_are_refused():
 # --- A new likelihood, by the recipe of CONTRIBUTING -------------------------------------------------
 
 
+# `@register` would stand here; the fixture below does it, for the tests of this file alone.
 class StudentT(Likelihood):
     """Grey pixels with rare large errors: Student's t with 5 degrees of freedom and one learned scale."""
 
     name = "student_t"
-    parameters = {"x_log_scale": math.log(0.2)}
+    parameters = MappingProxyType({"x_log_scale": math.log(0.2)})
     degrees = 5.0
 
     def log_prob(self, x: Tensor, output: Tensor, x_log_scale: Tensor) -> Tensor:
+        """Σ log t((x - output) / scale) - log scale."""
         n = self.degrees
         constant = math.lgamma((n + 1) / 2) - math.lgamma(n / 2) - 0.5 * math.log(math.pi * n)
         squared = ((x - output) * torch.exp(-x_log_scale)) ** 2
         return (constant - x_log_scale - (n + 1) / 2 * torch.log1p(squared / n)).sum(dim=-1)
 
     def mean(self, output: Tensor) -> Tensor:
+        """The output itself."""
         return output
 
 

@@ -283,6 +283,21 @@ def test_an_unfinished_model_of_another_call_is_kept(tiny, three):
     assert not (tiny / "unfinished").exists()
 
 
+def test_a_finished_model_of_another_recipe_is_made_again(tiny, three, monkeypatch):
+    """Of "a" and "b" the first is finished, and then its recipe changes."""
+    three.interrupt_at = 5  # in the second model; two epochs of two steps each
+    with pytest.raises(KeyboardInterrupt):
+        make_all(["a", "b"])
+    assert {"a.safetensors", "a.json"} <= set(contents(tiny / "unfinished"))
+    three.interrupt_at = None
+    other = {"model": {"latent_dim": 2, "hidden_dim": 9}, "fit": {"epochs": 2, "progress": False}}
+    monkeypatch.setitem(pretrained.RECIPES, "a", other)
+    make_all(["a"])
+    assert load_pretrained("a").config["hidden_dim"] == 9
+    make_all(["b"])
+    assert set(contents(tiny)) == {"a.safetensors", "b.safetensors"} and not (tiny / "unfinished").exists()
+
+
 def test_a_recipe_that_changed_meanwhile_is_not_continued(tiny, three, monkeypatch):
     three.interrupt_at = 3
     with pytest.raises(KeyboardInterrupt):

@@ -20,12 +20,12 @@ from vae_helpers.models._validate import check_images, check_unit_interval, fres
 
 
 class Likelihood(ABC):
-    """A density of D pixels that are independent given the decoder's output, of shape (..., D).
+    """A density of D pixels, independent given the decoder's output: one number for each, (..., D).
 
     Attributes:
         name: what `VAE(likelihood=…)` calls it.
         parameters: numbers that are learned and shared by all pixels, and what they start from. The
-            model holds each under its name, and every method is given it by that name.
+            model holds each under its name; the two log-densities are given them by these names.
     """
 
     name: ClassVar[str]
@@ -47,7 +47,7 @@ class Likelihood(ABC):
         return torch.stack([self.log_prob(x, row, **parameters) for row in output])
 
     def observe(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The x that it speaks of, for images of grey values in [0, 1]: these themselves."""
+        """The x whose density this is, for images of grey values in [0, 1]: by default these themselves."""
         return images
 
     def output_of(self, mean: Tensor) -> Tensor:

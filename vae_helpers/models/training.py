@@ -26,10 +26,11 @@ _NUMBERS = ("learning_rate", "beta", "warmup", "free_bits")
 
 @dataclass
 class History:
-    """What `fit` recorded, one entry an epoch, in nats per image.
+    """What `fit` recorded, one entry an epoch, in nats per image; the KL counts with the weight beta.
 
     Attributes:
-        train: -ELBO averaged over the epoch's batches, while the weights were moving.
+        train: -ELBO (or minus the importance-weighted bound, if that is what is trained on) averaged over
+            the epoch's batches, while the weights were moving.
         test: -ELBO on the test images after the epoch; empty when none were given.
         test_log_likelihood: its part E_q[log p(x given z)] (minus the distortion).
         test_kl: its part KL(q, prior) (the rate).
@@ -69,7 +70,7 @@ class Settings:
             counts["num_samples"] = as_count("num_samples", self.num_samples)
         numbers = {name: as_number(name, getattr(self, name), minimum=0) for name in _NUMBERS}
         as_number("learning_rate", self.learning_rate, positive=True)
-        self.__dict__.update(counts | numbers)  # frozen for everybody else
+        self.__dict__.update(counts | numbers)  # Python's own numbers; frozen for everybody else
         if self.warmup >= 1:
             raise ValueError(f"warmup: expected a part of the training in [0, 1), got {self.warmup!r}")
         if self.num_samples is not None and (self.beta, self.warmup, self.free_bits) != (1, 0, 0):
@@ -157,9 +158,16 @@ def fit(
     check_images(images, model.data_dim)
     if test_images is not None:
         check_images(test_images, model.data_dim, name="test_images")
-    batch_size = min(as_count("batch_size", batch_size), len(images))
     settings = Settings(
-        epochs, batch_size, learning_rate, beta, warmup, free_bits, num_samples, optimizer, precision
+        epochs=epochs,
+        batch_size=min(as_count("batch_size", batch_size), len(images)),
+        learning_rate=learning_rate,
+        beta=beta,
+        warmup=warmup,
+        free_bits=free_bits,
+        num_samples=num_samples,
+        optimizer=optimizer,
+        precision=precision,
     )
     if on_step is not None and not callable(on_step):
         raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
@@ -167,12 +175,12 @@ def fit(
         raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
     device = next(model.parameters()).device
     images = images.to(device)
-    start = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
+    seeded = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
     generator = fresh_generator(generator, device)
     # Its own stream for the test images: the same zeros and ones after every epoch.
     test_x = None if test_images is None else observed(model, test_images.to(device), 0)
-    optimizer = _OneCycle(model, settings, len(images))
-    history, finished, state = History(), 0, None
+    mover = _Mover(model, settings, len(images))
+    history, finished, saved = History(), 0, None
     if checkpoint is not None:
         recipe = asdict(settings) | {
             "precision": str(precision),
@@ -180,11 +188,10 @@ def fit(
             "images": fingerprint(images),
             "test_images": None if test_images is None else fingerprint(test_images),
             "init_bias": init_bias,
-            "generator": start,
+            "generator": seeded,
         }
-        moving = optimizer.optimizers, optimizer.schedules
-        state = Checkpoint(Path(checkpoint), recipe, model, *moving, generator)
-        finished, curves = state.restore()
+        saved = Checkpoint(Path(checkpoint), recipe, model, mover.optimizers, mover.schedules, generator)
+        finished, curves = saved.restore()
         history = History(**curves)
     if init_bias and not finished:
         model.set_output_bias(images)
@@ -192,17 +199,17 @@ def fit(
     with watch.bar:
         for epoch in range(finished + 1, settings.epochs + 1):
             started = time.perf_counter()
-            history.train.append(_train_epoch(model, images, settings, optimizer, generator, watch))
+            history.train.append(_train_epoch(model, images, settings, mover, generator, watch))
             history.seconds.append(time.perf_counter() - started)
             if test_x is not None:
                 _record(history, model, test_x, settings.beta)
             watch.bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
             if watch.stopped:
                 break
-            if state is not None:
-                state.save(epoch, asdict(history))
-    if state is not None and not watch.stopped:
-        state.delete()
+            if saved is not None:
+                saved.save(epoch, asdict(history))
+    if saved is not None and not watch.stopped:
+        saved.delete()
     model.eval()
     return history
 
@@ -211,23 +218,23 @@ def _train_epoch(
     model: VAE,
     images: Tensor,
     settings: Settings,
-    optimizer: _OneCycle,
+    mover: _Mover,
     generator: torch.Generator,
     watch: _Watch,
 ) -> float:
     """One pass over the images; the mean -ELBO of its batches, while the weights were moving."""
-    half = torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == torch.bfloat16)
+    low_precision = settings.precision == torch.bfloat16
     model.train()
     losses = []
     for batch in _batches(images, settings.batch_size, generator):
         x = observed(model, batch, generator)
-        with watch.placing_nan(), half:
+        with watch.placing_nan(), torch.autocast(x.device.type, torch.bfloat16, enabled=low_precision):
             loss, minus_elbo = _loss(model, x, settings, watch.done / watch.total, generator)
         losses.append(watch.finite(minus_elbo))
         model.zero_grad()
         loss.backward()
-        optimizer.step()
-        if watch.step(losses[-1]):
+        mover.step()
+        if watch.tell(losses[-1]):
             break
     return sum(losses) / len(losses)
 
@@ -240,7 +247,7 @@ def _batches(images: Tensor, size: int, generator: torch.Generator) -> Iterator[
 
 
 def _loss(
-    model: VAE, x: Tensor, settings: Settings, share: float, generator: torch.Generator
+    model: VAE, x: Tensor, settings: Settings, part_done: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """What is minimised, and the -ELBO with the full weight of the KL, both averaged over the batch."""
     if settings.num_samples is not None:
@@ -250,11 +257,11 @@ def _loss(
     kl = parts.kl
     if settings.free_bits:
         kl = parts.kl_per_latent.mean(dim=0).clamp(min=settings.free_bits).sum()
-    weight = settings.beta * (min(1.0, share / settings.warmup) if settings.warmup else 1.0)
+    weight = settings.beta * (min(1.0, part_done / settings.warmup) if settings.warmup else 1.0)
     return -(parts.log_likelihood - weight * kl).mean(), -parts.elbo.mean()
 
 
-class _OneCycle:
+class _Mover:
     """What moves the weights, Adam alone or Muon for the matrices and Adam for all else, by a schedule."""
 
     def __init__(self, model: VAE, settings: Settings, num_images: int) -> None:
@@ -328,7 +335,7 @@ class _Watch:
         except NotFiniteError as error:
             raise FloatingPointError(f"the loss became NaN in {self._place()}") from error
 
-    def step(self, loss: float) -> bool:
+    def tell(self, loss: float) -> bool:
         """Tells of a step that was made; whether training ends here."""
         self.done += 1
         self.bar.update()

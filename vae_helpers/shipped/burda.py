@@ -20,7 +20,7 @@ from torch import Tensor
 from vae_helpers.models._validate import check_images
 from vae_helpers.models.evaluation import importance_bounds
 from vae_helpers.models.likelihoods import binarize
-from vae_helpers.models.storage import fingerprint, load, read, save, whole_file, write
+from vae_helpers.models.storage import load, read, save, whole_file, write
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count
 from vae_helpers.numerics.monte_carlo import estimate
@@ -148,8 +148,7 @@ def train(name: str, images: Tensor, folder: Path, start: VAE | None = None) -> 
     recipe = RECIPES[check_name(name, RECIPES)]
     folder.mkdir(parents=True, exist_ok=True)
     finished, record, state = (folder / f"{name}-0{end}" for end in (".safetensors", ".json", ".checkpoint"))
-    settings = {k: str(v) if isinstance(v, torch.dtype) else v for k, v in recipe["fit"].items()}
-    settings["images"] = fingerprint(images)
+    settings = recipes.settings_of(recipe, images)
     if not record.is_file():
         model, history = recipes.train(recipe, images, state, start)
         curve = [round(value, 3) for value in history.train]

@@ -9,13 +9,14 @@ the files are replaced only when all are done.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models.storage import load, save
+from vae_helpers.models.storage import load, save, whole_file
 from vae_helpers.models.vae import VAE
 from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.recipes import (
@@ -26,6 +27,7 @@ from vae_helpers.shipped.recipes import (
     check_name,
     exit_code,
     remove_if_empty,
+    settings_of,
     train,
 )
 
@@ -119,14 +121,21 @@ def make_all(names: list[str], folder: Path | None = None, images: Tensor | None
     names, folder = [check_name(name, RECIPES) for name in names], folder or FOLDER
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
+    images = load_mnist("train")[0] if images is None else images
     files = {name: unfinished / f"{name}.safetensors" for name in names}
     for name in (models := bar(names, progress=True, unit="model")):
         models.set_description(name)
-        if not files[name].is_file():
+        record = files[name].with_suffix(".json")
+        wanted = json.dumps(RECIPES[name]["model"] | settings_of(RECIPES[name], images))
+        # What an earlier call has finished counts only if it was by this recipe.
+        if not record.is_file() or record.read_text(encoding="utf-8") != wanted:
             model = make(name, unfinished / f"{name}.checkpoint", images)
             save(model, files[name], dtype=torch.float16)
+            with whole_file(record) as temporary:
+                temporary.write_text(wanted, encoding="utf-8")
     for file in files.values():
         file.replace(folder / file.name)
+        file.with_suffix(".json").unlink()
     remove_if_empty(unfinished)
     print(f"written: {', '.join(names)}")
 

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
+from vae_helpers.models.storage import fingerprint
 from vae_helpers.models.training import History, fit
 from vae_helpers.models.vae import VAE
 
@@ -31,6 +32,12 @@ class Recipe(TypedDict, total=False):
     fit: dict[str, Any]
     seeds: dict[str, int]
     start: str
+
+
+def settings_of(recipe: Recipe, images: Tensor) -> dict[str, Any]:
+    """What tells two trainings apart, as JSON holds it: the settings, and a fingerprint of the images."""
+    written = {name: str(v) if isinstance(v, torch.dtype) else v for name, v in recipe["fit"].items()}
+    return written | {"images": fingerprint(images)}
 
 
 def check_name(name: str, recipes: Container[str]) -> str:
