@@ -69,7 +69,8 @@ def quadrature(model: VAE, x: Tensor, num_grid: int = 600, limit: float = 5.0) -
         that of every second point, and from the worst of the places where such a grid can lie: for a
         smooth integrand the trapezoidal rule converges geometrically, so that half the step squares
         a small error. Added to it are what the edge of the grid tells of the mass beyond it, and
-        rounding. It is meant to be too large rather than too small, and mostly is by far.
+        rounding. It is meant to be too large rather than too small, and mostly is by far; where the
+        likelihood has a kink, which no likelihood of the course has, it may be too small.
 
     Raises:
         ValueError: more than two latents (use `log_evidence_iwae`), fewer than four grid points, a

@@ -20,7 +20,7 @@ class VAE(nn.Module):
     Args:
         latent_dim: size d of z.
         hidden_dim: units in each hidden layer of encoder and decoder.
-        likelihood: a key of `LIKELIHOODS`: "bernoulli" (binary pixels; the decoder gives logits)
+        likelihood: a key of `LIKELIHOODS`, such as "bernoulli" (binary pixels; the decoder gives logits)
             or "gaussian" (the decoder gives means; one standard deviation σ for all pixels is learned).
         num_hidden: hidden layers in each network.
         activation: "gelu", "tanh" or "relu".

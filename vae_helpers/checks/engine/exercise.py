@@ -1,4 +1,13 @@
-"""An exercise: its answer by another road, a program whose steps may slip, and a teacher's words."""
+"""An exercise: its answer by another road, a program whose steps may slip, and a teacher's words.
+
+def _by_formula(mu, std, *, half=0.5, spread=np.square):  # each step that may slip is a keyword
+    return half * (spread(std) + mu**2 - 1) - np.log(std)
+
+check_kl = Exercise(
+    ..., truth=_by_quadrature, program=_by_formula, cases=[(0.0, 2.0), (1.0, 0.5), (-2.0, 1.5)],
+    mistakes=["σ stands where σ² belongs.", Mistake("std-for-var", spread=float)],
+)
+"""
 
 from __future__ import annotations
 
@@ -38,26 +47,28 @@ class Mistake:
 
     Args:
         code: a key of `CODES`.
-        where: where the reader should look; empty takes the place of the exercise.
+        where: where the reader should look; empty: where the exercise does.
         then: what is done to the program's result in the end.
-        answer: a program of its own, where no step of the exercise's program can slip in this way.
+        instead: another program, where no step of the exercise's program can slip in this way.
         steps: keyword-only arguments of the program, and what they become.
 
     Each of the last three may be an `AnyOf`.
     """
 
     def __init__(
-        self, code: str, *, where: str = "", then: Way = None, answer: Way = None, **steps: Any
+        self, code: str, *, where: str = "", then: Way = None, instead: Way = None, **steps: Any
     ) -> None:
-        self.code, self.where, self.then, self.answer, self.steps = code, where, then, answer, steps
+        self.code, self.where, self.then, self.instead, self.steps = code, where, then, instead, steps
 
     def together_with(self, **steps: Any) -> Mistake:
         """This mistake with further steps that slip at the same time."""
-        return Mistake(self.code, where=self.where, then=self.then, answer=self.answer, **self.steps, **steps)
+        return Mistake(
+            self.code, where=self.where, then=self.then, instead=self.instead, **self.steps, **steps
+        )
 
-    def answers(self, program: Answer) -> list[Answer]:
+    def variants(self, program: Answer) -> list[Answer]:
         """What someone computes who makes the mistake, in each of the ways that it is made."""
-        steps = self.answer or program, self.then, *self.steps.values()
+        steps = self.instead or program, self.then, *self.steps.values()
         choices = [step if isinstance(step, AnyOf) else [step] for step in steps]
         return [
             partial(_slipped, answer, then, dict(zip(self.steps, values, strict=True)))
@@ -78,7 +89,7 @@ class Extremes:
         cases: such arguments.
         cause: what a teacher says of an answer that is right at moderate arguments only.
         tolerance: largest error, relative to 1 + |value|.
-        where: where the reader should look; empty takes the place of the exercise.
+        where: where the reader should look; empty: where the exercise does.
     """
 
     cases: Sequence[Case]
@@ -100,8 +111,8 @@ class Exercise:
         truth: the answer, by another road than the exercise suggests; its arguments have the names that
             a report uses. It returns numbers: a number, an array or a tuple of them.
         program: the answer by the suggested road; its keyword-only arguments are the steps that may slip.
-        cases: arguments to try, the smallest first; at least three, so that no constant fits. What is no
-            array is handed over as a copy.
+        cases: arguments to try, the smallest first, and so many that no constant fits. What is no array is
+            handed over as a copy.
         mistakes: sentences of a teacher, each followed by the mistakes to which it is said, in the order in
             which they are tried.
         tolerance: largest error, relative to 1 + |value|.
@@ -132,7 +143,7 @@ class Exercise:
         for mistake, _ in self._marked():
             if mistake.code not in CODES:
                 raise ValueError(f"mistakes: expected a key of CODES, got {mistake.code!r} in {self.title!r}")
-            if mistake.answer is None and (unknown := set(mistake.steps) - known):
+            if mistake.instead is None and (unknown := set(mistake.steps) - known):
                 wanted, got = f"steps of the program, {', '.join(sorted(known))}", ", ".join(sorted(unknown))
                 raise ValueError(f"mistakes: expected {wanted}, got {got} in {self.title!r}")
         manual = (
@@ -157,7 +168,7 @@ class Exercise:
     def slips(self) -> list[tuple[Mistake, str, Answer]]:
         """Each mistake, what a teacher says to it, and what someone computes who makes it."""
         marked = self._marked()
-        return [(mistake, said, way) for mistake, said in marked for way in mistake.answers(self.program)]
+        return [(mistake, said, way) for mistake, said in marked for way in mistake.variants(self.program)]
 
     def _marked(self) -> Iterator[tuple[Mistake, str]]:
         """Each mistake with the sentence before it."""

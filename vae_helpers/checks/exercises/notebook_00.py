@@ -39,7 +39,7 @@ _WRONG_TERMS = [
     "A constant is not there. What must the divergence be when q is the standard normal itself?",
     Mistake("constant", one=0),
     "This is the divergence of the standard normal from q. The order of the two matters.",
-    Mistake("reverse", answer=lambda mu, std, **unit: _half_of_terms(mu / std, 1 / std, **unit)),
+    Mistake("reverse", instead=lambda mu, std, **unit: _half_of_terms(mu / std, 1 / std, **unit)),
 ]
 _IN_NATS = " And your value is still in nats."
 

@@ -85,7 +85,7 @@ check_after_two_gauges = Exercise(
         "Both readings count the same, although one gauge is better than the other.",
         Mistake("term-wrong", noise_var=lambda s: np.mean(s**2)),
         "Two posteriors were averaged. Two gauges together know more than either; an average does not.",
-        Mistake("term-wrong", answer=_mean_of_posteriors),
+        Mistake("term-wrong", instead=_mean_of_posteriors),
     ],
 )
 
@@ -121,7 +121,7 @@ check_mean_log_likelihood = Exercise(
         "This is log p(x), the logarithm of the mean. Here the mean of the logarithm is asked for.",
         Mistake(
             "swapped",
-            answer=lambda x, w, b, s: _by_terms(x, 0, b, np.hypot(s, w)),
+            instead=lambda x, w, b, s: _by_terms(x, 0, b, np.hypot(s, w)),
             where="notebook 1, section 5",
         ),
         "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well.",
@@ -177,7 +177,7 @@ check_log_of_mean = Exercise(
     mistakes=[
         "This is the mean of the logarithms. Mean and logarithm have changed places: p(x) is a mean of "
         "likelihoods.",
-        Mistake("swapped", answer=np.mean),
+        Mistake("swapped", instead=np.mean),
         "This is the logarithm of the sum. A mean does not grow with the number of draws.",
         Mistake("term-missing", over=lambda log_sum, n: log_sum),
         "The number of draws enters with the wrong sign.",
@@ -187,7 +187,7 @@ check_log_of_mean = Exercise(
         "Something was subtracted from the exponents and not given back.",
         Mistake("term-missing", given_back=0),
         "This is the best of the draws alone. The others count too.",
-        Mistake("term-wrong", answer=np.max),
+        Mistake("term-wrong", instead=np.max),
         "This is the mean likelihood itself; its logarithm is asked for.",
         Mistake("not-log", then=np.exp),
     ],

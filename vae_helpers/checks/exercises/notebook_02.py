@@ -101,9 +101,9 @@ check_slipped_guess = Exercise(
         "The mean is right; the standard deviation is still that of the posterior.",
         Mistake("term-wrong", std=lambda variance: POSTERIOR_STD),
         "The standard deviation is right; the mean is still that of the posterior.",
-        Mistake("term-wrong", answer=lambda x, D: (GAIN * (x - BIAS), _by_larger_noise(x, D)[1])),
+        Mistake("term-wrong", instead=lambda x, D: (GAIN * (x - BIAS), _by_larger_noise(x, D)[1])),
         "The standard deviation is right; the mean is that of the posterior, divided.",
-        Mistake("term-wrong", answer=lambda x, D: (GAIN * (x - BIAS) / D, _by_larger_noise(x, D)[1])),
+        Mistake("term-wrong", instead=lambda x, D: (GAIN * (x - BIAS) / D, _by_larger_noise(x, D)[1])),
     ],
 )
 
@@ -147,7 +147,7 @@ check_upper_bound = Exercise(
         "This is the gap alone. What is it a distance from?",
         Mistake("term-missing", evidence=0),
         "The log of the prior is not there: a joint density has two factors.",
-        Mistake("term-missing", answer=partial(_over_the_posterior, prior=0)),
+        Mistake("term-missing", instead=partial(_over_the_posterior, prior=0)),
     ],
 )
 
@@ -206,8 +206,8 @@ check_em_step = Exercise(
         "The bias is not taken off the data, in neither step.",
         Mistake("term-missing", first_bias=0, second_bias=0),
         "Your function gives the old weight back: the second step is missing.",
-        Mistake("term-missing", answer=lambda weight, data: weight),
+        Mistake("term-missing", instead=lambda weight, data: weight),
         "This is where the rounds end, the best weight of all. One round is asked for.",
-        Mistake("term-wrong", answer=_where_the_rounds_end, then=AnyOf(float, abs)),
+        Mistake("term-wrong", instead=_where_the_rounds_end, then=AnyOf(float, abs)),
     ],
 )

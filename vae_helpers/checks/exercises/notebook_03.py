@@ -134,9 +134,9 @@ check_kl_of_equal_correlations = Exercise(
         Mistake("term-missing", half=0),
         "You add up what each pair misses by itself. With three coordinates and more the pairs are not "
         "independent of each other.",
-        Mistake("term-wrong", answer=lambda d, rho: -0.25 * d * (d - 1) * np.log(1 - rho**2)),
+        Mistake("term-wrong", instead=lambda d, rho: -0.25 * d * (d - 1) * np.log(1 - rho**2)),
         "This is right for two coordinates, whatever their number.",
-        Mistake("term-wrong", answer=lambda d, rho: -0.5 * np.log(1 - rho**2)),
+        Mistake("term-wrong", instead=lambda d, rho: -0.5 * np.log(1 - rho**2)),
         "One eigenvalue of the matrix is not in your determinant: the one of the direction in which all "
         "coordinates move together.",
         Mistake("term-missing", together=lambda d, rho: 1),

@@ -221,9 +221,9 @@ check_elbo_lost = Exercise(
         "This is minus the ELBO without its constant. Asked is how far it lies from the best.",
         Mistake("term-missing", best=0),
         "Right for directions that are alive at both weights. Some drown, or come up, in between.",
-        Mistake("term-wrong", answer=_lost_by_count, above=AnyOf(float, lambda beta: 1)),
+        Mistake("term-wrong", instead=_lost_by_count, above=AnyOf(float, lambda beta: 1)),
         "Right for directions that are alive at both weights. Some are dead.",
-        Mistake("term-wrong", answer=_lost_by_count),
+        Mistake("term-wrong", instead=_lost_by_count),
     ],
 )
 
