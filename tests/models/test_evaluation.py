@@ -318,7 +318,7 @@ def test_gaps_of_a_curved_decoder_end_where_another_optimizer_ends(likelihood):
 def test_gaps_find_the_better_of_two_maxima():
     # From the encoder alone, image 6 stops 7.6 nats below what the highest point of its posterior leads to.
     images, _ = load_mnist("test")
-    x = binarize(images[:8], torch.Generator().manual_seed(0))[6:7]
+    x = binarize(images[:8], generator())[6:7]
     assert gaps(load_pretrained("digits_2"), x).approximation < 0.5
 
 

@@ -5,13 +5,14 @@ import sys
 from functools import cache
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from support.worlds import all_weights, generator
+from support.worlds import all_weights, generator, write_idx
 
-from vae_helpers.models import VAE, active_units, mean_elbo, observed
-from vae_helpers.shipped import load_mnist, pretrained
+from vae_helpers.models import VAE, active_units, load, mean_elbo, observed
+from vae_helpers.shipped import load_idx, load_mnist, pretrained
 from vae_helpers.shipped.pretrained import (
     BETAS,
     FOLDER,
@@ -159,6 +160,36 @@ def test_command_checks_all_names_before_it_trains(tiny, capsys):
         main(["a", "typo"])
     assert "name: expected one of a, b, got 'typo'" in capsys.readouterr().err
     assert not tiny.exists()
+
+
+@pytest.fixture
+def own_images(tmp_path):
+    """A folder with 40 training images of another size in MNIST's format."""
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 5, 4), np.uint8)
+    write_idx(tmp_path, "train", pictures, np.zeros(40, np.uint8))
+    return tmp_path
+
+
+def test_command_trains_on_a_reader_s_own_images(tiny, own_images):
+    assert main(["a", "--data", str(own_images), "--folder", str(own_images / "out")]) == 0
+    expected = make("a", images=load_idx(own_images)[0])
+    assert expected.data_dim == 20
+    found = load(own_images / "out" / "a.safetensors")
+    assert torch.equal(all_weights(found), all_weights(expected.half().float()))
+
+
+def test_command_leaves_the_shipped_models_when_it_is_given_a_folder(tiny, own_images):
+    main(["a", "--folder", str(own_images / "out")])
+    assert [path.name for path in (own_images / "out").iterdir()] == ["a.safetensors"]
+    assert not tiny.exists()
+
+
+def test_command_does_not_put_models_of_other_images_in_the_place_of_the_shipped_ones(
+    tiny, own_images, capsys
+):
+    with pytest.raises(SystemExit, match="2"):
+        main(["a", "--data", str(own_images)])
+    assert "--data: give a --folder, too" in capsys.readouterr().err and not tiny.exists()
 
 
 # --- the family of latent dimensions ------------------------------------------------------
