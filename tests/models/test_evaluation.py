@@ -412,3 +412,8 @@ def test_options_that_are_refused(call, error, message):
 def test_images_that_are_refused(call, x, message):
     with pytest.raises((ValueError, TypeError), match=f"^{message}"):
         call(a_world()[0], x)
+
+
+def test_one_number_is_no_counts():
+    with pytest.raises(TypeError, match="counts: expected numbers of draws, got 5"):
+        importance_bounds(small_vae(), torch.zeros(1, 6), counts=5)

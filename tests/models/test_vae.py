@@ -306,3 +306,9 @@ def test_a_model_of_numpy_sizes_trains_to_the_weights_of_python_sizes(of_numpy_s
 def test_a_model_of_numpy_sizes_is_saved_and_loaded(of_numpy_sizes, tmp_path):
     save(of_numpy_sizes, tmp_path / "m")
     assert torch.equal(all_weights(load(tmp_path / "m")), all_weights(of_numpy_sizes))
+
+
+@pytest.mark.parametrize("option", ["likelihood", "activation"])
+def test_a_list_is_no_name(option):
+    with pytest.raises(ValueError, match=f"{option}: expected one of .*, got \\['a'\\]"):
+        VAE(2, **{option: ["a"]})

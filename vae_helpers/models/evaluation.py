@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -157,6 +157,8 @@ def importance_bounds(
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1.
     """
     _check(model, x)
+    if not isinstance(counts, Iterable):
+        raise TypeError(f"counts: expected numbers of draws, got {counts!r}")
     counts = [as_count("counts", count) for count in counts]
     if not counts:
         raise ValueError("counts: expected at least one number of draws, got none")

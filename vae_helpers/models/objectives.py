@@ -27,7 +27,7 @@ class Elbo(NamedTuple("Elbo", [("elbo", Tensor), ("log_likelihood", Tensor), ("k
         kl_per_latent: its part of each latent, shape (batch, d); no member of the tuple.
     """
 
-    kl_per_latent: Tensor
+    kl_per_latent: Tensor | None = None
 
     def __new__(
         cls, elbo: Tensor, log_likelihood: Tensor, kl: Tensor, kl_per_latent: Tensor | None = None

@@ -57,9 +57,9 @@ class VAE(nn.Module):
             "data_dim": data_dim,
         }
         sizes = {name: as_count(name, size) for name, size in sizes.items()}
-        if likelihood not in LIKELIHOODS:
+        if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
             raise ValueError(f"likelihood: expected one of {tuple(LIKELIHOODS)}, got {likelihood!r}")
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {tuple(ACTIVATIONS)}, got {activation!r}")
         self.config = {**sizes, "likelihood": likelihood, "activation": activation}
         self.latent_dim, self.data_dim, self.likelihood = sizes["latent_dim"], sizes["data_dim"], likelihood
