@@ -3,7 +3,7 @@
 
 const APART = 14; // pixels between two digits of the plane that can both be read
 const RATIO = 2; // canvas pixels for one of the page: sharp on dense screens and when zoomed
-const FIRST_SIZE = 440; // of the plane, until the page has told its width
+const FIRST_SIZE = 440; // of the plane, until its width in the page is known
 const STEP = 0.1, LONG_STEP = 0.5; // of an arrow key, and with Shift
 
 // ---- mathematics --------------------------------------------------------------------------
