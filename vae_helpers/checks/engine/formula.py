@@ -102,9 +102,7 @@ class Formula:
     is_log: bool = False  # the value is a logarithm, which may be forgotten
     axis: str = "latents"  # what the event axis holds
     dims: tuple[int, int] = (3, 5)  # two event sizes
-    simple: Sequence[
-        tuple[float, ...]
-    ] = ()  # small arguments for an example, one number each, the smallest first
+    simple: Sequence[tuple[float, ...]] = ()  # arguments for an example, numbers, the smallest first
     extreme: Sequence[Row] = ()  # rows at which a right function must stay right
     beyond: Sequence[Row] = ()  # rows at which it is only noted if it does not
     stable_where: str = ""  # where the course treats such rows
