@@ -22,9 +22,7 @@ class Reading:
 
     coefficients: dict[str, float]  # of the terms that are there
     averaged: frozenset[str]  # those that are divided by the event's size (a mean instead of a sum)
-    grown: frozenset[str] = (
-        frozenset()
-    )  # multiplied by it once more; their coefficients: of the smaller event
+    grown: frozenset[str] = frozenset()  # multiplied by it; their coefficients are those of the smaller event
     exact: bool = True  # it holds to the last digits; else to those of float32, as chance may have it
 
     def at(self, terms: Terms, *arguments: Array) -> float:
