@@ -165,6 +165,19 @@ def test_one_slow_call_makes_no_slow_function():
     assert student.seconds < 0.05
 
 
+def test_what_computes_is_not_blamed_for_waiting():
+    def fn(mu):
+        until = time.thread_time() + 0.005
+        while time.thread_time() < until:
+            pass
+        time.sleep(0.3)
+        return mu[:, 0]
+
+    student = Student(fn)
+    student(MU)
+    assert 0.005 <= student.seconds == student.work < 0.3
+
+
 def test_a_pause_hides_no_noise():
     naps = iter([0.3])
 
