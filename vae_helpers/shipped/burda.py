@@ -20,13 +20,21 @@ from torch import Tensor
 from vae_helpers.models._validate import check_images
 from vae_helpers.models.evaluation import importance_bounds
 from vae_helpers.models.likelihoods import binarize
-from vae_helpers.models.storage import load, read, save, whole_file, write
+from vae_helpers.models.storage import load, read, save, write
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count
 from vae_helpers.numerics.monte_carlo import estimate
 from vae_helpers.shipped import recipes
 from vae_helpers.shipped.images import load_idx, load_mnist
-from vae_helpers.shipped.recipes import Recipe, add_data, check_data, check_name, exit_code, remove_if_empty
+from vae_helpers.shipped.recipes import (
+    Recipe,
+    add_data,
+    check_data,
+    check_name,
+    exit_code,
+    remove_if_empty,
+    write_json,
+)
 
 FOLDER = recipes.FOLDER / "burda"
 NUM_SAMPLES = 5000
@@ -153,7 +161,7 @@ def train(name: str, images: Tensor, folder: Path, start: VAE | None = None) -> 
         model, history = recipes.train(recipe, images, state, start)
         curve = [round(value, 3) for value in history.train]
         save(model, finished)
-        _write_json(record, settings | {"seconds": round(sum(history.seconds)), "minus_bound": curve})
+        write_json(record, settings | {"seconds": round(sum(history.seconds)), "minus_bound": curve})
     log = json.loads(record.read_text(encoding="utf-8"))
     if {key: log.get(key) for key in settings} != settings:
         raise ValueError(f"folder: {folder} holds a training by another recipe; delete it to start anew")
@@ -206,7 +214,7 @@ def _run(options: argparse.Namespace) -> None:
     bounds = evaluate(load(shipped), judged_on, options.num_samples, progress=True)
     summary = bounds.summary()
     write(files[1], {"nll": bounds.nll.float()}, {"num_samples": str(options.num_samples)})
-    _write_json(
+    write_json(
         files[2],
         {
             "model": model.config,
@@ -236,8 +244,3 @@ def _print(summary: dict[str, float], num_samples: int) -> None:
     print(f"{summary['num_images']} images, {num_samples} importance samples each, in nats per image:")
     print(f"-log p(x) at most {summary['nll']:.2f} ± {summary['standard_error']:.2f}")
     print(f"-ELBO {summary['minus_elbo']:.2f} ± {summary['minus_elbo_standard_error']:.2f}")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models.storage import load, save, whole_file
+from vae_helpers.models.storage import load, save
 from vae_helpers.models.vae import VAE
 from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.recipes import (
@@ -29,6 +29,7 @@ from vae_helpers.shipped.recipes import (
     remove_if_empty,
     settings_of,
     train,
+    write_json,
 )
 
 # The family of notebook 7: one recipe for every dimension, and networks a little narrower than the
@@ -126,13 +127,12 @@ def make_all(names: list[str], folder: Path | None = None, images: Tensor | None
     for name in (models := bar(names, progress=True, unit="model")):
         models.set_description(name)
         record = files[name].with_suffix(".json")
-        wanted = json.dumps(RECIPES[name]["model"] | settings_of(RECIPES[name], images))
+        wanted = json.loads(json.dumps(RECIPES[name] | {"fit": settings_of(RECIPES[name], images)}))
         # What an earlier call has finished counts only if it was by this recipe.
-        if not record.is_file() or record.read_text(encoding="utf-8") != wanted:
+        if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
             model = make(name, unfinished / f"{name}.checkpoint", images)
             save(model, files[name], dtype=torch.float16)
-            with whole_file(record) as temporary:
-                temporary.write_text(wanted, encoding="utf-8")
+            write_json(record, wanted)
     for file in files.values():
         file.replace(folder / file.name)
         file.with_suffix(".json").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from vae_helpers.models.storage import fingerprint
+from vae_helpers.models.storage import fingerprint, whole_file
 from vae_helpers.models.training import History, fit
 from vae_helpers.models.vae import VAE
 
@@ -72,6 +73,12 @@ def train(
         model.load_state_dict(start.state_dict())
     settings = recipe["fit"] | {"init_bias": start is None, "checkpoint": checkpoint}
     return model, fit(model, images, **settings, generator=generator["training"])
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file that is whole or not there."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def remove_if_empty(folder: Path) -> None:
