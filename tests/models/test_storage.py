@@ -26,11 +26,7 @@ def a_training(path, recipe=RECIPE, seed=0):
             parameter.copy_(torch.randn(parameter.shape, generator=stream))
     muon = torch.optim.Muon([model.weight], lr=0.05)
     adam = torch.optim.Adam([model.bias], lr=0.1, betas=(0.9, 0.99), fused=True)
-    schedules = [
-        torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=20, cycle_momentum=False)
-        for optimizer, peak in ((muon, 0.05), (adam, 0.1))
-    ]
-    return Checkpoint(path, recipe, model, [muon, adam], schedules, stream)
+    return Checkpoint(path, recipe, model, [muon, adam], stream)
 
 
 def go(training, steps):
@@ -38,8 +34,8 @@ def go(training, steps):
         x = torch.randn(5, 3, generator=training.generator)
         training.model.zero_grad()
         (training.model(x) ** 2).mean().backward()
-        for part in (*training.optimizers, *training.schedules):
-            part.step()
+        for optimizer in training.optimizers:
+            optimizer.step()
 
 
 def flat(value):
@@ -52,7 +48,7 @@ def flat(value):
 
 
 def state(training):
-    parts = [training.model, *training.optimizers, *training.schedules]
+    parts = [training.model, *training.optimizers]
     return [flat(part.state_dict()) for part in parts] + [flat(training.generator.get_state())]
 
 

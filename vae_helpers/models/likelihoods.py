@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,14 @@ class Likelihood(ABC):
     def observe(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """The x whose density this is, for images of grey values in [0, 1]: by default these themselves."""
         return images
+
+    def levels(self, images: Tensor) -> Tensor:
+        """What `draw` needs of the images, computed once before a training: by default these themselves."""
+        return images
+
+    def draw(self, levels: Tensor, generator: torch.Generator) -> Tensor:
+        """`observe` of some rows of `levels`, for training, where it is called at every step."""
+        return self.observe(levels, generator)
 
     def output_of(self, mean: Tensor) -> Tensor:
         """The output whose mean is the mean image (D,), where the decoder starts."""
@@ -89,7 +97,7 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         """x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a."""
-        return (x * output - _softplus(output)).sum(dim=-1)
+        return _BernoulliLogProb.apply(x, output)
 
     def mean(self, output: Tensor) -> Tensor:
         """σ(x_logits)."""
@@ -102,6 +110,15 @@ class Bernoulli(Likelihood):
     def observe(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """New black-and-white images, each pixel white with its grey value as the probability."""
         return binarize(images, generator)
+
+    def levels(self, images: Tensor) -> Tensor:
+        """Grey values in steps of 2⁻¹⁵, so that a draw of 15 bits decides a pixel."""
+        return (images * 2**15).round().clamp(max=2**15 - 1).to(torch.int16)
+
+    def draw(self, levels: Tensor, generator: torch.Generator) -> Tensor:
+        """New black-and-white images of bool; five times as fast as `observe`."""
+        # 0 and 2¹⁵ - 1 stand for black and white, which are sure.
+        return _bits(levels.shape, generator).clamp_(max=2**15 - 2) < levels
 
     def output_of(self, mean: Tensor) -> Tensor:
         """The logits, of at most ±6.9 for pixels that are always black or white."""
@@ -136,6 +153,39 @@ class Gaussian(Likelihood):
         squared, log_var = torch.cdist(output.double(), x.double()) ** 2, x_log_var.double()
         constant = x.shape[-1] * (log_var + math.log(2 * math.pi))
         return -0.5 * (squared * torch.exp(-log_var) + constant)
+
+
+class _BernoulliLogProb(torch.autograd.Function):
+    """Value and gradient of Σ x a - softplus(a): d/da is x - σ(a), d/dx is a."""
+
+    @staticmethod
+    def forward(x: Tensor, logits: Tensor) -> Tensor:
+        return (x * logits).sum(dim=-1) - _softplus(logits).sum(dim=-1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, logits = ctx.saved_tensors
+        of_x, of_logits = ctx.needs_input_grad
+        grad = grad[..., None]
+        return (
+            (grad * logits).sum_to_size(x.shape) if of_x else None,
+            (grad * (x - torch.sigmoid(logits))).sum_to_size(logits.shape) if of_logits else None,
+        )
+
+
+def _bits(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Uniform whole numbers from 0 to 2¹⁵ - 1, as int16."""
+    if generator.device.type != "cpu":
+        return torch.randint(2**15, shape, dtype=torch.int16, generator=generator, device=generator.device)
+    # A draw of 64 bits takes no longer than one of 16.
+    words = torch.empty((shape.numel() + 3) // 4, dtype=torch.int64).random_(
+        -(2**63), None, generator=generator
+    )
+    return words.view(torch.int16)[: shape.numel()].view(shape) & (2**15 - 1)
 
 
 def _softplus(logits: Tensor) -> Tensor:

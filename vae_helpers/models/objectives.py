@@ -7,7 +7,7 @@ over the batch only when you need a loss: `loss = -elbo(model, x).elbo.mean()`.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -162,11 +162,28 @@ def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
 
 def _kl_per_latent(mu: Tensor, log_var: Tensor) -> Tensor:
     check_same_shape(mu, log_var)
-    # exp(v) - 1 - v loses its digits where v is small; there, its Taylor series by Horner's rule.
-    near = log_var.abs() < 0.1
-    v = torch.where(near, log_var, 0.0)
-    series = torch.ones_like(v)
-    for k in range(12, 2, -1):
-        series = 1 + v * series / k
-    excess = torch.where(near, 0.5 * v**2 * series, torch.expm1(log_var) - log_var)
-    return 0.5 * (mu**2 + excess)
+    return _KL.apply(mu, log_var)
+
+
+class _KL(torch.autograd.Function):
+    """Value and gradient of ½ (mu² + exp(v) - 1 - v), v = log_var: d/dmu is mu, d/dv is ½ (exp(v) - 1)."""
+
+    @staticmethod
+    def forward(mu: Tensor, log_var: Tensor) -> Tensor:
+        # exp(v) - 1 - v loses its digits where v is small; there, its Taylor series by Horner's rule.
+        near = log_var.abs() < 0.1
+        v = torch.where(near, log_var, 0.0)
+        one = series = torch.ones_like(v)
+        for k in range(12, 2, -1):
+            series = torch.addcmul(one, v, series, value=1 / k)
+        excess = torch.where(near, 0.5 * v**2 * series, torch.expm1(log_var) - log_var)
+        return 0.5 * (mu**2 + excess)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        mu, log_var = ctx.saved_tensors
+        return grad * mu, 0.5 * grad * torch.expm1(log_var)

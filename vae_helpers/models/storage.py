@@ -118,7 +118,6 @@ class Checkpoint:
         recipe: the settings of the training; going on with others is refused.
         model: its weights are part of the state.
         optimizers: each an Adam or a Muon; their moments are part of the state.
-        schedules: of the learning rate, one for each optimizer.
         generator: the stream of random numbers.
     """
 
@@ -126,7 +125,6 @@ class Checkpoint:
     recipe: dict[str, Any]
     model: nn.Module
     optimizers: list[torch.optim.Optimizer]
-    schedules: list[torch.optim.lr_scheduler.OneCycleLR]
     generator: torch.Generator
 
     def save(self, epoch: int, history: dict[str, list[float]]) -> None:
@@ -137,7 +135,6 @@ class Checkpoint:
                 tensors |= {_name(number, parameter, key): moments[key] for key in _KEPT[type(optimizer)]}
         tensors["generator"] = self.generator.get_state()
         training = {"epoch": epoch, "history": history, "recipe": self.recipe}
-        training["schedules"] = [schedule.state_dict() for schedule in self.schedules]
         write(
             self.path,
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
@@ -161,9 +158,7 @@ class Checkpoint:
         try:
             tensors, metadata = read(self.path)
             training = json.loads(metadata["training"])
-            recipe, epoch, history, rates = (
-                training[key] for key in ("recipe", "epoch", "history", "schedules")
-            )
+            recipe, epoch, history = (training[key] for key in ("recipe", "epoch", "history"))
             other = {key for key in wanted.keys() | recipe.keys() if wanted.get(key) != recipe.get(key)}
             if not other:
                 weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
@@ -179,13 +174,8 @@ class Checkpoint:
                 "delete it to start anew"
             )
         self.model.load_state_dict(weights)
-        for optimizer, schedule, moments, rate in zip(
-            self.optimizers, self.schedules, states, rates, strict=True
-        ):
-            schedule.load_state_dict(rate)
+        for optimizer, moments in zip(self.optimizers, states, strict=True):
             groups = optimizer.state_dict()["param_groups"]
-            for group, value in zip(groups, schedule.get_last_lr(), strict=True):
-                group["lr"] = value
             optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.generator.set_state(stream)
         return epoch, history

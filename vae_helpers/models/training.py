@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar as progress_bar
-from vae_helpers.models._validate import NotFiniteError, check_images, fresh_generator
+from vae_helpers.models._validate import check_images, fresh_generator, trusted
 from vae_helpers.models.objectives import elbo, iwae_for_training
 from vae_helpers.models.storage import Checkpoint, fingerprint
 from vae_helpers.models.vae import VAE
@@ -97,7 +97,7 @@ def fit(
     free_bits: float = 0.0,
     num_samples: int | None = None,
     optimizer: str = "adam",
-    precision: torch.dtype = torch.float32,
+    precision: torch.dtype | None = None,
     init_bias: bool = True,
     generator: torch.Generator | None = None,
     progress: bool = True,
@@ -158,6 +158,16 @@ def fit(
     check_images(images, model.data_dim)
     if test_images is not None:
         check_images(test_images, model.data_dim, name="test_images")
+    if on_step is not None and not callable(on_step):
+        raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
+    if checkpoint is not None and not isinstance(checkpoint, str | Path):
+        raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
+    home, device = next(model.parameters()).device, where_to_train(model)
+    seeded = None if generator is None else fingerprint(fresh_generator(generator, home).get_state())
+    generator = fresh_generator(generator, home)
+    if device != home:  # a stream of its own there, which follows from the caller's
+        seed = int(torch.randint(2**62, (), generator=generator, device=home))
+        generator = torch.Generator(device).manual_seed(seed)
     settings = Settings(
         epochs=epochs,
         batch_size=min(as_count("batch_size", batch_size), len(images)),
@@ -167,83 +177,111 @@ def fit(
         free_bits=free_bits,
         num_samples=num_samples,
         optimizer=optimizer,
-        precision=precision,
+        precision=fast_precision(device) if precision is None else precision,
     )
-    if on_step is not None and not callable(on_step):
-        raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
-    if checkpoint is not None and not isinstance(checkpoint, str | Path):
-        raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
-    device = next(model.parameters()).device
     images = images.to(device)
-    seeded = None if generator is None else fingerprint(fresh_generator(generator, device).get_state())
-    generator = fresh_generator(generator, device)
-    # Its own stream for the test images: the same zeros and ones after every epoch.
-    test_x = None if test_images is None else observed(model, test_images.to(device), 0)
-    mover = _Mover(model, settings, len(images))
-    history, finished, saved = History(), 0, None
-    if checkpoint is not None:
-        recipe = asdict(settings) | {
-            "precision": str(precision),
-            "model": model.config,
-            "images": fingerprint(images),
-            "test_images": None if test_images is None else fingerprint(test_images),
-            "init_bias": init_bias,
-            "generator": seeded,
-        }
-        saved = Checkpoint(Path(checkpoint), recipe, model, mover.optimizers, mover.schedules, generator)
-        finished, curves = saved.restore()
-        history = History(**curves)
-    if init_bias and not finished:
-        model.set_output_bias(images)
-    watch = _Watch(settings, len(images), finished, progress, on_step)
-    with watch.bar:
-        for epoch in range(finished + 1, settings.epochs + 1):
-            started = time.perf_counter()
-            history.train.append(_train_epoch(model, images, settings, mover, generator, watch))
-            history.seconds.append(time.perf_counter() - started)
-            if test_x is not None:
-                _record(history, model, test_x, settings.beta)
-            watch.bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
-            if watch.stopped:
-                break
-            if saved is not None:
-                saved.save(epoch, asdict(history))
+    with _at_work(model, device):
+        # Its own stream for the test images: the same zeros and ones after every epoch.
+        test_x = None if test_images is None else observed(model, test_images.to(device), 0)
+        mover = _Mover(model, settings)
+        history, finished, saved = History(), 0, None
+        if checkpoint is not None:
+            recipe = asdict(settings) | {
+                "precision": str(settings.precision),
+                "model": model.config,
+                "images": fingerprint(images),
+                "test_images": None if test_images is None else fingerprint(test_images),
+                "init_bias": init_bias,
+                "generator": seeded,
+            }
+            saved = Checkpoint(Path(checkpoint), recipe, model, mover.optimizers, generator)
+            finished, curves = saved.restore()
+            history = History(**curves)
+        if init_bias and not finished:
+            model.set_output_bias(images)
+        levels = model.observation.levels(images)
+        watch = _Watch(settings, len(images), finished, progress, on_step)
+        with watch.bar:
+            for epoch in range(finished + 1, settings.epochs + 1):
+                started = time.perf_counter()
+                history.train.append(
+                    _train_epoch(model, levels, images.dtype, settings, mover, generator, watch)
+                )
+                history.seconds.append(time.perf_counter() - started)
+                if test_x is not None:
+                    _record(history, model, test_x, settings.beta)
+                watch.bar.set_postfix_str(f"epoch {epoch}: {(history.test or history.train)[-1]:.1f} nats")
+                if watch.stopped:
+                    break
+                if saved is not None:
+                    saved.save(epoch, asdict(history))
     if saved is not None and not watch.stopped:
         saved.delete()
     model.eval()
     return history
 
 
+def where_to_train(model: VAE) -> torch.device:
+    """The device of the model, or the machine's GPU (CUDA, MPS) if that is the CPU and there is one."""
+    home = next(model.parameters()).device
+    return torch.accelerator.current_accelerator(check_available=True) or home if home.type == "cpu" else home
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """torch.bfloat16 where the device multiplies matrices of it in hardware, else torch.float32."""
+    if device.type == "cuda":
+        in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        can = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        in_hardware = can.get("avx512_bf16", False) or can.get("amx_bf16", False)
+    return torch.bfloat16 if in_hardware else torch.float32
+
+
+@contextmanager
+def _at_work(model: VAE, device: torch.device) -> Iterator[None]:
+    """The model on the device, and the processor set for training; at the end all is as it was."""
+    home = next(model.parameters()).device
+    # Moments of weights that no pixel moves sink below the smallest ordinary number, where a
+    # processor is many times slower; they may as well be zero.
+    flushed = not torch.tensor(1e-39).mul(0.5).item()
+    torch.set_flush_denormal(True)
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to(home)
+        torch.set_flush_denormal(flushed)
+
+
 def _train_epoch(
     model: VAE,
-    images: Tensor,
+    levels: Tensor,
+    dtype: torch.dtype,
     settings: Settings,
     mover: _Mover,
     generator: torch.Generator,
     watch: _Watch,
 ) -> float:
     """One pass over the images; the mean -ELBO of its batches, while the weights were moving."""
-    low_precision = settings.precision == torch.bfloat16
+    bfloat16 = settings.precision == torch.bfloat16
     model.train()
-    losses = []
-    for batch in _batches(images, settings.batch_size, generator):
-        x = observed(model, batch, generator)
-        with watch.placing_nan(), torch.autocast(x.device.type, torch.bfloat16, enabled=low_precision):
+    for index in _batches(len(levels), settings.batch_size, generator):
+        x = model.observation.draw(levels[index], generator).to(dtype)
+        with trusted(), torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             loss, minus_elbo = _loss(model, x, settings, watch.done / watch.total, generator)
-        losses.append(watch.finite(minus_elbo))
         model.zero_grad()
         loss.backward()
-        mover.step()
-        if watch.tell(losses[-1]):
+        mover.step(watch.done / watch.total)
+        if watch.tell(minus_elbo):
             break
-    return sum(losses) / len(losses)
+    return watch.mean()
 
 
-def _batches(images: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """The images in a new order, as many as fill whole batches."""
-    order = torch.randperm(len(images), generator=generator, device=images.device)
-    for start in range(0, len(images) - size + 1, size):
-        yield images[order[start : start + size]]
+def _batches(num_images: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """The numbers of the images in a new order, as many as fill whole batches."""
+    order = torch.randperm(num_images, generator=generator, device=generator.device)
+    for start in range(0, num_images - size + 1, size):
+        yield order[start : start + size]
 
 
 def _loss(
@@ -262,33 +300,29 @@ def _loss(
 
 
 class _Mover:
-    """What moves the weights, Adam alone or Muon for the matrices and Adam for all else, by a schedule."""
+    """What moves the weights: Adam alone, or Muon for the matrices and Adam for all else."""
 
-    def __init__(self, model: VAE, settings: Settings, num_images: int) -> None:
-        adam = partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+    def __init__(self, model: VAE, settings: Settings) -> None:
+        self.peak = settings.learning_rate
+        adam = partial(torch.optim.Adam, lr=self.peak, betas=(0.9, 0.99), fused=True)
         parameters = list(model.parameters())
         if settings.optimizer == "adam":
             self.optimizers = [adam(parameters)]
         else:
             muon = torch.optim.Muon(
                 [parameter for parameter in parameters if parameter.ndim == 2],
-                settings.learning_rate,
+                self.peak,
                 weight_decay=0.0,
                 adjust_lr_fn="match_rms_adamw",
             )
             self.optimizers = [muon, adam([parameter for parameter in parameters if parameter.ndim != 2])]
-        total_steps = settings.epochs * (num_images // settings.batch_size)
-        # A little over a tenth: PyTorch divides by zero when a tenth of the steps is exactly one.
-        self.schedules = [
-            torch.optim.lr_scheduler.OneCycleLR(
-                each, settings.learning_rate, total_steps, pct_start=0.1001, cycle_momentum=False
-            )
-            for each in self.optimizers
-        ]
 
-    def step(self) -> None:
-        """One step of the weights, and of the learning rate."""
-        for each in (*self.optimizers, *self.schedules):
+    def step(self, part_done: float) -> None:
+        """One step of the weights; its size climbs for a tenth of the training and falls to zero then."""
+        size = self.peak * min(0.04 + part_done / 0.1, (1 - part_done) / 0.9)
+        for each in self.optimizers:
+            for group in each.param_groups:
+                group["lr"] = size
             each.step()
 
 
@@ -311,41 +345,37 @@ class _Watch:
         self.steps_per_epoch, self.on_step, self.stopped = num_images // settings.batch_size, on_step, False
         self.done, self.total = finished * self.steps_per_epoch, settings.epochs * self.steps_per_epoch
         self.bar = progress_bar(progress=progress, total=self.total, initial=self.done, unit="step")
+        self._losses: list[Tensor] = []
 
-    def finite(self, loss: Tensor) -> float:
-        """The loss as a number.
-
-        Raises:
-            FloatingPointError: it is NaN or infinite.
-        """
-        value = loss.item()
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss became {value} in {self._place()}")
-        return value
-
-    @contextmanager
-    def placing_nan(self) -> Iterator[None]:
-        """Tells the epoch and the step of weights that became NaN; the images were checked before.
+    def tell(self, loss: Tensor) -> bool:
+        """Tells of a step that was made; whether training ends here.
 
         Raises:
-            FloatingPointError: NaN inside.
+            FloatingPointError: the caller is told of each step, and the loss is NaN or infinite.
         """
-        try:
-            yield
-        except NotFiniteError as error:
-            raise FloatingPointError(f"the loss became NaN in {self._place()}") from error
-
-    def tell(self, loss: float) -> bool:
-        """Tells of a step that was made; whether training ends here."""
+        self._losses.append(loss.detach())  # not its number: a GPU would have to wait for it
         self.done += 1
         self.bar.update()
         if self.on_step is not None:
-            self.stopped = self.on_step(self.done, self.total, loss) is True
+            self._check(value := loss.item(), self.done)
+            self.stopped = self.on_step(self.done, self.total, value) is True
         return self.stopped
 
-    def _place(self) -> str:
-        epoch, step = divmod(self.done, self.steps_per_epoch)
-        return f"epoch {epoch + 1}, step {step + 1}"
+    def mean(self) -> float:
+        """The mean loss of the steps since the last call.
+
+        Raises:
+            FloatingPointError: one of them is NaN or infinite.
+        """
+        losses, self._losses = torch.stack(self._losses).tolist(), []
+        for step, value in enumerate(losses, self.done - len(losses) + 1):
+            self._check(value, step)
+        return sum(losses) / len(losses)
+
+    def _check(self, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            epoch, place = divmod(step - 1, self.steps_per_epoch)
+            raise FloatingPointError(f"the loss became {value} in epoch {epoch + 1}, step {place + 1}")
 
 
 def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None) -> Tensor:
