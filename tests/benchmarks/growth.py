@@ -1,0 +1,44 @@
+"""How cost grows: seconds against batch size, latents and draws, with the exponent of the growth."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from harness import Row, in_turn
+
+from vae_helpers.models import VAE, binarize, fit, importance_bounds
+from vae_helpers.shipped import load_mnist
+
+BATCHES, LATENTS, DRAWS = (50, 100, 200, 400, 800), (2, 8, 32, 128, 512), (1, 4, 16, 64)
+NUM_IMAGES = 8000
+SETTINGS = {"precision": torch.float32, "progress": False}
+
+
+def measure(rounds: int) -> dict[str, list[Row]]:
+    """An epoch of 8,000 images, and an evaluation of 100."""
+    images = load_mnist("train")[0][:NUM_IMAGES]
+    x = binarize(images[:100], torch.Generator().manual_seed(1))
+
+    def epoch(latent_dim: int = 20, batch_size: int = 200, num_samples: int | None = None) -> float:
+        options = SETTINGS | {"batch_size": batch_size, "num_samples": num_samples, "warmup": 0.0}
+        return fit(VAE(latent_dim), images, 1, **options).seconds[0]
+
+    def evaluate(latent_dim: int = 20, draws: int = 100) -> None:
+        importance_bounds(VAE(latent_dim), x, (draws,), torch.Generator().manual_seed(2))
+
+    series = {
+        "an epoch against the batch size": (BATCHES, lambda n: epoch(batch_size=n)),
+        "an epoch against the latent dimension": (LATENTS, lambda n: epoch(latent_dim=n)),
+        "an epoch against the draws for each image": (DRAWS, lambda n: epoch(num_samples=n)),
+        "importance bounds against the latent dimension": (LATENTS, lambda n: evaluate(latent_dim=n)),
+        "importance bounds against the draws": ((100, 400, 1600, 6400), lambda n: evaluate(draws=n)),
+    }
+    groups = {}
+    for name, (sizes, run) in series.items():
+        rows = in_turn({f"{size:,}": lambda size=size, run=run: run(size) for size in sizes}, rounds)
+        slopes = [
+            float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+            for seconds in zip(*(row.values for row in rows), strict=True)
+        ]
+        groups[f"Seconds of {name}"] = [*rows, Row("exponent of the growth", slopes, "")]
+    return groups
