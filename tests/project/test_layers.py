@@ -118,7 +118,7 @@ def test_nothing_is_pickled(path):
 @pytest.mark.parametrize(
     "layer, absent",
     [
-        ("numerics", {"torch", "matplotlib", "ipywidgets", "anywidget", "PIL", "IPython", "tqdm", "scipy.special"}),
+        ("numerics", {"torch", "matplotlib", "ipywidgets", "PIL", "IPython", "tqdm", "scipy.special"}),
         ("models", {"matplotlib", "ipywidgets", "anywidget", "PIL", "IPython"}),
         ("shipped", {"matplotlib", "ipywidgets", "anywidget", "PIL", "IPython"}),
         ("pictures", {"torch", "ipywidgets", "anywidget"}),  # matplotlib itself loads PIL
