@@ -322,6 +322,13 @@ def test_gaps_find_the_better_of_two_maxima():
     assert gaps(load_pretrained("digits_2"), x).approximation < 0.5
 
 
+def test_gaps_have_the_evidence_of_the_grid_that_is_asked_for():
+    model, x = a_world()
+    for num_grid in (5, 20):
+        expected = log_evidence_quadrature(model, x, num_grid)
+        assert torch.equal(gaps(model, x, steps=1, num_grid=num_grid).log_evidence, expected)
+
+
 def test_gaps_never_go_below_the_encoder():
     world, model, x = linear_world(2, 4, exact_posterior=True)
     result = gaps(model, x, steps=1)  # one step of Adam leads away from the optimum
@@ -383,6 +390,7 @@ def test_three_latents_are_too_many_for_quadrature(call):
         (lambda m, x: importance_bounds(m, x, [True]), TypeError, "counts: .*whole number, got True"),
         (lambda m, x: gaps(m, x, steps=0), ValueError, "steps: .*at least 1"),
         (lambda m, x: gaps(m, x, num_nodes=0), ValueError, "num_nodes: .*at least 1"),
+        (lambda m, x: gaps(m, x, num_grid=3), ValueError, "num_grid: .*at least 4"),
         (lambda m, x: active_units(m, x[:1]), ValueError, r"x: .*at least 2 images .*\(1, 6\)"),
     ],
 )

@@ -118,12 +118,12 @@ def test_nothing_is_pickled(path):
 @pytest.mark.parametrize(
     "layer, absent",
     [
-        ("numerics", {"torch", "matplotlib", "ipywidgets", "anywidget", "PIL", "IPython", "tqdm"}),
+        ("numerics", {"torch", "matplotlib", "ipywidgets", "PIL", "IPython", "tqdm", "scipy.special"}),
         ("models", {"matplotlib", "ipywidgets", "anywidget", "PIL", "IPython"}),
         ("shipped", {"matplotlib", "ipywidgets", "anywidget", "PIL", "IPython"}),
         ("pictures", {"torch", "ipywidgets", "anywidget"}),  # matplotlib itself loads PIL
-        ("widgets", {"torch"}),
-        ("checks", {"torch", "matplotlib", "ipywidgets"}),
+        ("widgets", {"torch", "scipy.special"}),
+        ("checks", {"torch", "matplotlib", "ipywidgets", "scipy.stats"}),
     ],
 )
 def test_a_layer_loads_nothing_of_the_others(layer, absent):

@@ -201,7 +201,7 @@ def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
     return model.encode(x)[0].double().var(dim=0) > threshold
 
 
-def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10) -> Gaps:
+def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10, num_grid: int = 600) -> Gaps:
     """Splits log p(x) - ELBO into what the Gaussian family and what the encoder loses.
 
     The best Gaussian of each image is sought by Adam from two starts, the encoder's Gaussian and
@@ -213,6 +213,7 @@ def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10) -> Gaps:
         x: images, shape (batch, D); a step costs num_nodes^d decoder calls for each.
         steps: optimisation steps.
         num_nodes: quadrature nodes on each latent axis.
+        num_grid: grid points on each axis for log p(x), as of `quadrature`.
 
     Returns:
         `Gaps`, each entry of shape (batch,), float64.
@@ -226,12 +227,14 @@ def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10) -> Gaps:
     steps, num_nodes = as_count("steps", steps), as_count("num_nodes", num_nodes)
     num_points = num_nodes**model.latent_dim
     size = max(1, _CHUNK // (2 * num_points * model.data_dim))
-    parts = [_gaps(model, batch, steps, num_nodes) for batch in x.split(size)]
-    return Gaps(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    log_evidence = log_evidence_quadrature(model, x, num_grid)  # one pass over the grid for all images
+    parts = [_elbos(model, batch, steps, num_nodes) for batch in x.split(size)]
+    elbo, best_elbo = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Gaps(log_evidence, best_elbo, elbo, log_evidence - best_elbo, best_elbo - elbo)
 
 
-def _gaps(model: VAE, x: Tensor, steps: int, num_nodes: int) -> Gaps:
-    """`gaps` of so many images as fit into memory."""
+def _elbos(model: VAE, x: Tensor, steps: int, num_nodes: int) -> tuple[Tensor, Tensor]:
+    """The ELBOs of the encoder's Gaussians and of the best ones, of so many images as fit into memory."""
     eps, weight = _hermite_nodes(model.latent_dim, num_nodes, x)
     with torch.no_grad():
         encoded = torch.stack(model.encode(x))
@@ -249,9 +252,7 @@ def _gaps(model: VAE, x: Tensor, steps: int, num_nodes: int) -> Gaps:
         schedule.step()
     with torch.no_grad():
         reached = _exact_elbo(model, twice, q, eps, weight).reshape(2, -1)
-    best_elbo, elbo = torch.maximum(elbo, reached.amax(dim=0)).double(), elbo.double()
-    log_evidence = log_evidence_quadrature(model, x)
-    return Gaps(log_evidence, best_elbo, elbo, log_evidence - best_elbo, best_elbo - elbo)
+    return elbo.double(), torch.maximum(elbo, reached.amax(dim=0)).double()
 
 
 def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadrature:
@@ -259,14 +260,16 @@ def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadratur
     d, step = model.latent_dim, 2 * limit / (num_grid - 1)
     # log Σ p(x, z) of each image over the points with even and odd indices, and over the edge.
     sums = torch.full((2**d + 1, len(x)), -math.inf, dtype=torch.float64, device=x.device)
-    for z, index in _latent_grid(d, num_grid, limit, x, max(1, _CHUNK // max(model.data_dim, len(x)))):
+    for z, index in _latent_grid(d, num_grid, limit, x, max(1, _CACHED // max(model.data_dim, len(x)))):
         log_prior = -0.5 * (z.double() ** 2 + math.log(2 * math.pi)).sum(dim=-1)
         log_joint = model.pairwise_log_likelihood(x, z) + log_prior[:, None].to(x.dtype)
         parity = (index % 2 * torch.tensor([2, 1], device=x.device)[-d:]).sum(dim=-1)
         edge = ((index == 0) | (index == num_grid - 1)).any(dim=-1)
         groups = [*(parity == p for p in range(2**d)), edge]
         highest = log_joint.amax(dim=0)
-        joint = torch.exp(log_joint - highest)  # in the model's own precision; the sums in double
+        # In the model's own precision, the sums in double. What is smaller than exp(-80) counts for
+        # nothing, and an exponential that underflows takes twenty times as long.
+        joint = torch.exp((log_joint - highest).clamp(min=-80))
         in_groups = torch.stack([joint[group].sum(dim=0, dtype=torch.float64) for group in groups])
         sums = torch.logaddexp(sums, in_groups.log() + highest)
     log_evidence = torch.logsumexp(sums[:-1], dim=0) + d * math.log(step)

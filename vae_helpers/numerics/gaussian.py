@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import hyp1f1
 
 from vae_helpers.numerics._validate import Array, as_array, as_number, as_vectors
 
@@ -176,7 +176,7 @@ def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:
 def _expm1_minus(x: Array) -> Array:
     """exp(x) - 1 - x without cancellation near 0 (Kummer: ½x² ₁F₁(1; 3; x))."""
     near = np.abs(x) < 0.5
-    return np.where(near, 0.5 * x**2 * hyp1f1(1, 3, np.where(near, x, 0.0)), np.expm1(x) - x)
+    return np.where(near, 0.5 * x**2 * scipy.special.hyp1f1(1, 3, np.where(near, x, 0.0)), np.expm1(x) - x)
 
 
 def _covariance(name: str, value: ArrayLike, batch: tuple[int, ...], dim: int) -> tuple[Array, Array]:

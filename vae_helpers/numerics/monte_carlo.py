@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array, as_array, as_count, as_number, as_rng, as_vectors
@@ -61,7 +61,7 @@ def estimate(values: ArrayLike, level: float = 0.95) -> Estimate:
     count = len(values)
     mean = values.mean(axis=0)
     error = values.std(axis=0, ddof=1) / np.sqrt(count)
-    half = stats.t.ppf(0.5 + level / 2, count - 1) * error
+    half = scipy.special.stdtrit(count - 1, 0.5 + level / 2) * error  # Student's quantile
     return Estimate(mean, error, count, (mean - half, mean + half), level)
 
 

@@ -36,6 +36,8 @@ ROLES: dict[str, dict[str, object]] = {
 CLASS_COLORS = ("#1f77b4", "#b35900", "#1a7f1a", "#c41e1e", "#7a4bb0")
 CLASS_COLORS += ("#8c564b", "#b5338a", "#555555", "#757500", "#007d8a")
 
+QUICK = {"compress_level": 1}  # for a PNG that is read again at once
+
 
 def use_style() -> None:
     """Sets the course's figure style: white paper, large type, no top and right spines, safe colours.
@@ -80,7 +82,8 @@ def show(fig: Figure, alt: str) -> None:
     if not isinstance(fig, Figure):
         raise TypeError(f"fig: expected a matplotlib Figure, got {type(fig).__name__}")
     file = io.BytesIO()
-    fig.savefig(file, format="png", dpi=fig.dpi, bbox_inches="tight", facecolor=fig.get_facecolor())
+    look = {"dpi": fig.dpi, "bbox_inches": "tight", "facecolor": fig.get_facecolor()}
+    fig.savefig(file, format="png", pil_kwargs=QUICK, **look)
     plt.close(fig)
     _display(file.getvalue(), alt)
 
@@ -137,9 +140,9 @@ def few_colors(png: bytes) -> bytes:
 
 
 def as_png(picture: Image.Image, **options: Any) -> bytes:
-    """The bytes of a PNG file, written with Pillow's options."""
+    """The bytes of a PNG file, written quickly or with Pillow's options."""
     file = io.BytesIO()
-    picture.save(file, "png", **options)
+    picture.save(file, "png", **QUICK | options)
     return file.getvalue()
 
 

@@ -214,18 +214,21 @@ class Exercise:
         return report(self.title, [unstable], seen)
 
     def _check(self, student: Student) -> Report:
-        wanted = [comparing.as_numbers(self.truth(*case)) for case in self.cases]
+        wanted: list[Array] = []
         given: list[Array] = []
-        for case, expected in zip(self.cases, wanted, strict=True):
+        for case in self.cases:
             seen = f"For {comparing.show(self.names, case)}:"
             try:
-                value = comparing.in_shape_of(expected, student(*case))
+                value = student(*case)  # first: where nothing is attempted, no truth is needed
+                expected = comparing.as_numbers(self.truth(*case))
+                value = comparing.in_shape_of(expected, value)
             except Failed as failed:
                 not_attempted = failed.finding.code == "not-attempted"
                 return report(self.title, [failed.finding], "" if not_attempted else seen)
             if value.shape != expected.shape:
                 return report(self.title, [self._placed(comparing.wrong_shape(case, value, expected))], seen)
             given.append(value)
+            wanted.append(expected)
         if comparing.all_close(given, wanted, self.tolerance):
             return report(self.title, notes=student.notes)
         seen = comparing.counterexample(self.names, self.cases, given, wanted, self.tolerance)

@@ -7,8 +7,8 @@ import functools
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from vae_helpers.models.vae import VAE
@@ -35,7 +35,7 @@ def encoded(model: VAE, x: Array) -> tuple[Array, Array]:
 def log_likelihood(model: VAE, x: Array, z: Array) -> Array:
     """By SciPy: the logistic distribution's tails are the probabilities of the pixels."""
     a = _in_float64(model).decode(torch.from_numpy(z)).numpy()
-    return np.where(x == 1, stats.logistic.logcdf(a), stats.logistic.logsf(a)).sum(axis=-1)
+    return np.where(x == 1, scipy.stats.logistic.logcdf(a), scipy.stats.logistic.logsf(a)).sum(axis=-1)
 
 
 def log_mean(log_w: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.special import softmax
 
 from vae_helpers.numerics import gaussian
@@ -23,7 +23,7 @@ def moments(mu: ArrayLike, std: ArrayLike, paired: bool = False) -> tuple[float,
     z is drawn from q = N(mu, std²), and p = N(0, 1); of several coordinates it is the sum.
     """
     z = mu + std * _EPS[:, None]
-    log_ratio = stats.norm.logpdf(z, mu, std) - stats.norm.logpdf(z)
+    log_ratio = scipy.stats.norm.logpdf(z, mu, std) - scipy.stats.norm.logpdf(z)
     if paired:
         log_ratio = (log_ratio + log_ratio[::-1]) / 2
     weights = _WEIGHTS / _WEIGHTS.sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from scipy import stats
+import scipy
 from scipy.special import softmax
 
 from vae_helpers.checks.engine.exercise import AnyOf, Exercise, Mistake
@@ -34,7 +34,7 @@ check_elbo_from_joint = Exercise(
     source="Kingma & Welling 2014, eq. 2 and appendix B",
     where="notebook 2, section 5",
     truth=lambda mean_log_joint, std: (
-        mean_log_joint - gaussian.expectation(stats.norm(0, std).logpdf, 0, std)
+        mean_log_joint - gaussian.expectation(scipy.stats.norm(0, std).logpdf, 0, std)
     ),
     program=_with_entropy_in_closed_form,
     cases=[(0.0, 1.0), (-3.0, 0.8), (-1.5, 0.2), (-40.0, 3.0), (2.5, 1.7)],
@@ -61,7 +61,7 @@ check_elbo_from_joint = Exercise(
 
 def _on_a_grid(x: float, num_pixels: int) -> tuple[float, float]:
     """The best q is p(z) p(x given z)^(1/D), normalised: what is maximised is -KL(q, that) + constant."""
-    return mean_and_std(Z, stats.norm.logpdf(Z) + WORLD.log_likelihood(x, Z[:, None]) / num_pixels)
+    return mean_and_std(Z, scipy.stats.norm.logpdf(Z) + WORLD.log_likelihood(x, Z[:, None]) / num_pixels)
 
 
 def _by_larger_noise(x: float, num_pixels: int, *, times=float, std=np.sqrt) -> tuple[float, float]:
@@ -110,8 +110,8 @@ check_slipped_guess = Exercise(
 
 def _over_the_posterior(x: float, mean: float, std: float, *, prior=1) -> float:
     """The average by its definition, a sum over z; the prior gives each z its weight all the same."""
-    log_prior, log_likelihood = stats.norm.logpdf(Z), WORLD.log_likelihood(x, Z[:, None])
-    log_ratio = log_likelihood + prior * log_prior - stats.norm.logpdf(Z, mean, std)
+    log_prior, log_likelihood = scipy.stats.norm.logpdf(Z), WORLD.log_likelihood(x, Z[:, None])
+    log_ratio = log_likelihood + prior * log_prior - scipy.stats.norm.logpdf(Z, mean, std)
     return float(softmax(log_prior + log_likelihood) @ log_ratio)
 
 

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import special, stats
+from scipy import special
 from torch.distributions import Normal, kl_divergence
 
 from vae_helpers.checks.engine.exercise import Case, Exercise, Extremes, Mistake
@@ -90,7 +91,7 @@ check_best_constant = Exercise(
     returns="-log p(x) of the best decoder that ignores z on these images, in nats per image, a number",
     source="Cover & Thomas 2006, theorem 5.4.3 (the cost of a code is its entropy if the code fits)",
     where="notebook 6, section 4",
-    truth=lambda images: stats.bernoulli.entropy(images.mean(axis=0)).sum(),  # knows that 0 log 0 = 0
+    truth=lambda images: scipy.stats.bernoulli.entropy(images.mean(axis=0)).sum(),  # knows that 0 log 0 = 0
     program=_cross_entropy,
     cases=[
         (np.array([[0.0, 1.0], [1.0, 0.0]]),),
@@ -135,7 +136,7 @@ def _bound_by_scipy(model: VAE, x: Array, eps: Array) -> Array:
     """By densities in float64: the logistic distribution's tails are the probabilities of the pixels."""
     mu, std = encoded(model, x)
     z = mu + std * eps
-    log_densities = (stats.norm.logpdf(z) - stats.norm.logpdf(z, mu, std)).sum(axis=-1)
+    log_densities = (scipy.stats.norm.logpdf(z) - scipy.stats.norm.logpdf(z, mu, std)).sum(axis=-1)
     return special.logsumexp(log_likelihood(model, x, z) + log_densities, axis=0, b=1 / len(eps))
 
 

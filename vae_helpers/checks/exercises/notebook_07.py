@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor
 
 from vae_helpers.checks.engine.calling import Failed, Student
@@ -32,7 +33,7 @@ check_cost_of_precision = Exercise(
     source="Kingma & Welling 2014, appendix B, averaged over images",
     where="notebook 7, section 3",
     # The draws have the prior's mean square, and with it the prior's cross-entropy: its own entropy.
-    truth=lambda std: stats.norm.entropy() - stats.norm.entropy(scale=std),
+    truth=lambda std: scipy.stats.norm.entropy() - scipy.stats.norm.entropy(scale=std),
     program=_average_of_terms,
     cases=[(np.array(std),) for std in (0.5, 0.1, 0.9, 0.25, 0.015, 1e-3)],
     mistakes=[

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -270,7 +271,7 @@ check_approximation_gap = Exercise(
 def _with_scipy(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
     (mu, std), n, m = encoded(model, x), len(eps), len(fresh)
     z = np.concatenate([mu + std * eps, fresh])
-    log_p, log_q = stats.norm.logpdf(z).sum(axis=-1), stats.norm.logpdf(z, mu, std).sum(axis=-1)
+    log_p, log_q = scipy.stats.norm.logpdf(z).sum(axis=-1), scipy.stats.norm.logpdf(z, mu, std).sum(axis=-1)
     log_r = special.logsumexp([log_q, log_p], axis=0, b=np.reshape([n, m], (2, 1, 1)) / (n + m))
     return special.logsumexp(log_likelihood(model, x, z) + log_p - log_r, axis=0, b=1 / (n + m))
 

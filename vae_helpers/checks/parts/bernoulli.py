@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula, perhaps, present
 from vae_helpers.checks.engine.report import Report, said
@@ -42,7 +43,8 @@ def _draw_unit(rng: np.random.Generator, batch: int, dim: int) -> tuple[Array, A
 
 def _truth(x: Array, x_logits: Array) -> Array:
     """By the logistic distribution of SciPy, exact for all logits."""
-    return np.where(x == 1, stats.logistic.logcdf(x_logits), stats.logistic.logsf(x_logits)).sum(-1)
+    logistic = scipy.stats.logistic
+    return np.where(x == 1, logistic.logcdf(x_logits), logistic.logsf(x_logits)).sum(axis=-1)
 
 
 NORMALISER_TURNED = said("term-sign: The sign of the normalising part, the one without x, is turned round.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from vae_helpers.checks.engine.calling import Failed, Student, convert, parameters_of
 from vae_helpers.checks.engine.report import Finding, said
@@ -116,7 +116,7 @@ def _single_draws(noise: Array, v: Array) -> list[Finding]:
     centre, spread = (np.array([part(group) for group in groups]) for part in (np.mean, np.std))
     standard = np.concatenate([(g - c) / s for g, c, s in zip(groups, centre, spread, strict=True)])
     # The kurtosis sees tails that are cut off; both have some eight standard errors of room.
-    normal = stats.kstest(standard, "norm").pvalue > 1e-7 and abs(stats.kurtosis(standard)) < 0.25
+    normal = scipy.stats.kstest(standard, "norm").pvalue > 1e-7 and abs(scipy.stats.kurtosis(standard)) < 0.25
     findings = []
     if not normal:
         mean = ", and its mean is not 0" if np.abs(centre).max() > 0.2 * spread.max() else ""
