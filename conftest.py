@@ -1,9 +1,12 @@
-"""Keeps every test run away from the reader's own Jupyter, IPython and matplotlib settings."""
+"""Every test run: side by side on the cores, apart from the reader's own settings, with its quick loop."""
 
 import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
+ROOT = Path(__file__).parent
 # What strict nbval leaves out of the HTML of an output: the bytes of pictures, as it does where they
 # stand alone, and which widget of this run takes a picture's place.
 UNCOMPARED = r"""
@@ -12,10 +15,19 @@ replace: base64,
 regex: data-vae-view="\w*"
 replace: data-vae-view=""
 """
+NOTEBOOKS = [path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")]
+MOST_WORKERS = 8  # more would spend their time on collecting
+MEMORY_OF_A_WORKER = 2e9  # bytes, with its kernel, JupyterLab and Chromium
+
+# Processes side by side slow each other down many times over if each one's threads wait for a core that
+# another one has, so here and in all that is started from here a waiting thread sleeps.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_configure(config):
     """Points the folders that kernels and tests would use to a temporary one, and nbval to its list."""
+    if getattr(config.option, "tx", None):  # workers will be started: a thread of arithmetic for each
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = tempfile.TemporaryDirectory(prefix="vae-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     for name in (
@@ -31,3 +43,104 @@ def pytest_configure(config):
     uncompared = Path(folder.name, "uncompared.cfg")
     uncompared.write_text(UNCOMPARED, encoding="utf-8")
     config.option.nbval_sanitize_with = str(uncompared)
+
+
+# ---- side by side ---------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers(config):
+    """One process for each core, as far as memory goes; none beside this one where it would not pay."""
+    import psutil
+
+    cores = yield
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    room = int(psutil.virtual_memory().available // MEMORY_OF_A_WORKER)
+    workers = min(cores, room, MOST_WORKERS)
+    return workers if workers > 1 and not _is_one_part(config.args) else 0
+
+
+def _is_one_part(paths):
+    return len({part(path) for path in paths}) == 1 and Path(paths[0].partition("::")[0]).is_file()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hands a worker a whole part at a time, in the order in which they stand."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InParts(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return part(nodeid)
+
+    config.option.loadscopereorder = False
+    return InParts(config, log)
+
+
+def part(nodeid):
+    """What one worker runs, as its tests share what is slow to make: a file, or in a browser a notebook."""
+    path, _, name = nodeid.partition("::")
+    if path.startswith("tests/browser/") and "[" in name:
+        for notebook in NOTEBOOKS:
+            if notebook in name:
+                return f"tests/browser/{notebook}"
+    return path
+
+
+# ---- order and the quick loop ---------------------------------------------------------------
+
+# What the quick loop leaves out: notebooks, browsers, trainings, and what took half a second or more.
+# tests/project/test_project.py holds that no other test starts a kernel.
+NOT_QUICK = (
+    "notebooks/",
+    "tests/browser/",
+    "tests/checks/test_gallery.py::test_confusion_matrix",
+    "tests/checks/test_gallery.py::test_gallery_labels_are_true[elbo",
+    "tests/checks/test_gallery.py::test_the_checker_leaves_no_trace[elbo",
+    "tests/checks/test_gallery.py::test_the_checker_names_it[elbo",
+    "tests/models/test_evaluation.py::test_gaps_find_the_better_of_two_maxima",
+    "tests/models/test_evaluation.py::test_the_error_of_quadrature_on_digits",
+    "tests/notebooks/test_corners.py",
+    "tests/notebooks/test_structure.py::test_solutions_run_and_pass_their_check",
+    "tests/pictures/test_plotting.py::test_importing_changes_no_style",
+    "tests/pictures/test_plotting.py::test_show_stores_the_picture_with_any_backend",
+    "tests/project/test_figures.py",
+    "tests/project/test_layers.py::test_a_layer_loads_nothing_of_the_others",
+    "tests/project/test_layers.py::test_exercises_of_the_numpy_world_start_without_torch",
+    "tests/shipped/test_burda.py::test_the_published_part_of_the_test_set_again",
+    "tests/shipped/test_pretrained.py",
+    "tests/widgets/test_explorer.py::test_300_moves_leave_neither_artists_nor_objects_nor_widgets",
+    "tests/widgets/test_explorer.py::test_a_cell_run_again_leaves_no_widget_behind",
+    "tests/widgets/test_live_training.py::test_a_cell_run_again",
+)
+# The parts that take longest come first, so that the workers end together; of the browser tests too, which
+# are the last: Playwright's event loop stays open until the end of a process.
+LONGEST = (
+    "notebooks/06_pytorch_vae.ipynb",
+    "notebooks/08_how_tight_is_the_bound.ipynb",
+    "notebooks/09_collapse_and_beta.ipynb",
+    "notebooks/10_spot_the_mistake.ipynb",
+    "notebooks/07_latent_dimension.ipynb",
+    "tests/checks/test_gallery.py",
+    "tests/notebooks/test_corners.py",
+    "tests/shipped/test_burda.py",
+    "tests/widgets/test_explorer.py",
+    "tests/models/test_evaluation.py",
+    "tests/project/test_layers.py",
+    "tests/shipped/test_pretrained.py",
+    "tests/notebooks/test_structure.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the quick tests, and puts the parts that take longest first and those of the browser last."""
+    for item in items:
+        if not item.nodeid.startswith(NOT_QUICK):
+            item.add_marker(pytest.mark.quick)
+    items.sort(key=lambda item: _turn(part(item.nodeid)))
+
+
+def _turn(name):
+    return name.startswith("tests/browser/"), LONGEST.index(name) if name in LONGEST else len(LONGEST)

@@ -1,7 +1,6 @@
 """One JupyterLab and one Chromium for all browser tests; without a Chromium they are skipped."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import lab
@@ -10,15 +9,8 @@ import pytest
 from explorer_checks import Shown
 
 
-def pytest_configure(config):
-    """Registers the mark of tests that are about one notebook."""
-    config.addinivalue_line("markers", "only(number): a test of the notebook that begins so")
-
-
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Browser tests come last: Playwright's event loop stays open until the end of the session."""
-    items.sort(key=lambda item: Path(item.path).parent == lab.HERE)
+    """Leaves out the notebooks that a test with the mark `only` is not about."""
     others = [item for item in items if not _wanted(item)]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in set(others)]
