@@ -6,6 +6,7 @@ messages, which Python's pickle makes, is ever stored.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import multiprocessing
 import os
@@ -119,18 +120,27 @@ class ClusterCrew:
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client, KilledWorker
+            from distributed import Client, KilledWorker, rpc
+            from distributed.security import Security
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"scheduler: expected the package {error.name}; `pip install distributed` brings it"
             ) from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in a line
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told in a line
+
+        async def kind() -> str:
+            async with rpc(address, connection_args=Security().get_connection_args("client")) as server:
+                return (await asyncio.wait_for(server.identity(), TIMEOUT))["type"]
+
+        # First by a question of our own: a `Client` that finds nobody takes long to end, and with noise.
+        wanted = f"scheduler: expected the address of a Dask scheduler, got {address!r}"
         try:
-            self._client = Client(address, timeout=TIMEOUT, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"scheduler: expected the address of a Dask scheduler, got {address!r}: {error}"
-            ) from error
+            if (found := asyncio.run(kind())) != "Scheduler":
+                raise ValueError(f"of a {found}")
+        except (OSError, TypeError, ValueError) as error:  # nobody there; no certificate; no address
+            raise ValueError(f"{wanted}: {str(error) or f'no answer in {TIMEOUT} seconds'}") from error
+        self._client = Client(address, timeout=TIMEOUT, set_as_default=False)
         self._executor = self._client.get_executor(pure=False)
         self.lost = KilledWorker
 

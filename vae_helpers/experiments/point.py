@@ -23,6 +23,7 @@ from vae_helpers.numerics._validate import as_count, as_number
 from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.recipes import Recipe, train
 
+Row = dict[str, Any]  # what is known of a point: what `train_point` returns, or read again
 _LOADING = Lock()  # a worker may have several threads
 
 
@@ -91,7 +92,7 @@ def settings_of(epochs: int, likelihood: str, num_images: int | None, data: str 
     return shared | _measured(load_images(data, num_images))
 
 
-def train_point(point: Point, settings: dict[str, Any], data: str | None = None) -> dict[str, Any]:
+def train_point(point: Point, settings: dict[str, Any], data: str | None = None) -> Row:
     """Trains one model on one thread and judges it; the same figures wherever it is done.
 
     Args:
