@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,18 @@ from vae_helpers.shipped import load_mnist
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-PATIENCE = 60  # seconds, many times what anything here takes
+# A scheduler that has nothing of the course.
+SCHEDULER = """
+import sys
+sys.modules.update(torch=None, vae_helpers=None)
+from distributed.cli.dask_scheduler import main
+main()
+"""
+PATIENCE = 300  # seconds, many times what anything here takes, for a machine that is busy
 EPOCHS = 80  # of two steps: half a second, so that a worker can be caught in the middle
 AXES = ["--latent-dims", "2", "3", "--betas", "1", "4", "--hidden-dims", "16", "--seeds", "1", "2"]
 DEADLY = "import os\nwith open({!r}, 'a') as book: book.write('x')\nos._exit(1)"
+STARTED = []  # processes
 POINTS = grid([2, 3], [16], [1.0, 4.0], [1, 2])
 
 
@@ -52,7 +61,17 @@ def python(*line, **options):
     """A process of its own, and a group of its own, as the command of a terminal is."""
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     command = [sys.executable, *map(str, line)]
-    return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, start_new_session=True, **quiet | options)
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, start_new_session=True, **quiet | options)
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_outlives_the_tests():
+    yield
+    for process in STARTED:
+        process.kill()
+        process.wait()
 
 
 def ended(process):
@@ -114,21 +133,34 @@ def local(data, tmp_path_factory):
     return story | {"ended": ended(command)}
 
 
+def scheduler(folder):
+    """A Dask scheduler on the loopback: its process, its address, and the file that names it."""
+    card = folder / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", card]
+    process = python("-c", SCHEDULER, *options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: card.is_file() and card.read_text().endswith("}"))
+    return process, json.loads(card.read_text())["address"], card
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A scheduler and two workers as processes on the loopback; the address."""
-    place = tmp_path_factory.mktemp("dask")
+    folder = tmp_path_factory.mktemp("dask")
+    _, address, card = scheduler(folder)
+    options = ["--scheduler-file", card, "--host", "127.0.0.1", "--no-dashboard", "--no-nanny"]
+    line = ["-m", "distributed.cli.dask_worker", *options, "--nthreads", 1, "--local-directory", folder]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    card = place / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", card]
-    started = [python("-m", "distributed.cli.dask_scheduler", *options, "--port", 0, **quiet)]
-    until(lambda: card.is_file() and card.read_text().endswith("}"))
-    options += ["--no-nanny", "--nthreads", 1, "--local-directory", place]
-    started += [python("-m", "distributed.cli.dask_worker", *options, **quiet) for _ in range(2)]
-    yield json.loads(card.read_text())["address"]
-    for process in started:
-        process.kill()
-        process.wait()
+    for _ in range(2):
+        python(*line, **quiet)
+    return address
+
+
+def test_a_worker_is_not_taken_for_a_scheduler(cluster, line, capsys):
+    with Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        worker = next(iter(client.scheduler_info()["workers"]))
+    message = f"scheduler: expected the address of a Dask scheduler, got {worker!r}: of a Worker"
+    assert refused([*line, "--scheduler", worker], capsys) == message
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +212,7 @@ def by_hand(training, test, point, epochs):
 
 def test_the_row_of_a_point_is_what_training_by_hand_gives(one_thread):
     point, test = Point(2, 16, 0.5, 3), load_mnist("test")[0]
-    row = train_point(point, settings_of(1, "bernoulli", 2000, None))
+    row = train_point(asdict(point), settings_of(1, "bernoulli", 2000, None))
     expected = by_hand(load_mnist()[0][:2000], test, point, 1)
     # In batches of another size the draws are others: 10,000 images leave 0.01 nats of them.
     assert {name: row[name] for name in expected} == pytest.approx(expected, abs=0.05)
@@ -191,13 +223,13 @@ def test_the_row_of_a_point_is_what_training_by_hand_gives(one_thread):
 
 def test_local_processes_give_bit_by_bit_what_this_one_does(local, data, one_thread):
     point = POINTS[1]
-    row = train_point(point, settings_of(EPOCHS, "bernoulli", None, str(data)), str(data))
+    row = train_point(asdict(point), settings_of(EPOCHS, "bernoulli", None, str(data)), str(data))
     del row["seconds"]
     assert rows(local["folder"])[point.name] == row
 
 
 def test_a_training_that_diverges_has_failed_and_says_where(data):
-    row = train_point(Point(2, 16, 1e38, 1), settings_of(1, "bernoulli", None, str(data)), str(data))
+    row = train_point(asdict(Point(2, 16, 1e38, 1)), settings_of(1, "bernoulli", None, str(data)), str(data))
     assert row == {"latent_dim": 2, "hidden_dim": 16, "beta": 1e38, "seed": 1, "failed": row["failed"]}
     assert "in epoch 1, step " in row["failed"]
 
@@ -206,12 +238,12 @@ def test_a_training_that_diverges_has_failed_and_says_where(data):
 def test_a_worker_with_other_images_or_programs_does_not_take_part(name, data):
     settings = settings_of(1, "bernoulli", None, str(data)) | {name: "another"}
     with pytest.raises(ValueError, match=f"^{name}: expected 'another' on every worker, .* has "):
-        train_point(POINTS[0], settings, str(data))
+        train_point(asdict(POINTS[0]), settings, str(data))
 
 
 def test_a_worker_without_the_images_does_not_take_part(data, tmp_path):
     with pytest.raises(ValueError, match="^data: expected it on every worker; "):
-        train_point(POINTS[0], settings_of(1, "bernoulli", None, str(data)), str(tmp_path))
+        train_point(asdict(POINTS[0]), settings_of(1, "bernoulli", None, str(data)), str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -278,37 +310,41 @@ def test_a_table_and_a_picture_come_out(local):
         assert picture.format == "PNG" and min(picture.size) > 500
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_a_sweep_that_is_ended_leaves_its_results_and_no_process(ending, data, tmp_path):
+def test_a_sweep_that_is_interrupted_leaves_its_results_and_no_process(data, tmp_path):
     folder = tmp_path / "out"
     line = ["-m", "vae_helpers", "sweep", *AXES, "--epochs", EPOCHS, "--data", data, "--folder", folder]
     command = python(*line, "--workers", 1)
     until(lambda: marks(folder))
     (worker,) = processes(command)
-    (os.killpg if ending == signal.SIGINT else os.kill)(command.pid, ending)
+    os.killpg(command.pid, signal.SIGINT)
     code, _, err = ended(command)
     until(lambda: not alive(worker))
     assert 0 < len(rows(folder)) < len(POINTS)
     assert not list(folder.rglob("*.part"))
-    if ending == signal.SIGINT:
-        assert code == 130
-        assert err.endswith("\ninterrupted: the same command goes on from the last finished model\n")
-        assert "Traceback" not in err
+    assert code == 130 and "Traceback" not in err
+    assert err.endswith("\ninterrupted: the same command goes on from the last finished model\n")
+
+
+def test_a_command_that_is_killed_leaves_no_process():
+    code = "from vae_helpers.experiments.crews import LocalCrew\nimport time\n"
+    command = python("-c", f"{code}LocalCrew(1).submit('long', time.sleep, {PATIENCE}).result()")
+    (worker,) = until(lambda: processes(command))
+    time.sleep(0.2)
+    command.kill()
+    command.communicate()
+    until(lambda: not alive(worker))
 
 
 def test_a_scheduler_that_goes_ends_the_sweep_in_a_line(data, tmp_path):
-    card, folder = tmp_path / "scheduler.json", tmp_path / "out"
-    line = ["--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", card]
-    scheduler = python("-m", "distributed.cli.dask_scheduler", *line, stdout=-3, stderr=-3)
-    until(lambda: card.is_file() and card.read_text().endswith("}"))
-    address = json.loads(card.read_text())["address"]
+    folder = tmp_path / "out"
+    process, address, _ = scheduler(tmp_path)
     line = ["-m", "vae_helpers", "sweep", *AXES, "--data", data, "--folder", folder, "--scheduler", address]
     command = python(*line)
     with Client(address, set_as_default=False) as client:
         until(lambda: len(client.scheduler_info()["workers"]) == 0 and (folder / "sweep.json").is_file())
     time.sleep(0.3)
-    scheduler.kill()
-    scheduler.wait()
+    process.kill()
+    process.wait()
     code, _, err = ended(command)
     assert (code, "Traceback" in err) == (2, False), err
     assert err.splitlines()[-1].startswith("python -m vae_helpers sweep: error: scheduler: it ")
@@ -381,10 +417,10 @@ def test_a_failed_point_is_shown_and_not_tried_again_and_the_others_go_on(here, 
 
 
 def test_a_point_whose_worker_is_killed_each_time_is_told_and_tried_again(here, line, capsys):
-    def killed(point, settings, data):
-        if point.seed == 1:
+    def killed(axes, *rest):
+        if axes["seed"] == 1:
             raise BrokenProcessPool("a process was killed")
-        return train_point(point, settings, data)
+        return train_point(axes, *rest)
 
     here.answer = killed
     assert main(line) == 1
@@ -416,8 +452,15 @@ def test_when_the_budget_is_over_what_runs_is_finished_and_no_more_is_begun(here
     assert capsys.readouterr().out.endswith("1 of 2 models are left; the same command goes on with them\n")
 
 
-@pytest.mark.parametrize("error", [ValueError("data: other images"), CancelledError()])
-def test_when_a_worker_cannot_take_part_the_others_end_and_no_more_is_begun(error):
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (ValueError("data: other images"), "data: other images"),
+        (CancelledError(), "scheduler: it has gone; the same command goes on once it is back"),
+        (ImportError("no torch"), "scheduler: expected the course on each of its workers, got: no torch"),
+    ],
+)
+def test_when_a_worker_cannot_take_part_the_others_end_and_no_more_is_begun(error, message):
     class Two(Here):
         def slots(self):
             return 2
@@ -428,10 +471,9 @@ def test_when_a_worker_cannot_take_part_the_others_end_and_no_more_is_begun(erro
         return point.name
 
     kept, crew = [], Two(answer=answer)
-    with pytest.raises(
-        ValueError, match="data: other images|scheduler: it has gone; the same command goes on"
-    ):
+    with pytest.raises(ValueError) as caught:
         work_through(POINTS, crew, lambda point: (None, point), kept.append)
+    assert str(caught.value) == message
     assert kept == [POINTS[1].name] and len(crew.asked) == 2
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
+from pkgutil import resolve_name
 from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
@@ -156,8 +157,14 @@ class ClusterCrew:
             raise ValueError(f"scheduler: it does not answer any more: {error}") from error
 
     def submit(self, name: str, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Starts a task, which the scheduler's pages show by its name."""
-        return self._executor.submit(work, *arguments, key=f"{name}-{uuid4().hex[:8]}")
+        """Starts a task, which the scheduler's pages show by its name; the arguments are plain data."""
+        path = f"{work.__module__}:{work.__qualname__}"
+
+        # Goes over the wire as it stands, so that the scheduler, which reads all tasks, needs no PyTorch.
+        def call(*given: Any) -> Any:
+            return resolve_name(path)(*given)
+
+        return self._executor.submit(call, *arguments, key=f"{name}-{uuid4().hex[:8]}")
 
     def close(self) -> None:
         """Forgets what has not ended; a worker ends the point that it is at, and the result is dropped."""

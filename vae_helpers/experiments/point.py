@@ -92,11 +92,11 @@ def settings_of(epochs: int, likelihood: str, num_images: int | None, data: str 
     return shared | _measured(load_images(data, num_images))
 
 
-def train_point(point: Point, settings: dict[str, Any], data: str | None = None) -> Row:
+def train_point(axes: dict[str, Any], settings: dict[str, Any], data: str | None = None) -> Row:
     """Trains one model on one thread and judges it; the same figures wherever it is done.
 
     Args:
-        point: which model.
+        axes: which model: the fields of a `Point`.
         settings: of the sweep, by `settings_of`.
         data: as of `load_images`, on the machine that does the work.
 
@@ -109,6 +109,7 @@ def train_point(point: Point, settings: dict[str, Any], data: str | None = None)
     Raises:
         ValueError: this machine has other images or other versions than the one that started the sweep.
     """
+    point = Point(**axes)
     torch.set_num_threads(1)  # of the thread that works: sums are taken in one order on every machine
     with _LOADING:
         training, test, here = _at_hand(data, settings["num_images"])

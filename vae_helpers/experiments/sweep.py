@@ -34,7 +34,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,8 @@ def work_through(
                 keep(future.result())
             except CancelledError:
                 refused = ValueError("scheduler: it has gone; the same command goes on once it is back")
+            except ImportError as error:
+                refused = ValueError(f"scheduler: expected the course on each of its workers, got: {error}")
             except ValueError as error:
                 refused = error  # what others are still working on is waited for
             except (RuntimeError, MemoryError, crew.lost) as error:
@@ -218,7 +220,7 @@ def _run(options: argparse.Namespace) -> int:
             left, lost = work_through(
                 waiting,
                 crew,
-                lambda point: (train_point, point, settings, data),
+                lambda point: (train_point, asdict(point), settings, data),
                 keep,
                 lambda: budget is not None and time.monotonic() - started >= budget,
             )
