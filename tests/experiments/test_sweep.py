@@ -47,10 +47,10 @@ STARTED = []  # processes
 POINTS = grid([2, 3], [16], [1.0, 4.0], [1, 2])
 
 
-def until(condition):
-    """What `condition` returns, once it is true."""
+def until(condition, command=None):
+    """What `condition` returns, once it is true; a command that is given must not end before."""
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
+    while time.monotonic() < end and (command is None or command.poll() is None):
         if found := condition():
             return found
         time.sleep(0.01)
@@ -121,14 +121,14 @@ def local(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("local") / "out"
     line = ["-m", "vae_helpers", "sweep", *AXES, "--epochs", EPOCHS, "--data", data, "--folder", folder]
     command = python(*line, "--workers", 2)
-    until(lambda: marks(folder) and len(processes(command)) == 2)
+    until(lambda: marks(folder) and len(processes(command)) == 2, command)
     victim, survivor = processes(command)
     os.kill(victim, signal.SIGSTOP)
     before = marks(folder)
     until(lambda: len(marks(folder)) > len(before) + 1)  # the other goes on; so this one was at a task
     before = marks(folder)
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(processes(command) - {victim}) == 2)
+    until(lambda: len(processes(command) - {victim}) == 2, command)
     story = {"survived": survivor in processes(command), "before": before, "folder": folder}
     return story | {"ended": ended(command)}
 
@@ -163,6 +163,12 @@ def test_a_worker_is_not_taken_for_a_scheduler(cluster, line, capsys):
     assert refused([*line, "--scheduler", worker], capsys) == message
 
 
+def busy(client, folder):
+    """The tasks of each worker once all of them have one and something is finished."""
+    tasks = client.processing()
+    return marks(folder) and all(tasks.values()) and tasks
+
+
 @pytest.fixture(scope="module")
 def on_cluster(cluster, data, tmp_path_factory):
     """The same sweep on the cluster, one of whose workers is killed in the middle of a task."""
@@ -173,10 +179,10 @@ def on_cluster(cluster, data, tmp_path_factory):
         client.get_task_stream()  # from now on
         pids = client.run(os.getpid)
         command = python(*line, "--scheduler", cluster)
-        tasks = until(lambda: marks(folder) and all(client.processing().values()) and client.processing())
+        tasks = until(lambda: busy(client, folder), command)
         victim = next(iter(tasks))
         os.kill(pids[victim], signal.SIGSTOP)
-        (key, *_) = until(lambda: client.processing()[victim])
+        (key, *_) = until(lambda: client.processing()[victim], command)
         before = marks(folder)
         os.kill(pids[victim], signal.SIGKILL)
         story = {"folder": folder, "before": before, "killed": key.rsplit("-", 1)[0]}
@@ -314,7 +320,7 @@ def test_a_sweep_that_is_interrupted_leaves_its_results_and_no_process(data, tmp
     folder = tmp_path / "out"
     line = ["-m", "vae_helpers", "sweep", *AXES, "--epochs", EPOCHS, "--data", data, "--folder", folder]
     command = python(*line, "--workers", 1)
-    until(lambda: marks(folder))
+    until(lambda: marks(folder), command)
     (worker,) = processes(command)
     os.killpg(command.pid, signal.SIGINT)
     code, _, err = ended(command)
@@ -399,9 +405,12 @@ def test_what_is_finished_is_not_computed_again_also_when_the_grid_grows(here, l
     assert main(line) == 0 and here.asked == names(1, 2)
     before = marks(tmp_path / "out")
     assert main(line) == 0 and here.asked == names(1, 2)
+    assert " 2/2 [" in capsys.readouterr().err
     assert main([*line, "--seeds", "2", "3", "1"]) == 0 and here.asked == names(1, 2, 3)
     assert marks(tmp_path / "out").items() >= before.items()
-    assert "  3  " in capsys.readouterr().out.splitlines()[-2]  # a line of the table: 3 seeds
+    captured = capsys.readouterr()
+    assert " 2/3 [" in captured.err and " 3/3 [" in captured.err  # the bar begins with what is there
+    assert "  3  " in captured.out.splitlines()[-2]  # a line of the table: 3 seeds
 
 
 def test_a_value_given_twice_is_one_point(here, line):
@@ -416,6 +425,12 @@ def test_a_failed_point_is_shown_and_not_tried_again_and_the_others_go_on(here, 
     assert len(here.asked) == 4
 
 
+def test_a_sweep_of_which_all_has_failed_has_a_table_and_a_picture(here, line, tmp_path, capsys):
+    assert main([*line, "--betas", "1e38"]) == 0
+    assert "–" in capsys.readouterr().out.splitlines()[1]
+    assert (tmp_path / "out" / "table.csv").is_file() and (tmp_path / "out" / "sweep.png").is_file()
+
+
 def test_a_point_whose_worker_is_killed_each_time_is_told_and_tried_again(here, line, capsys):
     def killed(axes, *rest):
         if axes["seed"] == 1:
@@ -425,7 +440,7 @@ def test_a_point_whose_worker_is_killed_each_time_is_told_and_tried_again(here, 
     here.answer = killed
     assert main(line) == 1
     captured = capsys.readouterr()
-    assert "d2-h8-beta1.0-seed1: no result, BrokenProcessPool: a process was killed\n" in captured.err
+    assert "no result for 1, such as d2-h8-beta1.0-seed1: BrokenProcessPool: a process was" in captured.err
     assert captured.out.endswith("1 of 2 models are left; the same command goes on with them\n")
     here.answer = None
     assert main(line) == 0 and here.asked == names(1, 2, 1)

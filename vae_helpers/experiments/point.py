@@ -164,6 +164,6 @@ def _measured(images: tuple[Tensor, Tensor]) -> dict[str, str]:
     return {
         "training_images": fingerprint(images[0]),
         "test_images": fingerprint(images[1]),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # which is of a class of its own
         "vae_helpers": __version__,
     }

@@ -124,7 +124,7 @@ def work_through(
     work: Callable[[Point], tuple[Any, ...]],
     keep: Callable[[Row], None],
     over: Callable[[], bool] = lambda: False,
-) -> tuple[int, dict[Point, str]]:
+) -> tuple[int, dict[str, list[Point]]]:
     """Has all points worked on, as many at once as the crew can.
 
     Args:
@@ -135,7 +135,7 @@ def work_through(
         over: whether to start no more.
 
     Returns:
-        How many were not started, and why others have no row, such as that their workers were killed.
+        How many were not started, and by the reason, such as workers that were killed, those without a row.
 
     Raises:
         ValueError: a worker cannot take part, or the scheduler is gone; all rows that came have been kept.
@@ -156,7 +156,7 @@ def work_through(
             except ValueError as error:
                 refused = error  # what others are still working on is waited for
             except (RuntimeError, MemoryError, crew.lost) as error:
-                lost[point] = f"{type(error).__name__}: {error}"
+                lost.setdefault(f"{type(error).__name__}: {error}".splitlines()[0], []).append(point)
     if refused:
         raise refused
     return len(waiting), lost
@@ -210,11 +210,12 @@ def _run(options: argparse.Namespace) -> int:
     crew = LocalCrew(options.workers) if options.scheduler is None else ClusterCrew(options.scheduler)
     try:
         folder.begin()
-        with bar(progress=True, total=len(points), initial=len(points) - len(waiting), unit="model") as shown:
+        done = {"total": len(points), "initial": len(points) - len(waiting)}
+        with bar(progress=True, **done, unit="model", mininterval=0) as shown:
 
             def keep(row: Row) -> None:
                 folder.keep(row)
-                shown.set_postfix_str(_point(row).name)
+                shown.set_postfix_str(_point(row).name, refresh=False)
                 shown.update()
 
             left, lost = work_through(
@@ -235,10 +236,10 @@ def _run(options: argparse.Namespace) -> int:
             if "failed" in row:
                 print(f"{_point(row).name} failed: {row['failed']}")
         print(f"in nats per image, mean ± spread over seeds; table.csv and sweep.png are in {folder.path}")
-    for point, reason in lost.items():
-        print(f"{point.name}: no result, {reason}", file=sys.stderr)
-    if left or lost:
-        print(f"{left + len(lost)} of {len(points)} models are left; the same command goes on with them")
+    for reason, these in lost.items():
+        print(f"no result for {len(these)}, such as {these[0].name}: {reason}", file=sys.stderr)
+    if left := left + sum(map(len, lost.values())):
+        print(f"{left} of {len(points)} models are left; the same command goes on with them")
     return 1 if lost else 0
 
 
