@@ -6,17 +6,32 @@ import ast
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
-FOLDER = Path(__file__).parent / "shipped"
+LAYERS = ("shipped", "experiments")  # those that hold commands
 
 
-def commands() -> dict[str, str]:
-    """What each command does, in a line: the modules of `shipped` that may be run, read and not imported."""
+class Command(NamedTuple):
+    """A module that may be run.
+
+    Attributes:
+        module: its dotted name.
+        about: what it does, in a line.
+    """
+
+    module: str
+    about: str
+
+
+def commands() -> dict[str, Command]:
+    """Each command by its name: the modules with a `main`, read and not imported."""
     found = {}
-    for path in sorted(FOLDER.glob("[a-z]*.py")):
-        source = ast.parse(path.read_text(encoding="utf-8"))
-        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in source.body):
-            found[path.stem] = ast.get_docstring(source).splitlines()[0]
+    for layer in LAYERS:
+        for path in sorted((Path(__file__).parent / layer).glob("[a-z]*.py")):
+            source = ast.parse(path.read_text(encoding="utf-8"))
+            if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in source.body):
+                about = ast.get_docstring(source).splitlines()[0]
+                found[path.stem] = Command(f"vae_helpers.{layer}.{path.stem}", about)
     return found
 
 
@@ -26,13 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     known = commands()
     if name in ("-h", "--help"):
         print("usage: python -m vae_helpers COMMAND …\n\nCommands (each tells more by --help):")
-        for command, line in known.items():
-            print(f"  {command:<12}{line}")
+        for command, (_, about) in known.items():
+            print(f"  {command:<12}{about}")
         return 0
     if name not in known:
         print(f"command: expected one of {', '.join(known)}, got {name!r}", file=sys.stderr)
         return 2
-    return import_module(f"vae_helpers.shipped.{name}").main(rest)
+    return import_module(known[name].module).main(rest)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,16 @@ LIBRARIES = {
     "models": {"torch", "safetensors", "tqdm"},
     "shipped": set(),
     "pictures": {"matplotlib", "cycler", "IPython", "PIL"},
+    "experiments": {"distributed"},
     "widgets": {"ipywidgets", "anywidget", "traitlets", "psutil"},
     "checks": set(),
 }
 # Layers that are read without some of those below them.
-WITHOUT = {"pictures": {"models", "shipped"}, "checks": {"pictures", "widgets"}}
+WITHOUT = {
+    "pictures": {"models", "shipped"},
+    "widgets": {"experiments"},
+    "checks": {"pictures", "experiments", "widgets"},
+}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 IN_LAYERS = [path for path in SOURCES if path.parent != PACKAGE]
 
@@ -122,6 +127,9 @@ def test_nothing_is_pickled(path):
         ("models", {"matplotlib", "ipywidgets", "anywidget", "PIL", "IPython"}),
         ("shipped", {"matplotlib", "ipywidgets", "anywidget", "PIL", "IPython"}),
         ("pictures", {"torch", "ipywidgets", "anywidget"}),  # matplotlib itself loads PIL
+        ("experiments", {"matplotlib", "ipywidgets", "anywidget", "IPython", "distributed"}),
+        ("experiments.point", {"matplotlib", "ipywidgets", "anywidget", "IPython", "distributed"}),
+        ("experiments.sweep", {"ipywidgets", "anywidget", "distributed"}),
         ("widgets", {"torch", "scipy.special"}),
         ("checks", {"torch", "matplotlib", "ipywidgets", "scipy.stats"}),
     ],

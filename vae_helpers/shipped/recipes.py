@@ -101,13 +101,14 @@ def check_data(options: argparse.Namespace, shipped: Path) -> None:
         )
 
 
-def exit_code(work: Callable[[], None], parser: argparse.ArgumentParser) -> int:
-    """Does the work of a command: 0, or 130 after an interruption; a mistake is told in a line."""
+def exit_code(work: Callable[[], int | None], parser: argparse.ArgumentParser, unit: str = "epoch") -> int:
+    """Does the work of a command, which may give a code: 0, or 130 after an interruption; a mistake is told
+    in a line.
+    """
     try:
-        work()
+        return work() or 0
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from the last finished epoch", file=sys.stderr)
+        print(f"\ninterrupted: the same command goes on from the last finished {unit}", file=sys.stderr)
         return 130
-    return 0
