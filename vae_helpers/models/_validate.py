@@ -10,6 +10,11 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+
+class NotFiniteError(ValueError):
+    """A tensor holds NaN or infinity; of a model's output it says that its weights do."""
+
+
 _trusted = ContextVar("trusted", default=False)
 
 
@@ -35,7 +40,7 @@ def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
         return value
     # A finite sum has finite terms; only where it is not, each has to be looked at.
     if not math.isfinite(value.detach().sum()) and not torch.isfinite(value).all():
-        raise ValueError(
+        raise NotFiniteError(
             f"{name}: expected finite numbers, got NaN or infinity in shape {tuple(value.shape)}"
         )
     return value

@@ -58,11 +58,7 @@ def estimate(values: ArrayLike, level: float = 0.95) -> Estimate:
         raise ValueError(f"values: expected at least 2 draws along the first axis, got shape {values.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level: expected a number between 0 and 1, got {level:g}")
-    count = len(values)
-    mean = values.mean(axis=0)
-    error = values.std(axis=0, ddof=1) / np.sqrt(count)
-    half = scipy.special.stdtrit(count - 1, 0.5 + level / 2) * error  # Student's quantile
-    return Estimate(mean, error, count, (mean - half, mean + half), level)
+    return _summary(len(values), *_moments(values), level)
 
 
 def kl_standard_normal_mc(
@@ -87,10 +83,27 @@ def kl_standard_normal_mc(
     num_samples, rng = as_count("num_samples", num_samples, minimum=2), as_rng("rng", rng)
     shape = np.broadcast_shapes(mu.shape, log_var.shape)
     std = np.exp(0.5 * log_var)
-    log_ratio = np.empty((num_samples, *shape[:-1]))
     step = max(1, _CHUNK // int(np.prod(shape)))
+    mean = squares = np.zeros(shape[:-1])
     for start in range(0, num_samples, step):
         eps = rng.standard_normal((min(step, num_samples - start), *shape))
         z = mu + std * eps
-        log_ratio[start : start + step] = gaussian.log_prob(z, mu, log_var) - gaussian.log_prob(z, 0.0, 0.0)
-    return estimate(log_ratio)
+        log_ratio = gaussian.log_prob(z, mu, log_var) - gaussian.log_prob(z, 0.0, 0.0)
+        # The moments of the draws so far and of these make those of both (Chan et al. 1979, eq. 2.1).
+        mean_of_these, squares_of_these = _moments(log_ratio)
+        apart, count = mean_of_these - mean, start + len(eps)
+        mean = mean + apart * (len(eps) / count)
+        squares = squares + squares_of_these + apart**2 * (start * len(eps) / count)
+    return _summary(num_samples, mean, squares)
+
+
+def _moments(values: Array) -> tuple[Array, Array]:
+    """The mean along the first axis, and the sum of the squared distances from it."""
+    mean = values.mean(axis=0)
+    return mean, ((values - mean) ** 2).sum(axis=0)
+
+
+def _summary(count: int, mean: Array, squares: Array, level: float = 0.95) -> Estimate:
+    error = np.sqrt(squares / (count - 1) / count)
+    half = scipy.special.stdtrit(count - 1, 0.5 + level / 2) * error
+    return Estimate(mean, error, count, (mean - half, mean + half), level)
