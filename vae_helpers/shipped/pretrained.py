@@ -46,25 +46,26 @@ REMEDIES: dict[str, dict[str, float]] = {
     "free_bits_0.25": {"warmup": 0.0, "free_bits": 0.25},
 }
 SEEDS = (1, 3)
+_LONG = {"learning_rate": 3e-3}  # for more epochs than the default's, a lower rate than the default's
 RECIPES: dict[str, Recipe] = {
-    "digits_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18}},
-    "digits_2": {"model": {"latent_dim": 2}, "fit": {"epochs": 40}},
-    "grey_20": {"model": {"latent_dim": 20, "likelihood": "gaussian"}, "fit": {"epochs": 18}},
+    "digits_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18, **_LONG}},
+    "digits_2": {"model": {"latent_dim": 2}, "fit": {"epochs": 40, **_LONG}},
+    "grey_20": {"model": {"latent_dim": 20, "likelihood": "gaussian"}, "fit": {"epochs": 18, **_LONG}},
     **{
-        f"latent_{d}": {"model": {"latent_dim": d, "hidden_dim": 360}, "fit": {"epochs": 30}}
+        f"latent_{d}": {"model": {"latent_dim": d, "hidden_dim": 360}, "fit": {"epochs": 30, **_LONG}}
         for d in LATENT_DIMS
     },
     **{
         f"beta_{beta:g}": {
             "model": {"latent_dim": 20, "hidden_dim": 160},
-            "fit": {"epochs": 20, "beta": beta},
+            "fit": {"epochs": 20, "beta": beta, **_LONG},
         }
         for beta in BETAS
     },
     **{
         f"remedy_{name}_{seed}": {
             "model": {"latent_dim": 50, "hidden_dim": 160},
-            "fit": {"epochs": 20, **settings},
+            "fit": {"epochs": 20, **_LONG, **settings},
             "seeds": {"model": seed, "training": seed + 1},
         }
         for name, settings in REMEDIES.items()
