@@ -91,14 +91,12 @@ def part(nodeid):
 # ---- order and the quick loop ---------------------------------------------------------------
 
 # What the quick loop leaves out: notebooks, browsers, trainings, and what took half a second or more.
-# tests/project/test_project.py holds that no other test starts a kernel.
+# tests/project/test_project.py holds that it lets no notebook and no browser in.
 NOT_QUICK = (
     "notebooks/",
     "tests/browser/",
-    "tests/checks/test_gallery.py::test_confusion_matrix",
-    "tests/checks/test_gallery.py::test_gallery_labels_are_true[elbo",
-    "tests/checks/test_gallery.py::test_the_checker_leaves_no_trace[elbo",
-    "tests/checks/test_gallery.py::test_the_checker_names_it[elbo",
+    "tests/checks/test_gallery.py",
+    "tests/checks/test_every_exercise.py::test_a_slip_is_told_by_its_own_code",
     "tests/models/test_evaluation.py::test_gaps_find_the_better_of_two_maxima",
     "tests/models/test_evaluation.py::test_the_error_of_quadrature_on_digits",
     "tests/notebooks/test_corners.py",
@@ -112,6 +110,7 @@ NOT_QUICK = (
     "tests/shipped/test_pretrained.py",
     "tests/widgets/test_explorer.py::test_300_moves_leave_neither_artists_nor_objects_nor_widgets",
     "tests/widgets/test_explorer.py::test_a_cell_run_again_leaves_no_widget_behind",
+    "tests/widgets/test_explorer.py::test_two_threads",
     "tests/widgets/test_live_training.py::test_a_cell_run_again",
 )
 # The parts that take longest come first, so that the workers end together; of the browser tests too, which

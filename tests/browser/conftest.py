@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all browser tests; without a Chromium they are skipped."""
+"""One JupyterLab and one Chromium for the browser tests of a process; without a Chromium they are skipped."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -34,7 +34,6 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 SETTINGS = {
-    "notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 VIEWPORT = {"width": 1280, "height": 800}  # a projector
@@ -87,6 +86,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--expose-app-in-browser"]  # for `set_theme`
     command += [f"--IdentityProvider.token={token}", "--allow-root", "--ServerApp.port_retries=0"]
     command += [f"--ServerApp.root_dir={folder / 'notebooks'}"]
     with (folder / "server.log").open("wb") as log:
@@ -146,13 +146,29 @@ def append(path: Path, *sources: str, to: Path | None = None) -> None:
     nbformat.write(notebook, to or path)
 
 
-def set_theme(address: str, name: str) -> None:
-    """Chooses JupyterLab's theme for the pages that are opened from now on."""
-    parts = urllib.parse.urlsplit(address)
-    path = "/lab/api/settings/@jupyterlab/apputils-extension:themes"
-    body = json.dumps({"raw": json.dumps({"theme": name})}).encode()
-    url = f"{parts.scheme}://{parts.netloc}{path}?{parts.query}"
-    urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=ANSWER).close()
+def set_theme(page: Page, name: str) -> None:
+    """Changes JupyterLab's theme, in the open page and for those that are opened from now on."""
+    command = "name => jupyterapp.commands.execute('apputils:change-theme', { theme: name })"
+    page.evaluate(command, name)
+    light = str(name.endswith("Light")).lower()
+    its_own = f'body[data-jp-theme-name="{name}"][data-jp-theme-light="{light}"]'
+    page.wait_for_selector(its_own, state="attached")
+
+
+def set_size(page: Page, width: int, height: int, ratio: float) -> None:
+    """Gives an open page another size, as a zoom of the browser does."""
+    size = {"width": width, "height": height, "deviceScaleFactor": ratio, "mobile": False}
+    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", size)
+
+
+@contextmanager
+def unseen(page: Page) -> Iterator[None]:
+    """Hides the notebook, so that the page receives pictures and need not paint them."""
+    style = page.add_style_tag(content=".jp-Notebook { display: none !important }")
+    try:
+        yield
+    finally:
+        style.evaluate("style => style.remove()")
 
 
 def save(page: Page) -> None:
@@ -196,7 +212,7 @@ def run_all(page: Page, timeout: float = RUN) -> None:
     page.locator('[data-command="runmenu:run-all"]').click()
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_text_contents()
         if all(re.fullmatch(r"\[\d+\]:", prompt.strip()) for prompt in prompts) and idle(page):
             return
         if errors(page):
@@ -221,7 +237,7 @@ def errors(page: Page) -> list[str]:
     """The errors that the notebook's outputs show."""
     shown = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     stderr = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
-    return shown.all_inner_texts() + stderr.all_inner_texts()
+    return shown.all_text_contents() + stderr.all_text_contents()
 
 
 def eventually(check: Callable[[], Any], patience: float | None = None) -> Any:

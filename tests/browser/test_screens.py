@@ -16,15 +16,13 @@ NOTICED = 1500  # milliseconds in which JupyterLab would mark a notebook as chan
 
 @pytest.fixture(scope="session")
 def fresh(chromium, address):
-    """Opens a notebook in a new page of a size and theme, as a lecturer does who zooms and reloads."""
+    """Opens a notebook in a new page, as a lecturer does who comes back to it."""
     pages = []
 
-    def opened(name, width, height, ratio, theme):
-        lab.set_theme(address, theme)
-        page = chromium.new_page(viewport={"width": width, "height": height}, device_scale_factor=ratio)
+    def opened(name):
+        page = chromium.new_page(viewport=lab.VIEWPORT)
         pages.append(page)
         lab.open_notebook(page, address, f"{name}.ipynb")
-        lab.set_theme(address, PROJECTOR[-1])
         return page
 
     yield opened
@@ -40,19 +38,34 @@ class Screen(NamedTuple):
     is_projector: bool
 
 
-@pytest.fixture(scope="module", params=layout.SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
-def screen(request, notebook, fresh):
-    """The notebook in a page of a certain size and theme, with the kernel that it has; opened once."""
+@pytest.fixture(scope="module")
+def again(notebook, fresh):
+    """The notebook in a second page, with the kernel that it has; opened once."""
     shown = notebook.page.locator(".vae-stage").count()
     lab.save(notebook.page)
-    page = fresh(notebook.name, *request.param)
+    page = fresh(notebook.name)
     lab.eventually(lambda: same(page.locator(".vae-stage").count(), shown))  # the kernel's own, again
-    lab.eventually(lambda: all_drawn(page))
-    if request.param == PROJECTOR:
-        page.keyboard.press("Control+b")  # this time with the list of files
-        page.wait_for_timeout(SETTLED)
-    yield Screen(page, request.param == PROJECTOR)
+    yield page
     page.close()
+
+
+@pytest.fixture(scope="module", params=layout.SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+def screen(request, notebook, again):
+    """That page at a certain size and in a certain theme, as when a lecturer zooms."""
+    *size, theme = request.param
+    lab.set_theme(again, theme)
+    lab.set_size(again, *size)
+    again.wait_for_timeout(SETTLED)
+    lab.eventually(lambda: all_drawn(again))
+    if request.param == PROJECTOR:
+        again.keyboard.press("Control+b")  # this time with the list of files
+        again.wait_for_timeout(SETTLED)
+    yield Screen(again, request.param == PROJECTOR)
+    lab.set_theme(again, PROJECTOR[-1])
+    if request.param == PROJECTOR:
+        again.keyboard.press("Control+b")
+    if request.param == layout.SCREENS[-1]:
+        again.close()  # a page that is open draws what the next tests move
     for explorer in notebook.explorers():  # the arrow keys may have moved a slider at its end
         for name in explorer.controls:
             explorer.reset(name)
@@ -77,16 +90,26 @@ def test_no_cell_complains_on_any_screen(screen):
 # ---- saved, and opened again without its kernel ---------------------------------------------
 
 
-@pytest.fixture(scope="module", params=THEMES)
-def reopened(request, notebook, fresh, folder):
+@pytest.fixture(scope="module")
+def opened_only(notebook, fresh, folder):
     """A copy of the saved notebook under another name, only opened; opened once."""
     lab.save(notebook.page)
     name = f"{notebook.name}_reopened"
     shutil.copy(folder / "notebooks" / f"{notebook.name}.ipynb", folder / "notebooks" / f"{name}.ipynb")
-    page = fresh(name, *PROJECTOR[:-1], request.param)
-    page.wait_for_timeout(NOTICED)
+    page = fresh(name)
     yield page
     page.close()
+
+
+@pytest.fixture(scope="module", params=THEMES)
+def reopened(request, opened_only):
+    """That copy in a certain theme."""
+    lab.set_theme(opened_only, request.param)
+    opened_only.wait_for_timeout(NOTICED)
+    yield opened_only
+    lab.set_theme(opened_only, PROJECTOR[-1])
+    if request.param == THEMES[-1]:
+        opened_only.close()
 
 
 def test_what_is_only_opened_stays_unchanged(reopened):
@@ -123,7 +146,7 @@ def test_reopened_nothing_is_pale(reopened):
 def test_keys_of_a_control_never_reach_the_notebook(notebook):
     page = notebook.page
     cells = page.locator(".jp-Cell").count()
-    prompts = page.locator(".jp-InputPrompt").all_inner_texts()
+    prompts = page.locator(".jp-InputPrompt").all_text_contents()
     controls = page.locator(".vae-stage").locator(".noUi-handle, select, button:enabled, .latent-plane")
     for control in controls.element_handles():
         keys = ["b", "a", "x", "d", "d", "z", "ArrowDown", "ArrowUp"]
@@ -136,7 +159,7 @@ def test_keys_of_a_control_never_reach_the_notebook(notebook):
         assert control.evaluate(focused), "a key has moved the focus away"
     page.wait_for_timeout(SETTLED)
     assert page.locator(".jp-Cell").count() == cells
-    assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
+    assert page.locator(".jp-InputPrompt").all_text_contents() == prompts
     for explorer in notebook.explorers():
         for name in explorer.controls:
             explorer.reset(name)

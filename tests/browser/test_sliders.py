@@ -59,7 +59,10 @@ def test_two_hundred_moves_leave_nothing_behind(notebook):
             explorer.settled()
             explorer.check_reset(name)
         if explorer.views:  # and so that every one is drawn
-            notebook.kernel.ask(f"inside.sweep({explorer.name!r}, {explorer.sliders()[0]!r}, 200)")
+            slider = explorer.sliders()[0]
+            with lab.unseen(notebook.page):
+                notebook.kernel.ask(f"inside.sweep({explorer.name!r}, {slider!r}, 200)")
+            explorer.settled()
         grown = notebook.kernel.ask("inside.memory()") - before
         assert notebook.kernel.ask("inside.figures()") == []
         assert grown < 50e6, f"{explorer.name}: {grown / 1e6:.0f} MB more"

@@ -79,3 +79,11 @@ def test_licenses_are_there():
     assert "ShareAlike 3.0" in (ROOT / "vae_helpers" / "shipped" / "mnist" / "LICENSE").read_text(
         encoding="utf-8"
     )
+
+
+def test_the_quick_loop_executes_no_notebook_and_opens_no_browser(request):
+    """Of what this run has collected; a whole one has collected all."""
+    for item in request.session.items:
+        if item.get_closest_marker("quick"):
+            assert item.path.suffix == ".py" and "browser" not in item.path.parts, item.nodeid
+            assert not {"chromium", "open_notebook"} & set(item.fixturenames), item.nodeid
