@@ -91,7 +91,7 @@ def fit(
     *,
     test_images: Tensor | None = None,
     batch_size: int = 200,
-    learning_rate: float = 8e-3,
+    learning_rate: float = 5e-3,
     beta: float = 1.0,
     warmup: float = 0.2,
     free_bits: float = 0.0,
