@@ -53,7 +53,7 @@ def until(condition, command=None):
     while time.monotonic() < end and (command is None or command.poll() is None):
         if found := condition():
             return found
-        time.sleep(0.01)
+        time.sleep(0.03)
     raise AssertionError("it did not come about")
 
 
@@ -321,16 +321,18 @@ def test_a_table_and_a_picture_come_out(local):
         assert picture.format == "PNG" and min(picture.size) > 500
 
 
-def test_a_sweep_that_is_interrupted_leaves_its_results_and_no_process(data, tmp_path):
+@pytest.mark.parametrize("early", [True, False])
+def test_a_sweep_that_is_interrupted_leaves_its_results_and_no_process(early, data, tmp_path):
     folder = tmp_path / "out"
     line = ["-m", "vae_helpers", "sweep", *AXES, "--epochs", EPOCHS, "--data", data, "--folder", folder]
     command = python(*line, "--workers", 1)
-    until(lambda: marks(folder), command)
-    (worker,) = processes(command)
+    (worker,) = until(lambda: (early or marks(folder)) and processes(command), command)
+    if early:
+        time.sleep(0.3)  # Python is there and still imports
     os.killpg(command.pid, signal.SIGINT)
     code, _, err = ended(command)
     until(lambda: not alive(worker))
-    assert 0 < len(rows(folder)) < len(POINTS)
+    assert bool(rows(folder)) != early and len(rows(folder)) < len(POINTS)
     assert not list(folder.rglob("*.part"))
     assert code == 130 and "Traceback" not in err
     assert err.endswith("\ninterrupted: the same command goes on from the last finished model\n")

@@ -55,7 +55,7 @@ class LocalCrew:
         self._pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
         for _ in range(self._workers):
             self._pools.put(self._new_pool())
-        self._threads = ThreadPoolExecutor(self._workers)
+        self._threads = ThreadPoolExecutor(self._workers, initializer=_shield)
 
     def slots(self) -> int:
         """How many tasks it can work on at once."""
@@ -90,6 +90,12 @@ class LocalCrew:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, self._context, initializer=_hang_on, initargs=(self._end,))
+
+
+def _shield() -> None:
+    """Keeps Ctrl-C, which is for the main thread, from this one and from the processes that it will start."""
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _hang_on(end: Connection) -> None:
