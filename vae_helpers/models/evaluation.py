@@ -16,7 +16,7 @@ from vae_helpers.models.objectives import kl_standard_normal, log_weights
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count, as_number
 
-_CHUNK = 2**23  # numbers in the largest array held at a time: 32 MB, or 64 in double precision
+_CHUNK = 2**21  # numbers in an array whose gradient is taken: 8 MB, or 16 in double precision
 _CACHED = 2**20  # numbers in an array that is gone over several times: 4 MB, which a cache may hold
 _MOST_IMAGES = 2000  # that share one pass over the grid
 
@@ -228,18 +228,19 @@ def gaps(model: VAE, x: Tensor, steps: int = 200, num_nodes: int = 10, num_grid:
     num_points = num_nodes**model.latent_dim
     size = max(1, _CHUNK // (2 * num_points * model.data_dim))
     log_evidence = log_evidence_quadrature(model, x, num_grid)  # one pass over the grid for all images
-    parts = [_elbos(model, batch, steps, num_nodes) for batch in x.split(size)]
+    modes = _posterior_mode(model, x)
+    batches = zip(x.split(size), modes.split(size), strict=True)
+    parts = [_elbos(model, batch, mode, steps, num_nodes) for batch, mode in batches]
     elbo, best_elbo = (torch.cat(column) for column in zip(*parts, strict=True))
     return Gaps(log_evidence, best_elbo, elbo, log_evidence - best_elbo, best_elbo - elbo)
 
 
-def _elbos(model: VAE, x: Tensor, steps: int, num_nodes: int) -> tuple[Tensor, Tensor]:
+def _elbos(model: VAE, x: Tensor, mode: Tensor, steps: int, num_nodes: int) -> tuple[Tensor, Tensor]:
     """The ELBOs of the encoder's Gaussians and of the best ones, of so many images as fit into memory."""
     eps, weight = _hermite_nodes(model.latent_dim, num_nodes, x)
     with torch.no_grad():
         encoded = torch.stack(model.encode(x))
         elbo = _exact_elbo(model, x, encoded, eps, weight)
-        mode = _posterior_mode(model, x)
     narrow = torch.stack([mode, torch.full_like(mode, -7.0)])  # a wide start finds its way in too slowly
     twice = torch.cat([x, x])
     q = torch.cat([encoded, narrow], dim=1).requires_grad_()  # (mu and log_var, 2 batch, d)
@@ -284,11 +285,17 @@ def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadratur
     return Quadrature(log_evidence, torch.minimum(apart, 10 * apart**2) + beyond + rounding)
 
 
+@torch.no_grad()
 def _posterior_mode(model: VAE, x: Tensor, num_grid: int = 101, limit: float = 5.0) -> Tensor:
     """The point of a grid with the highest p(x, z) for each image, shape (batch, d)."""
-    ((z, _),) = _latent_grid(model.latent_dim, num_grid, limit, x, num_grid**model.latent_dim)
-    log_joint = model.pairwise_log_likelihood(x, z) - 0.5 * (z**2).sum(dim=-1, keepdim=True)
-    return z[log_joint.argmax(dim=0)]
+    mode, highest = x.new_zeros(len(x), model.latent_dim), x.new_full((len(x),), -math.inf)
+    size = max(1, _CACHED // max(model.data_dim, len(x)))
+    for z, _ in _latent_grid(model.latent_dim, num_grid, limit, x, size):
+        log_joint = model.pairwise_log_likelihood(x, z) - 0.5 * (z**2).sum(dim=-1, keepdim=True)
+        here, at = log_joint.max(dim=0)
+        mode = torch.where((here > highest)[:, None], z[at], mode)
+        highest = torch.maximum(highest, here)
+    return mode
 
 
 def _latent_grid(
