@@ -34,6 +34,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 SETTINGS = {
+    "notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 VIEWPORT = {"width": 1280, "height": 800}  # a projector
@@ -212,7 +213,7 @@ def run_all(page: Page, timeout: float = RUN) -> None:
     page.locator('[data-command="runmenu:run-all"]').click()
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_text_contents()
+        prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_inner_texts()
         if all(re.fullmatch(r"\[\d+\]:", prompt.strip()) for prompt in prompts) and idle(page):
             return
         if errors(page):
@@ -237,7 +238,7 @@ def errors(page: Page) -> list[str]:
     """The errors that the notebook's outputs show."""
     shown = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     stderr = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
-    return shown.all_text_contents() + stderr.all_text_contents()
+    return shown.all_inner_texts() + stderr.all_inner_texts()
 
 
 def eventually(check: Callable[[], Any], patience: float | None = None) -> Any:
