@@ -87,7 +87,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--expose-app-in-browser"]  # for `set_theme`
+    command += ["--expose-app-in-browser"]  # for `set_theme` and `toggle_files`
     command += [f"--IdentityProvider.token={token}", "--allow-root", "--ServerApp.port_retries=0"]
     command += [f"--ServerApp.root_dir={folder / 'notebooks'}"]
     with (folder / "server.log").open("wb") as log:
@@ -154,6 +154,11 @@ def set_theme(page: Page, name: str) -> None:
     light = str(name.endswith("Light")).lower()
     its_own = f'body[data-jp-theme-name="{name}"][data-jp-theme-light="{light}"]'
     page.wait_for_selector(its_own, state="attached")
+
+
+def toggle_files(page: Page) -> None:
+    """Shows or hides the list of files; as Ctrl+B, but wherever the focus is."""
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
 
 
 def set_size(page: Page, width: int, height: int, ratio: float) -> None:

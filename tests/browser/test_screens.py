@@ -58,12 +58,12 @@ def screen(request, notebook, again):
     again.wait_for_timeout(SETTLED)
     lab.eventually(lambda: all_drawn(again))
     if request.param == PROJECTOR:
-        again.keyboard.press("Control+b")  # this time with the list of files
+        lab.toggle_files(again)  # this time with the list of files
         again.wait_for_timeout(SETTLED)
     yield Screen(again, request.param == PROJECTOR)
     lab.set_theme(again, PROJECTOR[-1])
     if request.param == PROJECTOR:
-        again.keyboard.press("Control+b")
+        lab.toggle_files(again)
     if request.param == layout.SCREENS[-1]:
         again.close()  # a page that is open draws what the next tests move
     for explorer in notebook.explorers():  # the arrow keys may have moved a slider at its end
