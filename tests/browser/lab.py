@@ -34,6 +34,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 SETTINGS = {
+    "notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 VIEWPORT = {"width": 1280, "height": 800}  # a projector
@@ -86,7 +87,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--expose-app-in-browser"]  # for `set_theme`
+    command += ["--expose-app-in-browser"]  # for `set_theme` and `toggle_files`
     command += [f"--IdentityProvider.token={token}", "--allow-root", "--ServerApp.port_retries=0"]
     command += [f"--ServerApp.root_dir={folder / 'notebooks'}"]
     with (folder / "server.log").open("wb") as log:
@@ -155,6 +156,11 @@ def set_theme(page: Page, name: str) -> None:
     page.wait_for_selector(its_own, state="attached")
 
 
+def toggle_files(page: Page) -> None:
+    """Shows or hides the list of files; as Ctrl+B, but wherever the focus is."""
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+
+
 def set_size(page: Page, width: int, height: int, ratio: float) -> None:
     """Gives an open page another size, as a zoom of the browser does."""
     size = {"width": width, "height": height, "deviceScaleFactor": ratio, "mobile": False}
@@ -212,7 +218,7 @@ def run_all(page: Page, timeout: float = RUN) -> None:
     page.locator('[data-command="runmenu:run-all"]').click()
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_text_contents()
+        prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_inner_texts()
         if all(re.fullmatch(r"\[\d+\]:", prompt.strip()) for prompt in prompts) and idle(page):
             return
         if errors(page):
@@ -237,7 +243,7 @@ def errors(page: Page) -> list[str]:
     """The errors that the notebook's outputs show."""
     shown = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     stderr = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
-    return shown.all_text_contents() + stderr.all_text_contents()
+    return shown.all_inner_texts() + stderr.all_inner_texts()
 
 
 def eventually(check: Callable[[], Any], patience: float | None = None) -> Any:

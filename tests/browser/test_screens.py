@@ -58,12 +58,12 @@ def screen(request, notebook, again):
     again.wait_for_timeout(SETTLED)
     lab.eventually(lambda: all_drawn(again))
     if request.param == PROJECTOR:
-        again.keyboard.press("Control+b")  # this time with the list of files
+        lab.toggle_files(again)  # this time with the list of files
         again.wait_for_timeout(SETTLED)
     yield Screen(again, request.param == PROJECTOR)
     lab.set_theme(again, PROJECTOR[-1])
     if request.param == PROJECTOR:
-        again.keyboard.press("Control+b")
+        lab.toggle_files(again)
     if request.param == layout.SCREENS[-1]:
         again.close()  # a page that is open draws what the next tests move
     for explorer in notebook.explorers():  # the arrow keys may have moved a slider at its end
@@ -146,7 +146,7 @@ def test_reopened_nothing_is_pale(reopened):
 def test_keys_of_a_control_never_reach_the_notebook(notebook):
     page = notebook.page
     cells = page.locator(".jp-Cell").count()
-    prompts = page.locator(".jp-InputPrompt").all_text_contents()
+    prompts = page.locator(".jp-InputPrompt").all_inner_texts()
     controls = page.locator(".vae-stage").locator(".noUi-handle, select, button:enabled, .latent-plane")
     for control in controls.element_handles():
         keys = ["b", "a", "x", "d", "d", "z", "ArrowDown", "ArrowUp"]
@@ -159,7 +159,7 @@ def test_keys_of_a_control_never_reach_the_notebook(notebook):
         assert control.evaluate(focused), "a key has moved the focus away"
     page.wait_for_timeout(SETTLED)
     assert page.locator(".jp-Cell").count() == cells
-    assert page.locator(".jp-InputPrompt").all_text_contents() == prompts
+    assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
     for explorer in notebook.explorers():
         for name in explorer.controls:
             explorer.reset(name)
