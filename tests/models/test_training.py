@@ -337,11 +337,13 @@ def test_a_model_on_the_processor_is_trained_on_the_accelerator_if_there_is_one(
     )
     assert where_to_train(small_vae()) == torch.device("meta")
     assert where_to_train(small_vae().to("meta")) == torch.device("meta")
+    for asked in ("cpu", torch.device("cpu")):
+        assert where_to_train(small_vae(), asked) == torch.device("cpu")
 
 
 def test_a_training_elsewhere_has_a_stream_of_its_own_that_follows_the_callers(monkeypatch):
     # Another name of the processor stands for an accelerator.
-    monkeypatch.setattr(training, "where_to_train", lambda model: torch.device("cpu:0"))
+    monkeypatch.setattr(training, "where_to_train", lambda model, device: torch.device("cpu:0"))
     models, streams = [small_vae() for _ in range(3)], [generator(2), generator(2), generator(3)]
     for model, stream in zip(models, streams, strict=True):
         quiet_fit(model, small_images(), test_images=small_images(5), generator=stream)
@@ -484,6 +486,7 @@ NO_NUMBERS = ["0.5", None, True, TWO]
         *((name, value) for name in ("learning_rate", "beta", "warmup", "free_bits") for value in NO_NUMBERS),
         *((name, value) for name in ("optimizer", "precision") for value in ("float32", True, TWO)),
         ("optimizer", None),
+        *(("device", value) for value in ("loud", "cuda:99", 3, True, TWO)),
         *(("on_step", value) for value in ("loud", True, TWO)),
         *(("checkpoint", value) for value in (True, 3, TWO)),
         *(("generator", value) for value in ("0", 3, True, np.random.default_rng(0))),

@@ -18,12 +18,13 @@ from vae_helpers import __version__
 from vae_helpers.models._validate import NotFiniteError
 from vae_helpers.models.evaluation import active_units
 from vae_helpers.models.storage import fingerprint
-from vae_helpers.models.training import mean_elbo, observed
+from vae_helpers.models.training import fast_precision, mean_elbo, observed
 from vae_helpers.numerics._validate import as_count, as_number
 from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.recipes import Recipe, train
 
 Row = dict[str, Any]  # what is known of a point: what `train_point` returns, or read again
+_PRECISIONS = {str(kind): kind for kind in (torch.float32, torch.bfloat16)}
 _LOADING = Lock()  # a worker may have several threads
 
 
@@ -89,6 +90,8 @@ def settings_of(epochs: int, likelihood: str, num_images: int | None, data: str 
         FileNotFoundError, ValueError: as `load_images`.
     """
     shared = {"epochs": as_count("epochs", epochs), "likelihood": likelihood, "num_images": num_images}
+    # That of the machine that starts the sweep, also on a worker that has other hardware.
+    shared["precision"] = str(fast_precision(torch.device("cpu")))
     return shared | _measured(load_images(data, num_images))
 
 
@@ -126,7 +129,13 @@ def train_point(axes: dict[str, Any], settings: dict[str, Any], data: str | None
             "hidden_dim": point.hidden_dim,
             "likelihood": settings["likelihood"],
         },
-        "fit": {"epochs": settings["epochs"], "beta": point.beta, "progress": False},
+        "fit": {
+            "epochs": settings["epochs"],
+            "beta": point.beta,
+            "precision": _PRECISIONS[settings["precision"]],
+            "device": "cpu",
+            "progress": False,
+        },
         "seeds": {"model": 2 * point.seed, "training": 2 * point.seed + 1},
     }
     try:

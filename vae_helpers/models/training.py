@@ -98,6 +98,7 @@ def fit(
     num_samples: int | None = None,
     optimizer: str = "adam",
     precision: torch.dtype | None = None,
+    device: torch.device | str | None = None,
     init_bias: bool = True,
     generator: torch.Generator | None = None,
     progress: bool = True,
@@ -113,7 +114,7 @@ def fit(
 
     Args:
         model: trained in place, and afterwards in evaluation mode. One on the CPU is trained on the
-            machine's GPU (CUDA, MPS) if there is one, and comes back.
+            machine's GPU (CUDA, MPS) if there is one, and comes back; see `device`.
         images: grey values in [0, 1], shape (n, D).
         epochs: passes over the images.
         test_images: grey values of images to evaluate after each epoch, shape (m, D).
@@ -133,6 +134,7 @@ def fit(
         precision: of the matrix products: `torch.bfloat16`, about twice as fast where there is hardware
             for it, or `torch.float32`; None takes the first where there is (`fast_precision`). Weights,
             bounds and gradient steps stay in single precision.
+        device: where it is trained; None for where the model is, or the machine's GPU if that is the CPU.
         init_bias: set the decoder's last bias to the mean image before the first step; False to go
             on with a model that has been trained before.
         generator: where all randomness of training comes from; None takes fresh entropy.
@@ -165,7 +167,7 @@ def fit(
         raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
         raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
-    home, device = next(model.parameters()).device, where_to_train(model)
+    home, device = next(model.parameters()).device, where_to_train(model, device)
     seeded = None if generator is None else fingerprint(fresh_generator(generator, home).get_state())
     generator = fresh_generator(generator, home)
     if device != home:  # a stream of its own there, which follows from the caller's
@@ -224,8 +226,19 @@ def fit(
     return history
 
 
-def where_to_train(model: VAE) -> torch.device:
-    """The device of the model, or the machine's GPU (CUDA, MPS) if that is the CPU and there is one."""
+def where_to_train(model: VAE, device: torch.device | str | None = None) -> torch.device:
+    """The device that is asked for, or that of the model, or the machine's GPU if that is the CPU.
+
+    Raises:
+        TypeError, ValueError: what is no device.
+    """
+    if device is not None:
+        if not isinstance(device, torch.device | str):
+            raise TypeError(f"device: expected a torch.device, its name or None, got {device!r}")
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:  # no such name, or none in this machine
+            raise ValueError(f"device: expected one of this machine, got {device!r}: {error}") from error
     home = next(model.parameters()).device
     return torch.accelerator.current_accelerator(check_available=True) or home if home.type == "cpu" else home
 
