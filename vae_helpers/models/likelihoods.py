@@ -173,8 +173,13 @@ class _BernoulliLogProb(torch.autograd.Function):
         grad = grad[..., None]
         return (
             (grad * logits).sum_to_size(x.shape) if of_x else None,
-            (grad * (x - torch.sigmoid(logits))).sum_to_size(logits.shape) if of_logits else None,
+            _times(x - torch.sigmoid(logits), grad).sum_to_size(logits.shape) if of_logits else None,
         )
+
+
+def _times(residual: Tensor, grad: Tensor) -> Tensor:
+    # In place where that does not change the shape: a new tensor would take longer than the product.
+    return residual.mul_(grad) if residual.shape[:-1] == grad.shape[:-1] else residual * grad
 
 
 def _bits(shape: torch.Size, generator: torch.Generator) -> Tensor:
