@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from vae_helpers.shipped.burda import RECIPES
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
@@ -33,6 +36,17 @@ def test_a_group_is_measured_printed_and_stored_beside_those_of_before(tmp_path)
     assert re.search(r"KL, torch\.distributions +[\d.]+ ns +\([\d.]+ to [\d.]+\)", done.stdout)
     # Ten times the draws in the same memory.
     assert memory[-1]["what"] == "memory with ten times the draws" and memory[-1]["median"] < 1.1
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU, whose figures count")
+def test_without_a_gpu_its_script_runs_and_writes_nothing():
+    short = "--epochs=1 --num-images=200 --num-samples=2".split()
+    command = [sys.executable, "tests/benchmarks/gpu.py", *short, "check", "vae"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads("{" + done.stdout.partition("check {")[2].partition("\n}\nvae")[0] + "}")
+    assert set(told) == set(RECIPES) and all(50 < model["here"] < 120 for model in told.values())
+    assert "no GPU here" in done.stdout and not (ROOT / "tests/benchmarks/gpu.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Bounds(NamedTuple):
 
     def summary(self) -> dict[str, float]:
         """Means over at least two images with their standard errors."""
-        nll, minus_elbo = estimate(self.nll.numpy()), estimate(self.minus_elbo.numpy())
+        nll, minus_elbo = (estimate(bound.cpu().numpy()) for bound in self)
         return {
             "nll": float(nll.mean),
             "standard_error": float(nll.standard_error),
@@ -83,7 +83,7 @@ def evaluate(
     """-log p(x) of each image by importance samples, after one stochastic binarization.
 
     Args:
-        model: a VAE with a Bernoulli likelihood.
+        model: a VAE with a Bernoulli likelihood, on whatever device.
         images: grey values in [0, 1], shape (batch, D).
         num_samples: draws from q(z given x) for each image.
         seed: of the binarization; the draws come from the next one.
@@ -103,8 +103,10 @@ def evaluate(
             f"model: expected a Bernoulli likelihood of black-and-white pixels, got {model.likelihood!r}"
         )
     num_samples = as_count("num_samples", num_samples)
-    x = binarize(check_images(images), torch.Generator().manual_seed(seed))
-    generator = torch.Generator().manual_seed(seed + 1)
+    # The same zeros and ones on every device; the draws are made on that of the model.
+    x = binarize(check_images(images.cpu()), torch.Generator().manual_seed(seed))
+    device = next(model.parameters()).device
+    generator, x = torch.Generator(device).manual_seed(seed + 1), x.to(device)
     bounds = importance_bounds(model, x, (1, num_samples), generator, progress)
     return Bounds(-bounds[num_samples], -bounds[1])
 
