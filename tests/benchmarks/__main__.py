@@ -2,7 +2,8 @@
 
 With names only those groups: `python tests/benchmarks training numerics`. Contestants take turns in one
 process, so that a busy machine slows all of them; a figure is the median of all rounds, with its smallest
-and largest value. Prints one table, and writes results.json (of all groups so far) beside this file.
+and largest value. Prints one table, writes results.json (of all groups so far) beside this file, and from it
+the section "How fast" of the README.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import bounds
 import growth
 import numerics
+import readme
 import starting
 import training
 from harness import as_json, machine, table
@@ -51,6 +53,8 @@ def main() -> None:
         stored[name] = {"machine": here, "rounds": options.rounds, "figures": as_json(groups)}
         with whole_file(options.output) as temporary:
             temporary.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    if options.output == RESULTS and GROUPS.keys() <= stored.keys():
+        readme.write(stored)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from vae_helpers.shipped.burda import RECIPES
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 import harness  # noqa: E402
+import readme  # noqa: E402
 
 sys.path.pop(0)
 
@@ -89,3 +90,10 @@ def test_a_goal_is_for_the_median(values, goal, told):
 def test_a_ratio_is_of_the_same_round():
     pair = harness.Row("a", [2.0, 9.0]), harness.Row("b", [1.0, 3.0])
     assert harness.ratio("a over b", *pair).values == [2.0, 3.0]
+
+
+def test_the_readme_says_what_the_stored_results_say():
+    results = json.loads((ROOT / "tests/benchmarks/results.json").read_text(encoding="utf-8"))
+    assert min(group["rounds"] for group in results.values()) >= 5
+    told = readme.SECTION.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert told and told[0] == readme.section(results)
