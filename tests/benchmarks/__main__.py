@@ -53,7 +53,7 @@ def main() -> None:
         stored[name] = {"machine": here, "rounds": options.rounds, "figures": as_json(groups)}
         with whole_file(options.output) as temporary:
             temporary.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    if options.output == RESULTS and GROUPS.keys() <= stored.keys():
+    if options.output == RESULTS and readme.GROUPS <= stored.keys():
         readme.write(stored)
 
 

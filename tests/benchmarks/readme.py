@@ -34,6 +34,7 @@ RATIOS = {  # a row of the table: the group, its part, and what was measured
         "torch.distributions over ours, log-density",
     ),
 }
+GROUPS = {group for group, _, _ in RATIOS.values()}
 TEXT = """\
 Ratios of times by `python tests/benchmarks` on {cores} cores of an {processor} ({can}): the median of
 {rounds} rounds in which the contestants take turns, and the smallest and largest. Epochs are of 784-400-20
