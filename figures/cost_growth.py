@@ -9,7 +9,7 @@ from _draw import color_of, script
 from matplotlib.axes import Axes
 
 RESULTS = Path(__file__).parents[1] / "tests" / "benchmarks" / "results.json"
-SIZE = (9.6, 5.4)
+SIZE = (10.6, 5.4)
 LINES = {  # a part of the group "growth": label, colour, marker
     "Seconds of an epoch against the batch size": ("an epoch, batch size", "prior", "o"),
     "Seconds of an epoch against the latent dimension": ("an epoch, latent dimension", "q", "s"),
@@ -26,14 +26,14 @@ LINES = {  # a part of the group "growth": label, colour, marker
 def draw(ax: Axes) -> None:
     """Draws seconds against sizes, both in decades; the label says with which power they grow."""
     figures = json.loads(RESULTS.read_text(encoding="utf-8"))["growth"]["figures"]
-    plot = ax.inset_axes((0.09, 0.12, 0.55, 0.84))
+    plot = ax.inset_axes((0.09, 0.12, 0.58, 0.84))
     for part, (label, role, marker) in LINES.items():
         *rows, exponent = figures[part]
         sizes = [int(row["what"].replace(",", "")) for row in rows]
-        told = f"{label}: power {exponent['median']:.2f}".replace("-", "−")
+        told = f"{label}:\npower {exponent['median']:.2f}".replace("-", "−")
         plot.plot(sizes, [row["median"] for row in rows], marker=marker, color=color_of(role), label=told)
     plot.set(xscale="log", yscale="log", xlabel="batch size, latents or draws", ylabel="seconds")
-    plot.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    plot.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, labelspacing=0.9)
 
 
 main = script(__file__, draw, SIZE)

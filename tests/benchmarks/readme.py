@@ -68,4 +68,4 @@ def write(results: dict[str, Any]) -> None:
     """Puts the section into the README."""
     text = README.read_text(encoding="utf-8")
     with whole_file(README) as temporary:
-        temporary.write_text(SECTION.sub(lambda _: section(results), text), encoding="utf-8")
+        temporary.write_text(SECTION.sub(lambda _: section(results), text, count=1), encoding="utf-8")

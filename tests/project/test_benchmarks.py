@@ -97,3 +97,13 @@ def test_the_readme_says_what_the_stored_results_say():
     assert min(group["rounds"] for group in results.values()) >= 5
     told = readme.SECTION.search((ROOT / "README.md").read_text(encoding="utf-8"))
     assert told and told[0] == readme.section(results)
+
+
+@pytest.mark.parametrize("before", ["", "| older |\n\n"])
+def test_only_that_section_of_the_readme_is_written(tmp_path, monkeypatch, before):
+    path = tmp_path / "README.md"
+    path.write_text(f"# A\n\n## How fast\n\n{before}## Next\n\nkept\n\n## Last\n")
+    monkeypatch.setattr(readme, "README", path)
+    monkeypatch.setattr(readme, "section", lambda results: "| new |\n\n")
+    readme.write({})
+    assert path.read_text() == "# A\n\n## How fast\n\n| new |\n\n## Next\n\nkept\n\n## Last\n"
