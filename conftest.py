@@ -111,7 +111,6 @@ NOT_QUICK = (
     "tests/shipped/test_burda.py::test_the_published_part_of_the_test_set_again",
     "tests/shipped/test_pretrained.py",
     "tests/widgets/test_explorer.py",
-    "tests/widgets/test_explorer.py::test_two_threads",
     "tests/widgets/test_checkup.py",
     "tests/widgets/test_live_training.py",
 )
