@@ -131,7 +131,7 @@ def fit(
         optimizer: "adam", or "muon": every weight matrix moves by its momentum's nearest matrix with
             orthonormal rows or columns, scaled to the size of Adam's steps, and Adam moves the biases.
             A step costs more and achieves more; so Muon likes larger batches.
-        precision: of the matrix products: `torch.bfloat16`, about twice as fast where there is hardware
+        precision: of the matrix products: `torch.bfloat16`, which is faster where there is hardware
             for it, or `torch.float32`; None takes the first where there is (`fast_precision`). Weights,
             bounds and gradient steps stay in single precision.
         device: where it is trained; None for where the model is, or the machine's GPU if that is the CPU.
