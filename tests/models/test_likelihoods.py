@@ -92,6 +92,32 @@ def test_what_is_observed_of_grey_images_has_their_mean(likelihood):
 
 
 @EACH_LIKELIHOOD
+@pytest.mark.parametrize("grey", [0.001, 0.3, 0.999])
+def test_what_is_drawn_for_training_has_the_mean_of_what_is_observed(likelihood, grey):
+    observation, num = LIKELIHOODS[likelihood], 1_000_000
+    levels = observation.levels(torch.full((num // 10, 10), grey))
+    x = observation.draw(levels, generator())
+    observation.check("x", x)
+    # 5 standard errors of a coin: sees a mean that is off by 0.0023, for rare ones by 0.00016.
+    assert abs(x.double().mean() - grey) < 5 * math.sqrt(grey * (1 - grey) / num)
+
+
+def test_black_and_white_are_drawn_for_sure():
+    observation = LIKELIHOODS["bernoulli"]
+    images = torch.tensor([0.0, 1.0]).repeat(500, 1000)  # a million; each 16 bits come 15 times
+    assert torch.equal(observation.draw(observation.levels(images), generator()), images)
+
+
+def test_draws_are_independent_from_pixel_to_pixel_and_call_to_call():
+    observation, stream = LIKELIHOODS["bernoulli"], generator()
+    levels = observation.levels(torch.full((1000, 403), 0.5))  # not a multiple of the four in a word
+    first, second = (observation.draw(levels, stream) - 0.5 for _ in range(2))
+    for a, b in [(first, second), *((first[:, :-lag], first[:, lag:]) for lag in (1, 2, 3, 4))]:
+        # Products of two fair coins of ±½: their mean is 0, its standard error ¼ / √n.
+        assert abs((a * b).double().mean()) < 5 * 0.25 / math.sqrt(a.numel())
+
+
+@EACH_LIKELIHOOD
 def test_what_is_observed_follows_a_seed_as_its_generator(likelihood):
     model, images = small_vae(likelihood), small_images(500)
     assert torch.equal(observed(model, images, 4), observed(model, images, generator(4)))

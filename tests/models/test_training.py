@@ -1,9 +1,12 @@
 """Training by what it does to weights, curves and random state, and what an interruption leaves of it."""
 
 import copy
+import ctypes
 import dataclasses
 import inspect
 import math
+import sys
+import types
 from contextlib import nullcontext
 from itertools import pairwise
 
@@ -157,6 +160,19 @@ def test_each_epoch_binarizes_anew_from_the_grey_values(monkeypatch):
         assert x.unique().tolist() == [0, 1]
         # 2400 coins with p = ¼; 5 standard errors see a share that is off by 0.044.
         assert x.mean().item() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 2400))
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_grey_values_are_trained_and_tested_on_where_nothing_is_binarized(monkeypatch, likelihood):
+    trained, tested = spy(monkeypatch, "elbo"), spy(monkeypatch, "mean_elbo")
+    images, test_images = small_images(10), small_images(9)
+    model = small_vae(likelihood)
+    quiet_fit(model, images, 2, batch_size=10, binarize=False, test_images=test_images)
+    assert torch.equal(tested[0]["x"], test_images)
+    in_training = [call["x"] for call in trained if len(call["x"]) == 10]
+    assert len(in_training) == 2
+    for x in in_training:
+        assert sorted(x.tolist()) == sorted(images.tolist())
 
 
 def test_test_images_are_the_same_zeros_and_ones_in_every_epoch_and_run(monkeypatch):
@@ -328,6 +344,29 @@ def test_tiny_numbers_are_zero_while_training_and_after_it_as_before(before, end
         assert not any(seen) and (half_of_tiny() == 0) is before
     finally:
         torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_memory_is_kept_where_the_system_can_be_asked_to(monkeypatch, system):
+    asked = []
+    library = types.SimpleNamespace(mallopt=lambda *option: asked.append(option))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(sys, "platform", system)
+    quiet_fit(small_vae(), small_images())
+    assert (len(asked) == 2) is (system == "linux")
+
+
+def test_a_library_of_linux_that_cannot_keep_memory_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: types.SimpleNamespace())
+    quiet_fit(small_vae(), small_images())
+
+
+def test_numbers_are_looked_at_again_after_a_training_that_failed():
+    model = small_vae()
+    with pytest.raises(FloatingPointError):
+        quiet_fit(model, small_images(), learning_rate=1e30)
+    with pytest.raises(ValueError, match="^x: expected finite"):
+        small_vae().encode(torch.full((1, 6), math.nan))
 
 
 def test_a_model_on_the_processor_is_trained_on_the_accelerator_if_there_is_one(monkeypatch):
@@ -531,6 +570,7 @@ def test_a_training_by_numbers_of_numpy_goes_on_by_those_of_python(options, tmp_
 def some_settings(**changes):
     numbers = {"epochs": 3, "batch_size": 10, "learning_rate": 1e-3, "beta": 1.0, "warmup": 0.0}
     rest = {"free_bits": 0.0, "num_samples": None, "optimizer": "adam", "precision": torch.float32}
+    rest["binarize"] = True
     return Settings(**numbers | rest | changes)
 
 
@@ -553,6 +593,7 @@ def test_settings_are_frozen(name):
         ({"num_samples": 2, "beta": 0.5}, ValueError),
         ({"optimizer": None}, ValueError),
         ({"precision": torch.float64}, ValueError),
+        ({"binarize": "no"}, TypeError),
     ],
 )
 def test_settings_check_themselves(changes, error):

@@ -169,19 +169,16 @@ class _KL(torch.autograd.Function):
     """Value and gradient of ½ (mu² + exp(v) - 1 - v), v = log_var: d/dmu is mu, d/dv is ½ (exp(v) - 1)."""
 
     @staticmethod
-    def forward(mu: Tensor, log_var: Tensor) -> Tensor:
+    def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
+        ctx.save_for_backward(mu, log_var)
         # exp(v) - 1 - v loses its digits where v is small; there, its Taylor series by Horner's rule.
         near = log_var.abs() < 0.1
         v = torch.where(near, log_var, 0.0)
         one = series = torch.ones_like(v)
-        for k in range(12, 2, -1):
+        for k in range(12 if v.dtype == torch.float64 else 7, 2, -1):
             series = torch.addcmul(one, v, series, value=1 / k)
         excess = torch.where(near, 0.5 * v**2 * series, torch.expm1(log_var) - log_var)
         return 0.5 * (mu**2 + excess)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +64,7 @@ class Settings:
     num_samples: int | None
     optimizer: str
     precision: torch.dtype
+    binarize: bool
 
     def __post_init__(self) -> None:
         """Checks each, and makes Python's own numbers of NumPy's."""
@@ -82,6 +85,8 @@ class Settings:
             raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {self.optimizer!r}")
         if not any(self.precision is known for known in (torch.float32, torch.bfloat16)):
             raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {self.precision!r}")
+        if not isinstance(self.binarize, bool):
+            raise TypeError(f"binarize: expected True or False, got {self.binarize!r}")
 
 
 def fit(
@@ -97,6 +102,7 @@ def fit(
     free_bits: float = 0.0,
     num_samples: int | None = None,
     optimizer: str = "adam",
+    binarize: bool = True,
     precision: torch.dtype | None = None,
     device: torch.device | str | None = None,
     init_bias: bool = True,
@@ -131,6 +137,9 @@ def fit(
         optimizer: "adam", or "muon": every weight matrix moves by its momentum's nearest matrix with
             orthonormal rows or columns, scaled to the size of Adam's steps, and Adam moves the biases.
             A step costs more and achieves more; so Muon likes larger batches.
+        binarize: False to train on the grey values themselves, where a likelihood of black-and-white
+            pixels (Bernoulli) is asked for, as much public code does: faster, but the loss is then a
+            cross-entropy, and minus it no bound on a log-likelihood.
         precision: of the matrix products: `torch.bfloat16`, which is faster where there is hardware
             for it, or `torch.float32`; None takes the first where there is (`fast_precision`). Weights,
             bounds and gradient steps stay in single precision.
@@ -182,12 +191,15 @@ def fit(
         free_bits=free_bits,
         num_samples=num_samples,
         optimizer=optimizer,
+        binarize=binarize,
         precision=fast_precision(device) if precision is None else precision,
     )
     images = images.to(device)
     with _at_work(model, device):
         # Its own stream for the test images: the same zeros and ones after every epoch.
-        test_x = None if test_images is None else observed(model, test_images.to(device), 0)
+        test_x = None if test_images is None else test_images.to(device)
+        if binarize and test_x is not None:
+            test_x = observed(model, test_x, 0)
         mover = _Mover(model, settings)
         history, finished, saved = History(), 0, None
         if checkpoint is not None:
@@ -204,7 +216,7 @@ def fit(
             history = History(**curves)
         if init_bias and not finished:
             model.set_output_bias(images)
-        levels = model.observation.levels(images)
+        levels = model.observation.levels(images) if binarize else images
         watch = _Watch(settings, len(images), finished, progress, on_step)
         with watch.bar:
             for epoch in range(finished + 1, settings.epochs + 1):
@@ -261,12 +273,23 @@ def _at_work(model: VAE, device: torch.device) -> Iterator[None]:
     # processor is many times slower; they may as well be zero.
     flushed = not torch.tensor(1e-39).mul(0.5).item()
     torch.set_flush_denormal(True)
+    _keep_freed_memory()
     model.to(device)
     try:
         yield
     finally:
         model.to(home)
         torch.set_flush_denormal(flushed)
+
+
+def _keep_freed_memory() -> None:
+    """Lets a step take the memory of the step before instead of the system's, which has to clear it first.
+
+    It holds for the process from then on. Arrays over 32 MB still come from the system and go back to it.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):  # glibc's
+        for option, size in {"M_MMAP_THRESHOLD": (-3, 2**25), "M_TRIM_THRESHOLD": (-1, 2**28)}.values():
+            mallopt(option, size)
 
 
 def _train_epoch(
@@ -282,10 +305,12 @@ def _train_epoch(
     bfloat16 = settings.precision == torch.bfloat16
     model.train()
     for index in _batches(len(levels), settings.batch_size, generator):
-        x = model.observation.draw(levels[index], generator).to(dtype)
+        x = levels.index_select(0, index)
+        if settings.binarize:
+            x = model.observation.draw(x, generator).to(dtype)
         with trusted(), torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             loss, minus_elbo = _loss(model, x, settings, watch.done / watch.total, generator)
-        model.zero_grad()
+        mover.zero_grad()
         loss.backward()
         mover.step(watch.done / watch.total)
         if watch.tell(minus_elbo):
@@ -321,7 +346,7 @@ class _Mover:
     def __init__(self, model: VAE, settings: Settings) -> None:
         self.peak = settings.learning_rate
         adam = partial(torch.optim.Adam, lr=self.peak, betas=(0.9, 0.99), fused=True)
-        parameters = list(model.parameters())
+        self.parameters = parameters = list(model.parameters())
         if settings.optimizer == "adam":
             self.optimizers = [adam(parameters)]
         else:
@@ -332,6 +357,11 @@ class _Mover:
                 adjust_lr_fn="match_rms_adamw",
             )
             self.optimizers = [muon, adam([parameter for parameter in parameters if parameter.ndim != 2])]
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients of the step before."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def step(self, part_done: float) -> None:
         """One step of the weights; its size climbs for a tenth of the training and falls to zero then."""

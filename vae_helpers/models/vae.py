@@ -115,12 +115,13 @@ class VAE(nn.Module):
         """
         self._check("x", x, self.data_dim)
         output = self.decode(z)
-        try:
-            torch.broadcast_shapes(x.shape, output.shape)
-        except RuntimeError:
-            raise ValueError(
-                f"z: expected a batch like that of x, {tuple(x.shape)}, got {tuple(z.shape)}"
-            ) from None
+        if x.shape != output.shape[-x.ndim :]:  # else they go together, and one need not ask
+            try:
+                torch.broadcast_shapes(x.shape, output.shape)
+            except RuntimeError:
+                raise ValueError(
+                    f"z: expected a batch like that of x, {tuple(x.shape)}, got {tuple(z.shape)}"
+                ) from None
         self.observation.check("x", x)
         return self.observation.log_prob(x, output, **self._parameters_of_likelihood())
 
