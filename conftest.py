@@ -79,8 +79,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def part(nodeid):
-    """What one worker runs, as its tests share what is slow to make: a file, or in a browser a notebook."""
+    """What one worker runs, as its tests share what is slow to make: a file, or a notebook that has run."""
     path, _, name = nodeid.partition("::")
+    if path.startswith("notebooks/"):
+        return f"tests/browser/{Path(path).stem}"
     if path.startswith("tests/browser/") and "[" in name:
         for notebook in NOTEBOOKS:
             if notebook in name:
@@ -117,11 +119,6 @@ NOT_QUICK = (
 # The parts that take longest come first, so that the workers end together; of the browser tests too, which
 # are the last: Playwright's event loop stays open until the end of a process.
 LONGEST = (
-    "notebooks/06_pytorch_vae.ipynb",
-    "notebooks/08_how_tight_is_the_bound.ipynb",
-    "notebooks/09_collapse_and_beta.ipynb",
-    "notebooks/10_spot_the_mistake.ipynb",
-    "notebooks/07_latent_dimension.ipynb",
     "tests/experiments/test_sweep.py",
     "tests/checks/test_gallery.py",
     "tests/notebooks/test_corners.py",
@@ -134,13 +131,24 @@ LONGEST = (
 )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """Lets nbval compare a notebook that the browser tests have run, instead of running it once more."""
+    found = yield
+    if file_path.suffix != ".ipynb":
+        return found
+    from support.replay import RunOnce
+
+    return [RunOnce.from_parent(parent, path=file_path) for _ in found]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Marks the quick tests, and puts the parts that take longest first and those of the browser last."""
     for item in items:
         if not item.nodeid.startswith(NOT_QUICK):
             item.add_marker(pytest.mark.quick)
-    items.sort(key=lambda item: _turn(part(item.nodeid)))
+    items.sort(key=lambda item: (*_turn(part(item.nodeid)), item.nodeid.startswith("notebooks/")))
 
 
 def _turn(name):

@@ -22,8 +22,8 @@ from vae_helpers.shipped import load_mnist
 # The usual public recipe: its architecture, steps and epochs.
 USUAL = {"latent_dim": 20, "hidden_dim": 400, "num_hidden": 1, "activation": "relu"}
 USUAL_BATCH, USUAL_EPOCHS, USUAL_RATE = 128, 10, 1e-3
-# What of `fit` leads to the usual recipe's test loss: so small a network needs no warm-up and a high rate, and
-# a loss of grey pixels is best trained on them.
+# What of `fit` leads to the usual recipe's test loss: so small a network needs no warm-up and a high rate,
+# and a loss of grey pixels is best trained on them.
 EPOCHS = 4
 SETTINGS = {
     "batch_size": 480,

@@ -7,6 +7,7 @@ import lab
 import oracles
 import pytest
 from explorer_checks import Shown
+from support import replay
 
 
 def pytest_collection_modifyitems(config, items):
@@ -82,9 +83,11 @@ def open_notebook(chromium, address, folder):
 
 
 @pytest.fixture(scope="session", params=lab.NOTEBOOKS)
-def notebook(request, open_notebook):
-    """Each notebook of the course, open, with all cells run once for all tests."""
+def notebook(request, open_notebook, folder):
+    """Each notebook of the course, open, with all cells run once for all tests, nbval's too."""
     opened = open_notebook(request.param)
+    lab.save(opened.page)
+    replay.keep(request.config, opened.name, folder / "notebooks" / f"{opened.name}.ipynb")
     yield opened
     opened.page.close()
     opened.kernel.shut_down()  # one kernel at a time
