@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import torch
 
+from vae_helpers.experiments.records import processor
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -103,14 +105,9 @@ def in_fresh_python(code: str) -> str:
 
 def machine() -> dict[str, Any]:
     """The machine and the versions that decide about figures."""
-    processor = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        processor = lines[0].partition(":")[2].strip() if lines else processor
     can = torch.cpu.get_capabilities()
     return {
-        "processor": processor or platform.machine(),
+        "processor": processor(),
         "in_hardware": [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if can.get(name)],
         "cores": psutil.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import platform
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_helpers.models.storage import load, save
+from vae_helpers.models.storage import load, save, whole_file
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count
 from vae_helpers.shipped import burda
@@ -30,6 +32,9 @@ from vae_helpers.shipped.recipes import Recipe, check_name, exit_code, settings_
 MODEL = {"latent_dim": 50, "hidden_dim": 200, "num_hidden": 2, "activation": "tanh"}
 MUON = {"warmup": 0.0, "optimizer": "muon", "precision": torch.bfloat16}
 SEEDS = BINARIZATIONS = 5
+KEPT = Path(__file__).with_suffix(".json")
+PAGE = Path(__file__).parents[2] / "RECORDS.md"
+TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
 class Entry(NamedTuple):
@@ -102,7 +107,7 @@ class Folder:
         row = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else how
         if {key: row.get(key) for key in how} != how:
             raise ValueError(f"folder: {figures} holds an evaluation on other images or samples; delete it")
-        row |= {"entry": name, "seed": seed, "seconds": seconds, "threads": torch.get_num_threads()}
+        row |= {"entry": name, "seed": seed, "seconds": seconds, "processor": processor()}
         row.setdefault("nll", {})
         for of in map(str, binarizations):
             if of not in row["nll"]:
@@ -164,17 +169,65 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Spread]:
     }
 
 
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A head, and a line for each entry, with whether it reaches its target in time."""
+    lines = [
+        [
+            "entry",
+            "target",
+            "-log p(x) over seeds",
+            "over binarizations",
+            "minutes of a core",
+            "processor",
+            "",
+        ]
+    ]
+    for name, entry in ENTRIES.items():
+        if these := [row for row in rows if row["entry"] == name]:
+            nll, binarizations, minutes = summarize(these).values()
+            good = nll.mean <= entry.target and minutes.mean <= entry.minutes
+            processors = ", ".join(dict.fromkeys(row["processor"] for row in these))
+            target = f"{entry.target:g} in {entry.minutes:g} minutes"
+            found = [str(nll), str(binarizations), str(minutes), processors]
+            lines.append([name, target, *found, "reached" if good else "missed"])
+    return lines
+
+
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """One line for each entry, with whether its target is reached in its time."""
-    print(f"{'entry':<8}{'target':>7}  {'-log p(x) over seeds':<22}{'binarizations':<16}minutes of one core")
-    for name in dict.fromkeys(row["entry"] for row in rows):
-        entry = ENTRIES[name]
-        nll, binarizations, minutes = summarize([row for row in rows if row["entry"] == name]).values()
-        good = nll.mean <= entry.target and minutes.mean <= entry.minutes
-        print(
-            f"{name:<8}{entry.target:>7.2f}  {nll!s:<22}{binarizations!s:<16}{minutes} of {entry.minutes:g}:",
-            "reached" if good else "MISSED",
-        )
+    """The table in columns."""
+    lines = table(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table as it stands in RECORDS.md."""
+    head, *lines = ("| " + " | ".join(line) + " |" for line in table(rows))
+    return "\n".join([head, "|" + "---|" * len(table(rows)[0]), *lines]) + "\n"
+
+
+def load_records() -> list[dict[str, Any]]:
+    """The rows of the records that are kept."""
+    return json.loads(KEPT.read_text(encoding="utf-8"))["rows"]
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Puts rows in the place of the kept ones of the same entries, and the table into RECORDS.md."""
+    made = {row["entry"] for row in rows}
+    rows = [row for row in load_records() if row["entry"] not in made] + rows
+    write_json(KEPT, {"rows": rows})
+    text = PAGE.read_text(encoding="utf-8")
+    with whole_file(PAGE) as temporary:
+        temporary.write_text(TABLE.sub(lambda _: markdown(rows), text, count=1), encoding="utf-8")
+
+
+def processor() -> str:
+    """What this machine calls its processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), "") or platform.processor() or platform.machine()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -197,6 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="of the test images, for the first seed; the others are evaluated on the first alone",
     )
     parser.add_argument("--num-samples", type=int, default=burda.NUM_SAMPLES, help="for each image")
+    parser.add_argument("--keep", action="store_true", help="write the figures into RECORDS.md")
     parser.add_argument("--folder", type=Path, default=Path("records"), help="where it is kept; ./records")
     options = parser.parse_args(arguments)
     return exit_code(lambda: _run(options), parser)
@@ -220,3 +274,5 @@ def _run(options: argparse.Namespace) -> None:
         torch.set_num_threads(threads)
     print_table(rows)
     write_json(options.folder / "records.json", {"rows": rows})
+    if options.keep:
+        keep(rows)
