@@ -171,17 +171,8 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Spread]:
 
 def table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """A head, and a line for each entry, with whether it reaches its target in time."""
-    lines = [
-        [
-            "entry",
-            "target",
-            "-log p(x) over seeds",
-            "over binarizations",
-            "minutes of a core",
-            "processor",
-            "",
-        ]
-    ]
+    head = "entry|target|-log p(x) over seeds|over binarizations|minutes of a core|processor|goal"
+    lines = [head.split("|")]
     for name, entry in ENTRIES.items():
         if these := [row for row in rows if row["entry"] == name]:
             nll, binarizations, minutes = summarize(these).values()
