@@ -61,9 +61,14 @@ def python(*line, **options):
     """A process of its own, and a group of its own, as the command of a terminal is."""
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     command = [sys.executable, *map(str, line)]
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, start_new_session=True, **quiet | options)
+    group = {"start_new_session": True, "preexec_fn": _hear_interrupts}
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **group | quiet | options)
     STARTED.append(process)
     return process
+
+
+def _hear_interrupts():  # which what a shell starts in the background does not, nor what that starts
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module", autouse=True)
