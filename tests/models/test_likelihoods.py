@@ -184,6 +184,18 @@ def test_bernoulli_keeps_its_digits_at_extreme_logits(logit, pixel, dtype, toler
     assert model.decoder[-1].bias.grad.item() == pytest.approx(pixel - float(p), abs=tolerance)
 
 
+@pytest.mark.parametrize("leading", [((3,), (3,)), ((3,), (2, 3)), ((2, 3), (3,)), ((3,), (1,))])
+def test_bernoulli_has_first_and_second_derivatives_however_its_shapes_meet(leading):
+    stream = generator()
+    x, logits = (torch.randn(*of, 4, dtype=torch.float64, generator=stream) for of in leading)
+    inputs = torch.sigmoid(x).requires_grad_(), (2 * logits).requires_grad_()
+    log_prob = LIKELIHOODS["bernoulli"].log_prob
+    assert torch.autograd.gradcheck(log_prob, inputs) and torch.autograd.gradgradcheck(log_prob, inputs)
+    (grad,) = torch.autograd.grad(log_prob(*inputs).sum(), inputs[1])  # without a graph it works in place
+    expected = inputs[0] - torch.sigmoid(inputs[1])
+    torch.testing.assert_close(grad, expected.sum_to_size(grad.shape).detach())
+
+
 def test_gaussian_noise_has_the_gradient_of_its_formula():
     model, x, z = model_x_z("gaussian")
     model.log_likelihood(x, z).sum().backward()

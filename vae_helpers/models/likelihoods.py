@@ -164,7 +164,7 @@ class _BernoulliLogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, logits: Tensor) -> Tensor:
         ctx.save_for_backward(x, logits)
-        return (x * logits).sum(dim=-1) - _softplus(logits).sum(dim=-1)
+        return torch.addcmul(_softplus(logits), x, logits, value=-1).sum(dim=-1).neg_()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -173,13 +173,15 @@ class _BernoulliLogProb(torch.autograd.Function):
         grad = grad[..., None]
         return (
             (grad * logits).sum_to_size(x.shape) if of_x else None,
-            _times(x - torch.sigmoid(logits), grad).sum_to_size(logits.shape) if of_logits else None,
+            _residual(x, logits, grad).sum_to_size(logits.shape) if of_logits else None,
         )
 
 
-def _times(residual: Tensor, grad: Tensor) -> Tensor:
-    # In place where that does not change the shape: a new tensor would take longer than the product.
-    return residual.mul_(grad) if residual.shape[:-1] == grad.shape[:-1] else residual * grad
+def _residual(x: Tensor, logits: Tensor, grad: Tensor) -> Tensor:
+    """(x - σ(logits)) grad, in the memory of σ: new tensors would take longer than the arithmetic."""
+    if torch.is_grad_enabled() or logits.shape[:-1] != grad.shape[:-1]:  # a second derivative is wanted, …
+        return (x - torch.sigmoid(logits)) * grad  # … or there are more x than logits
+    return torch.sigmoid(logits).sub_(x).mul_(-grad)
 
 
 def _bits(shape: torch.Size, generator: torch.Generator) -> Tensor:
