@@ -28,15 +28,22 @@ def measure(rounds: int) -> dict[str, list[Row]]:
     def evaluate(latent_dim: int = 20, draws: int = 100) -> None:
         importance_bounds(VAE(latent_dim), x, (draws,), torch.Generator().manual_seed(2))
 
-    def memory(draws: int) -> float:
+    def memory(work: str) -> float:
         # Not getrusage: its peak begins with that of the process that started this one.
         code = (
-            "import torch; from pathlib import Path; from vae_helpers.models import VAE, importance_bounds; "
-            f"importance_bounds(VAE(20), torch.zeros(100, 784), ({draws},)); "
-            "lines = Path('/proc/self/status').read_text().splitlines(); "
+            "import torch; from pathlib import Path; "
+            "from vae_helpers.models import VAE, fit, importance_bounds; "
+            f"{work}; lines = Path('/proc/self/status').read_text().splitlines(); "
             "print(next(int(line.split()[1]) / 1024 for line in lines if line.startswith('VmHWM:')))"
         )
         return float(in_fresh_python(code))
+
+    def of_bounds(draws: int) -> float:
+        return memory(f"importance_bounds(VAE(20), torch.zeros(100, 784), ({draws},))")
+
+    def of_training(batch_size: int) -> float:
+        settings = f"1, batch_size={batch_size}, precision=torch.float32, progress=False"
+        return memory(f"fit(VAE(20), torch.zeros({NUM_IMAGES}, 784), {settings})")
 
     series = {
         "Seconds of an epoch against the batch size": (BATCHES, lambda n: epoch(batch_size=n)),
@@ -52,7 +59,8 @@ def measure(rounds: int) -> dict[str, list[Row]]:
         ),
     }
     if sys.platform == "linux":  # which keeps the figure
-        series["MB of importance bounds against the draws"] = ((100, 400, 1600), memory)
+        series["MB of importance bounds against the draws"] = ((100, 400, 1600), of_bounds)
+        series["MB of a training against the batch size"] = ((200, 800, 3200), of_training)
     groups = {}
     for name, (sizes, run) in series.items():
         unit, warm_up = ("MB", False) if name.startswith("MB") else ("s", True)

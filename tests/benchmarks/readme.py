@@ -16,10 +16,13 @@ RATIOS = {  # a row of the table: the group, its part, and what was measured
         *("quality", "Time to the usual recipe's test loss"),
         "the usual recipe's time over that of fit",
     ),
-    "an epoch of Pyro's SVI, over one of `fit`": ("training", BATCHES, "Pyro over fit"),
-    "an epoch of a plain loop over `DataLoader(TensorDataset)`, over one of `fit`": (
+    "an epoch of Pyro's SVI, over one of `fit` on the same grey pixels": (
         *("training", BATCHES),
-        "the plain loop over fit",
+        "Pyro over fit on grey pixels",
+    ),
+    "an epoch of a plain loop over `DataLoader(TensorDataset)`, over one of `fit` on the same": (
+        *("training", BATCHES),
+        "the plain loop over fit on grey pixels",
     ),
     "an epoch of `fit` in float32, over its matrix products alone": (
         *("training", BATCHES),
