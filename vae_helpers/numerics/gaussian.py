@@ -175,8 +175,11 @@ def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:
 
 def _expm1_minus(x: Array) -> Array:
     """exp(x) - 1 - x without cancellation near 0 (Kummer: ½x² ₁F₁(1; 3; x))."""
-    near = np.abs(x) < 0.5
-    return np.where(near, 0.5 * x**2 * scipy.special.hyp1f1(1, 3, np.where(near, x, 0.0)), np.expm1(x) - x)
+    x = np.asarray(x)
+    difference = np.asarray(np.expm1(x) - x)
+    near = np.abs(x) < 0.5  # Kummer's function takes long, so only where it is needed
+    difference[near] = 0.5 * x[near] ** 2 * scipy.special.hyp1f1(1, 3, x[near])
+    return difference
 
 
 def _covariance(name: str, value: ArrayLike, batch: tuple[int, ...], dim: int) -> tuple[Array, Array]:
