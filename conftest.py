@@ -50,17 +50,14 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)
 def pytest_xdist_auto_num_workers(config):
-    """Three processes for two cores, as browser tests wait half of their time, and as far as memory goes.
-
-    None beside this one where it would not pay.
-    """
+    """One process for each core, as far as memory goes; none beside this one where it would not pay."""
     import psutil
 
     cores = yield
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
     room = int(psutil.virtual_memory().available // MEMORY_OF_A_WORKER)
-    workers = min(cores + cores // 2, room, MOST_WORKERS)
+    workers = min(cores, room, MOST_WORKERS)
     return workers if workers > 1 and not _is_one_part(config.args) else 0
 
 
