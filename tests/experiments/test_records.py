@@ -214,6 +214,13 @@ def test_kept_figures_stand_on_the_page_and_those_of_other_entries_stay(small, t
     assert "| two | 1 in 1 minutes | 0.50 (1) |" in text and "| one | 100 in 1 minutes |" in text
 
 
+def test_an_entry_without_a_run_is_open_on_the_page_and_not_in_the_print(small, capsys):
+    rows = [row("one", 1, 30, **{"0": 7.25})]
+    assert records.markdown(rows).splitlines()[-1] == "| two | 1 in 1 minutes | – | – | – | – | open |"
+    print_table(rows)
+    assert "two" not in capsys.readouterr().out
+
+
 def test_the_page_shows_the_kept_figures():
     text = records.PAGE.read_text(encoding="utf-8")
     assert records.TABLE.search(text).group() == records.markdown(records.load_records())
