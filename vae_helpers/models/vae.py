@@ -115,7 +115,7 @@ class VAE(nn.Module):
         """
         self._check("x", x, self.data_dim)
         output = self.decode(z)
-        if x.shape != output.shape[-x.ndim :]:  # else they go together, and one need not ask
+        if x.shape != output.shape[-x.ndim :]:  # or they go together; to ask takes long in a training
             try:
                 torch.broadcast_shapes(x.shape, output.shape)
             except RuntimeError:
