@@ -89,6 +89,19 @@ def test_nothing_is_done_twice(small, tmp_path, monkeypatch):
     assert evaluated == [1, 2] and rows(tmp_path)[0]["nll"]["0"] == before[0]["nll"]["0"]
 
 
+def test_what_rests_on_weights_that_are_gone_is_made_anew(small, tmp_path, monkeypatch):
+    line = ("two", "--seeds", "1", "--binarizations", "1")
+    run(tmp_path, *line)
+    before = rows(tmp_path)[0]["nll"]
+    stages = tuple(stage | {"epochs": 3} for stage in records.ENTRIES["two"].stages[:1])
+    other = records.ENTRIES["two"]._replace(stages=stages + records.ENTRIES["two"].stages[1:])
+    monkeypatch.setitem(records.ENTRIES, "two", other)
+    (tmp_path / "two-seed1-stage0.json").unlink()  # as the command says
+    assert run(tmp_path, *line) == 0
+    run(tmp_path / "fresh", *line)
+    assert rows(tmp_path)[0]["nll"] == rows(tmp_path / "fresh")[0]["nll"] != before
+
+
 def test_an_interrupted_training_goes_on(small, tmp_path, monkeypatch):
     real, calls = records.train, []
 

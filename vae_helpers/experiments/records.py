@@ -21,16 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_helpers.models.storage import load, save, whole_file
+from vae_helpers.models.storage import fingerprint, load, save, whole_file
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count
 from vae_helpers.shipped import burda
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.recipes import Recipe, check_name, exit_code, settings_of, train, write_json
 
-# The network of Burda et al. 2016, section 5.1, with one stochastic layer.
-MODEL = {"latent_dim": 50, "hidden_dim": 200, "num_hidden": 2, "activation": "tanh"}
-MUON = {"warmup": 0.0, "optimizer": "muon", "precision": torch.bfloat16}
+MODEL = burda.PUBLISHED
 SEEDS = BINARIZATIONS = 5
 KEPT = Path(__file__).with_suffix(".json")
 PAGE = Path(__file__).parents[2] / "RECORDS.md"
@@ -58,21 +56,21 @@ ENTRIES = {
         86.76,
         5,
         "the VAE of Burda et al. 2016, table 1",
-        ({"epochs": 190, "num_samples": 1, "batch_size": 1536, "learning_rate": 1.3e-2, **MUON},),
+        ({"epochs": 190, "num_samples": 1, "batch_size": 1536, "learning_rate": 1.3e-2, **burda.FAST},),
     ),
     "elbo": Entry(
         85.44,
         15,
         "the shipped model `vae`, by the ELBO",
-        ({"epochs": 570, "num_samples": 1, "batch_size": 1536, "learning_rate": 1.3e-2, **MUON},),
+        ({"epochs": 570, "num_samples": 1, "batch_size": 1536, "learning_rate": 1.3e-2, **burda.FAST},),
     ),
     "iwae": Entry(
         84.1,
         60,
         "by the importance-weighted bound",
         (
-            {"epochs": 570, "num_samples": 1, "batch_size": 1536, "learning_rate": 1.3e-2, **MUON},
-            {"epochs": 100, "num_samples": 20, "batch_size": 128, "learning_rate": 2e-3, **MUON},
+            {"epochs": 570, "num_samples": 1, "batch_size": 1536, "learning_rate": 1.3e-2, **burda.FAST},
+            {"epochs": 100, "num_samples": 20, "batch_size": 128, "learning_rate": 2e-3, **burda.FAST},
         ),
     ),
 }
@@ -100,10 +98,7 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         model, seconds = self._trained(name, seed)
         figures = self.path / f"{name}-seed{seed}.json"
-        how = {
-            "images": settings_of({"fit": {}}, self.test_images)["images"],
-            "num_samples": self.num_samples,
-        }
+        how = {"images": fingerprint(self.test_images), "num_samples": self.num_samples}
         row = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else how
         if {key: row.get(key) for key in how} != how:
             raise ValueError(f"folder: {figures} holds an evaluation on other images or samples; delete it")
@@ -128,6 +123,9 @@ class Folder:
             )
             if not log.is_file():
                 model, history = train(recipe, self.images, self.path / f"{stem}.checkpoint", model)
+                for later in range(number + 1, len(ENTRIES[name].stages)):  # what rests on other weights
+                    (self.path / f"{name}-seed{seed}-stage{later}.json").unlink(missing_ok=True)
+                (self.path / f"{name}-seed{seed}.json").unlink(missing_ok=True)
                 save(model, weights)
                 write_json(log, wanted | {"seconds": sum(history.seconds)})
             there = json.loads(log.read_text(encoding="utf-8"))
@@ -231,7 +229,8 @@ def processor() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Makes the entries that are named on the command line, or all."""
     parser = argparse.ArgumentParser("python -m vae_helpers records", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(ENTRIES), help=f"of {', '.join(ENTRIES)}")
+    known = "; ".join(f"{name}: {entry.target:g}, {entry.about}" for name, entry in ENTRIES.items())
+    parser.add_argument("names", nargs="*", default=list(ENTRIES), help=known)
     parser.add_argument(
         "--seeds",
         type=int,

@@ -190,7 +190,7 @@ def _bits(shape: torch.Size, generator: torch.Generator) -> Tensor:
         return torch.randint(
             -(2**15), 2**15, shape, dtype=torch.int16, generator=generator, device=generator.device
         )
-    # NumPy's fastest generator from a seed of ours; PyTorch's own takes four times as long.
+    # NumPy's fastest generator from a seed of ours; PyTorch's own takes two to four times as long.
     seed = torch.randint(2**63 - 1, (), generator=generator).item()
     words = np.random.SFC64(seed).random_raw((shape.numel() + 3) // 4)
     return torch.from_numpy(words.view(np.int16))[: shape.numel()].view(shape)

@@ -42,14 +42,14 @@ NUM_HELD_OUT = 5000
 
 
 # The architecture of the paper, and one with wider layers of smoother units.
-_PUBLISHED = {"latent_dim": 50, "hidden_dim": 200, "num_hidden": 2, "activation": "tanh"}
-_WIDE = _PUBLISHED | {"hidden_dim": 400, "activation": "gelu"}
-_FAST = {"warmup": 0.0, "optimizer": "muon", "precision": torch.bfloat16}
-_ELBO = {"num_samples": 1, "batch_size": 512, "learning_rate": 6e-3, **_FAST}
-_IWAE = {"num_samples": 20, "batch_size": 128, "learning_rate": 2e-3, **_FAST}
+PUBLISHED = {"latent_dim": 50, "hidden_dim": 200, "num_hidden": 2, "activation": "tanh"}
+_WIDE = PUBLISHED | {"hidden_dim": 400, "activation": "gelu"}
+FAST = {"warmup": 0.0, "optimizer": "muon", "precision": torch.bfloat16}
+_ELBO = {"num_samples": 1, "batch_size": 512, "learning_rate": 6e-3, **FAST}
+_IWAE = {"num_samples": 20, "batch_size": 128, "learning_rate": 2e-3, **FAST}
 RECIPES: dict[str, Recipe] = {
-    "vae": {"model": _PUBLISHED, "fit": {"epochs": 1150, **_ELBO}},
-    "iwae": {"model": _PUBLISHED, "fit": {"epochs": 300, **_IWAE}, "start": "vae"},
+    "vae": {"model": PUBLISHED, "fit": {"epochs": 1150, **_ELBO}},
+    "iwae": {"model": PUBLISHED, "fit": {"epochs": 300, **_IWAE}, "start": "vae"},
     "wide": {"model": _WIDE, "fit": {"epochs": 420, **_ELBO}},
 }
 
