@@ -24,7 +24,7 @@ import nbformat
 from jupyter_client import BlockingKernelClient
 
 if TYPE_CHECKING:  # without Playwright this module can still say why the tests are skipped
-    from playwright.sync_api import Browser, ElementHandle, Locator, Page, Response
+    from playwright.sync_api import Browser, ElementHandle, Locator, Page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -35,6 +35,7 @@ FLAGS = (
 ).split()
 SETTINGS = {
     "notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "docmanager-extension/plugin.jupyterlab-settings": {"autosave": False},  # it would meet our own saving
     "apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 VIEWPORT = {"width": 1280, "height": 800}  # a projector
@@ -178,14 +179,16 @@ def unseen(page: Page) -> Iterator[None]:
 
 
 def save(page: Page) -> None:
-    """Saves the notebook, as JupyterLab does by itself every two minutes, and waits for the file."""
+    """Saves the notebook and waits until JupyterLab has done all of it.
 
-    def written(answer: Response) -> bool:
-        return answer.request.method == "PUT" and "/api/contents/" in answer.url
-
-    with page.expect_response(written) as answer:
-        page.locator('[data-command="docmanager:save"]').first.click()
-    assert answer.value.ok, f"not saved: {answer.value.status}"
+    As long as it still writes its checkpoint, it passes over a second wish to save without a word.
+    """
+    page.evaluate("""() => {
+        window.saved = false;
+        jupyterapp.commands.execute('docmanager:save').then(() => { window.saved = true; });
+    }""")
+    page.wait_for_function("window.saved", timeout=1000 * START)
+    assert not changed(page), "JupyterLab says that the notebook is not saved"
 
 
 def changed(page: Page) -> bool:

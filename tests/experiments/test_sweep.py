@@ -22,13 +22,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from support.worlds import write_idx
 
-from vae_helpers.experiments import crews, sweep
-from vae_helpers.experiments.crews import ATTEMPTS, LocalCrew
+from vae_helpers.experiments import cluster as cluster_module
+from vae_helpers.experiments import sweep
 from vae_helpers.experiments.point import Point, load_images, settings_of, train_point
 from vae_helpers.experiments.sweep import Folder, grid, main, work_through
 from vae_helpers.experiments.table import MEASURES, draw_curves, summarize
 from vae_helpers.models import VAE, active_units, elbo, fit, observed
 from vae_helpers.shipped import load_idx, load_mnist
+from vae_helpers.shipped.crew import ATTEMPTS, LocalCrew
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -344,7 +345,7 @@ def test_a_sweep_that_is_interrupted_leaves_its_results_and_no_process(early, da
 
 
 def test_a_command_that_is_killed_leaves_no_process():
-    code = "from vae_helpers.experiments.crews import LocalCrew\nimport time\n"
+    code = "from vae_helpers.shipped.crew import LocalCrew\nimport time\n"
     command = python("-c", f"{code}LocalCrew(1).submit('long', time.sleep, {PATIENCE}).result()")
     (worker,) = until(lambda: processes(command))
     time.sleep(0.2)
@@ -557,7 +558,7 @@ def test_bad_options_are_refused_in_a_line_and_nothing_is_made(options, message,
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonesuch", "x://127.0.0.1:1", ""])
 def test_a_scheduler_that_does_not_answer_is_told_in_a_line(address, line, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(crews, "TIMEOUT", 0.5)
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 0.5)
     message = refused([*line, "--scheduler", address], capsys)
     assert message.startswith(f"scheduler: expected the address of a Dask scheduler, got {address!r}: ")
     assert not (tmp_path / "out").exists()

@@ -124,7 +124,9 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
     images = load_mnist("test")[0][:400]
     monkeypatch.setattr(pretrained, "load_mnist", lambda split: {"train": (images, None)}[split])
-    return tmp_path / "weights"
+    pretrained._training_images.cache_clear()
+    yield tmp_path / "weights"
+    pretrained._training_images.cache_clear()
 
 
 def test_a_recipe_may_name_its_seeds(tiny, monkeypatch):
@@ -145,7 +147,7 @@ def test_a_model_is_made_with_the_likelihood_of_its_recipe(tiny):
 
 @pytest.mark.parametrize("names, made", [([], {"a", "b"}), (["b"], {"b"})])
 def test_command_writes_the_named_models_or_all(tiny, monkeypatch, capsys, names, made):
-    monkeypatch.setattr(sys, "argv", ["pretrained", *names])
+    monkeypatch.setattr(sys, "argv", ["pretrained", *names, "--workers", "1"])
     main()
     assert {path.name for path in tiny.iterdir()} == {f"{name}.safetensors" for name in made}
     assert f"written: {', '.join(sorted(made))}" in capsys.readouterr().out
@@ -190,6 +192,45 @@ def test_command_does_not_put_models_of_other_images_in_the_place_of_the_shipped
     with pytest.raises(SystemExit, match="2"):
         main(["a", "--data", str(own_images)])
     assert "--data: give a --folder, too" in capsys.readouterr().err and not tiny.exists()
+
+
+def test_models_that_are_made_side_by_side_have_the_same_weights(tiny, own_images, capsys):
+    for workers in (1, 2):
+        make_all(["a", "b"], own_images / str(workers), own_images, workers)
+        assert "written: a, b" in capsys.readouterr().out
+    one, two = (contents(own_images / str(workers)) for workers in (1, 2))
+    assert one == two and set(two) == {"a.safetensors", "b.safetensors"}
+    assert not (own_images / "2" / "unfinished").exists()
+
+
+def test_models_that_are_made_side_by_side_may_be_interrupted(tiny, own_images, monkeypatch, capsys):
+    def interrupted(futures):
+        yield next(real(futures))
+        raise KeyboardInterrupt
+
+    real, line = pretrained.as_completed, ["--data", str(own_images), "--folder", str(own_images / "out")]
+    make_all(["a", "b"], own_images / "expected", own_images, workers=1)
+    monkeypatch.setattr(pretrained, "as_completed", interrupted)
+    assert main([*line, "--workers", "2"]) == 130
+    assert "interrupted: the same command goes on" in capsys.readouterr().err
+    assert not contents(own_images / "out")  # nothing before all are done
+    monkeypatch.setattr(pretrained, "as_completed", real)
+    assert main([*line, "--workers", "2"]) == 0
+    assert contents(own_images / "out") == contents(own_images / "expected")
+
+
+def test_a_mistake_in_a_process_is_told_in_a_line(tiny, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--data", str(tmp_path / "nowhere"), "--folder", str(tmp_path / "out"), "--workers", "2"])
+    assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("workers", ["0", "-1"])
+def test_workers_are_at_least_one(tiny, workers, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["a", "--workers", workers])
+    assert f"workers: expected at least 1, got {workers}" in capsys.readouterr().err
+    assert not tiny.exists()
 
 
 # --- the family of latent dimensions ------------------------------------------------------
@@ -276,7 +317,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("interrupt_at", [1, 3, 4, 7, 12])
 def test_making_goes_on_where_it_was_interrupted(tiny, three, capsys, monkeypatch, interrupt_at):
-    monkeypatch.setattr(sys, "argv", ["pretrained"])
+    monkeypatch.setattr(sys, "argv", ["pretrained", "--workers", "1"])
     assert main() == 0
     expected = contents(tiny)
     assert set(expected) == {"a.safetensors", "b.safetensors", "c.safetensors"} and len(three.steps) == 12
@@ -317,7 +358,7 @@ def test_a_finished_model_of_another_recipe_is_made_again(tiny, three, monkeypat
     """Of "a" and "b" the first is finished, and then its recipe changes."""
     three.interrupt_at = 5  # in the second model; two epochs of two steps each
     with pytest.raises(KeyboardInterrupt):
-        make_all(["a", "b"])
+        make_all(["a", "b"], workers=1)
     assert {"a.safetensors", "a.json"} <= set(contents(tiny / "unfinished"))
     three.interrupt_at = None
     other = {"model": {"latent_dim": 2, "hidden_dim": 9}, "fit": {"epochs": 2, "progress": False}}

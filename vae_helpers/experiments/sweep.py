@@ -38,12 +38,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from vae_helpers.experiments.crews import ClusterCrew, LocalCrew
+from vae_helpers.experiments.cluster import ClusterCrew
 from vae_helpers.experiments.point import Point, Row, settings_of, train_point
 from vae_helpers.experiments.table import draw_sweep, print_table, summarize, write_table
 from vae_helpers.models._bar import bar
 from vae_helpers.models.likelihoods import LIKELIHOODS
 from vae_helpers.numerics._validate import as_number
+from vae_helpers.shipped.crew import LocalCrew
 from vae_helpers.shipped.recipes import exit_code, write_json
 
 AXES = {field.name for field in fields(Point)}

@@ -1,15 +1,19 @@
 """The trained models that the notebooks show, and the one command that makes them again.
 
-`python -m vae_helpers pretrained` trains all of them (about 22 minutes on two CPU cores) and
-replaces the files in `vae_helpers/shipped/weights/`; with names, only those. It may be interrupted at any
-moment: the same command goes on from the last finished epoch, to the same weights bit by bit, and
-the files are replaced only when all are done.
+`python -m vae_helpers pretrained` trains all of them (about MINUTES minutes on two CPU cores), as many at
+once as there are cores, and replaces the files in `vae_helpers/shipped/weights/`; with names, only
+those. It may be interrupted at any moment: the same command goes on from the last finished epochs, to the
+same weights bit by bit, and the files are replaced only when all are done.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Callable
+from concurrent.futures import as_completed
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,6 +22,8 @@ from torch import Tensor
 from vae_helpers.models._bar import bar
 from vae_helpers.models.storage import load, save
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count
+from vae_helpers.shipped.crew import LocalCrew
 from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.recipes import (
     FOLDER,
@@ -106,34 +112,42 @@ def make(name: str, checkpoint: Path | None = None, images: Tensor | None = None
     return train(recipe, load_mnist("train")[0] if images is None else images, checkpoint)[0]
 
 
-def make_all(names: list[str], folder: Path | None = None, images: Tensor | None = None) -> None:
+def make_all(
+    names: list[str], folder: Path | None = None, data: Path | None = None, workers: int | None = None
+) -> None:
     """Makes models and puts them into a folder; goes on where an earlier call was interrupted.
 
     What is finished or under way waits in its folder `unfinished`; the files change only at the end,
-    each by a rename.
+    each by a rename. Each training has one thread, so that its weights do not depend on `workers`.
 
     Args:
         names: keys of `RECIPES`.
         folder: where to; by default `FOLDER`, where the shipped ones are.
-        images: as of `make`.
+        data: a folder with the training images in MNIST's format; by default those of MNIST.
+        workers: how many are trained at once, each in a process of its own; by default one for each core.
+            One alone is trained in this process.
 
     Raises:
-        ValueError: an unknown name; nothing has been trained then.
+        TypeError, ValueError: an unknown name, or not a whole number of at least 1; nothing has been
+            trained then.
     """
-    names, folder = [check_name(name, RECIPES) for name in names], folder or FOLDER
+    names = list(dict.fromkeys(check_name(name, RECIPES) for name in names))
+    workers = as_count("workers", (os.cpu_count() or 1) if workers is None else workers)
+    folder = folder or FOLDER
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
-    images = load_mnist("train")[0] if images is None else images
     files = {name: unfinished / f"{name}.safetensors" for name in names}
-    for name in (models := bar(names, progress=True, unit="model")):
-        models.set_description(name)
-        record = files[name].with_suffix(".json")
-        wanted = json.loads(json.dumps(RECIPES[name] | {"fit": settings_of(RECIPES[name], images)}))
-        # What an earlier call has finished counts only if it was by this recipe.
-        if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
-            model = make(name, unfinished / f"{name}.checkpoint", images)
-            save(model, files[name], dtype=torch.float16)
-            write_json(record, wanted)
+    tasks = [(name, RECIPES[name], file, data) for name, file in files.items()]
+    with bar(progress=True, total=len(names), unit="model") as shown:
+
+        def done(name: str) -> None:
+            shown.set_postfix_str(name, refresh=False)
+            shown.update()
+
+        if (workers := min(workers, len(names))) == 1:
+            _one_after_another(tasks, done)
+        else:
+            _side_by_side(workers, tasks, done)
     for file in files.values():
         file.replace(folder / file.name)
         file.with_suffix(".json").unlink()
@@ -141,16 +155,55 @@ def make_all(names: list[str], folder: Path | None = None, images: Tensor | None
     print(f"written: {', '.join(names)}")
 
 
+_Task = tuple[str, Recipe, Path, Path | None]
+
+
+def _one_after_another(tasks: list[_Task], done: Callable[[str], None]) -> None:
+    threads = torch.get_num_threads()
+    try:
+        for task in tasks:
+            done(_finish(*task))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _side_by_side(workers: int, tasks: list[_Task], done: Callable[[str], None]) -> None:
+    crew = LocalCrew(workers)
+    try:
+        for future in as_completed([crew.submit(task[0], _finish, *task) for task in tasks]):
+            done(future.result())
+    except crew.lost as error:
+        raise ValueError(f"workers: a process was killed again and again: {error}") from error
+    finally:
+        crew.close()
+
+
+def _finish(name: str, recipe: Recipe, file: Path, data: Path | None) -> str:
+    """Makes a model that an earlier call has not finished by this recipe, and returns its name."""
+    torch.set_num_threads(1)
+    images, record = _training_images(data), file.with_suffix(".json")
+    wanted = json.loads(json.dumps(recipe | {"fit": settings_of(recipe, images)}))
+    if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
+        save(train(recipe, images, file.with_suffix(".checkpoint"))[0], file, dtype=torch.float16)
+        write_json(record, wanted)
+    return name
+
+
+@cache
+def _training_images(data: Path | None) -> Tensor:
+    return load_mnist("train")[0] if data is None else load_idx(data)[0]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Makes the models named on the command line, or all."""
     parser = argparse.ArgumentParser("python -m vae_helpers pretrained", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=", ".join(RECIPES))
     add_data(parser, FOLDER)
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; one for each core by default")
     options = parser.parse_args(arguments)
 
     def work() -> None:
         check_data(options, FOLDER)
-        images = None if options.data is None else load_idx(options.data)[0]
-        make_all(options.names, options.folder, images)
+        make_all(options.names, options.folder, options.data, options.workers)
 
     return exit_code(work, parser)
