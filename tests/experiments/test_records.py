@@ -218,6 +218,9 @@ def test_kept_figures_stand_on_the_page_and_those_of_other_entries_stay(small, t
     page.write_text("# Head\n\n<!-- table -->\nold\n<!-- end of table -->\nrules\n")
     monkeypatch.setattr(records, "KEPT", kept)
     monkeypatch.setattr(records, "PAGE", page)
+    monkeypatch.setattr(records, "SEEDS", 2)
+    monkeypatch.setattr(records, "BINARIZATIONS", 1)
+    monkeypatch.setattr(burda, "NUM_SAMPLES", 7)
     assert run(tmp_path / "runs", "one", "--seeds", "1", "2", "--binarizations", "1", "--keep") == 0
     assert [(r["entry"], r["seed"]) for r in records.load_records()] == [("two", 1), ("one", 1), ("one", 2)]
     text = page.read_text()
@@ -225,6 +228,22 @@ def test_kept_figures_stand_on_the_page_and_those_of_other_entries_stay(small, t
         text.startswith("# Head\n") and text.endswith("rules\n") and "old" not in text and "7.25" not in text
     )
     assert "| two | 1 in 1 minutes | 0.50 (1) |" in text and "| one | 100 in 1 minutes |" in text
+
+
+@pytest.mark.parametrize(
+    "line, got",
+    [
+        (["--num-samples", "4999"], "5 seeds, 5 binarizations and 4999 samples"),
+        (["--seeds", "1", "2", "3", "4", "4"], "4 seeds, 5 binarizations and 5000 samples"),
+        (["--binarizations", "4"], "5 seeds, 4 binarizations and 5000 samples"),
+    ],
+)
+def test_fewer_figures_than_the_rules_ask_for_are_not_kept(small, tmp_path, capsys, line, got):
+    with pytest.raises(SystemExit, match="2"):
+        main(["one", "--keep", "--folder", str(tmp_path / "runs"), *line])
+    wanted = "keep: expected at least 5 seeds, 5 binarizations and 5000 samples"
+    assert f"{wanted}, got {got}" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_entry_without_a_run_is_open_on_the_page_and_not_in_the_print(small, capsys):

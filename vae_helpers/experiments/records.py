@@ -258,6 +258,10 @@ def _run(options: argparse.Namespace) -> None:
     seeds = [as_count("seeds", seed) for seed in options.seeds]
     binarizations = as_count("binarizations", options.binarizations)
     num_samples = as_count("num_samples", options.num_samples)
+    figures, ruled = (len(set(seeds)), binarizations, num_samples), (SEEDS, BINARIZATIONS, burda.NUM_SAMPLES)
+    if options.keep and any(here < rule for here, rule in zip(figures, ruled, strict=True)):
+        text = "{} seeds, {} binarizations and {} samples"
+        raise ValueError(f"keep: expected at least {text.format(*ruled)}, got {text.format(*figures)}")
     folder = Folder(options.folder, load_mnist("train")[0], load_mnist("test")[0], num_samples)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the rule: one core
