@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import random
 import sys
@@ -40,12 +39,14 @@ class Student:
         seconds: its time; without its waiting, unless it does hardly anything else: on a busy machine
             every call waits.
         calls: how many there were.
+        rounding: the relative error of its values where they are numbers of 16 bits; else 0.
     """
 
     def __init__(self, fn: Function, kinds: Sequence[str] = KINDS, result: Function | None = None) -> None:
         self.fn, self.kinds, self.result = as_function(fn), tuple(kinds), result or as_array
         self.kind: str | None = None
         self.changed, self.work, self.seconds, self.calls = False, np.inf, np.inf, 0
+        self.rounding = 0.0
 
     def __call__(self, *arguments: Any) -> Array:
         """The function's result as a float64 array.
@@ -74,7 +75,11 @@ class Student:
     @property
     def notes(self) -> list[str]:
         """What was seen that is no mistake."""
-        return [CHANGES_ARGUMENTS] if self.changed else []
+        notes = [CHANGES_ARGUMENTS] if self.changed else []
+        if self.rounding:
+            digits = f"your values are numbers of 16 bits, right to {self.rounding:.1g} of their size."
+            notes.append(digits)
+        return notes
 
     def takes_longer(self, seconds: float, *arguments: Any) -> bool:
         """Whether calls do; one that seems to is made twice again, as the first may have had to prepare."""
@@ -112,6 +117,7 @@ class Student:
         for argument, array in zip(handed, arguments, strict=True):
             if isinstance(array, np.ndarray):
                 self.changed |= not _unchanged(argument, array, kind)
+        self.rounding = max(self.rounding, _rounding(result))
         return self.result(result)
 
 
@@ -133,15 +139,6 @@ def as_function(fn: Function) -> Function:
     if not callable(fn):
         raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
     return fn
-
-
-def parameters_of(fn: Function) -> list[inspect.Parameter] | None:
-    """The function's positional parameters; None where Python cannot tell."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def convert(array: Array, kind: str) -> Any:
@@ -171,6 +168,7 @@ def as_array(value: Any) -> Array:
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
+            value = value.double() if value.is_floating_point() else value  # NumPy has no bfloat16
         if isinstance(value, list | tuple):
             parts = [as_array(v) for v in value]
             if isinstance(value, tuple) and any(part.ndim > 1 for part in parts):
@@ -200,6 +198,7 @@ def protected(seed: int) -> Iterator[None]:
     np.random.seed(seed)  # noqa: NPY002
     if torch:
         dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+        device = torch.get_default_device()
         torch.manual_seed(seed)
     try:
         with (
@@ -217,6 +216,14 @@ def protected(seed: int) -> Iterator[None]:
             torch.set_rng_state(states[2])
             torch.set_default_dtype(dtype)
             torch.set_grad_enabled(gradients)
+            if torch.get_default_device() != device:
+                torch.set_default_device(device)
+
+
+def _rounding(result: Any) -> float:
+    """What rounding to 16 bits may have done to a result, as a part of it; 0 for longer numbers."""
+    name = str(getattr(result, "dtype", ""))
+    return {"float16": 2**-10, "bfloat16": 2**-7}.get(name.removeprefix("torch."), 0.0)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_helpers.checks.engine import fitting
-from vae_helpers.checks.engine.calling import Failed, Student
+from vae_helpers.checks.engine.arguments import bound, whichever_order
+from vae_helpers.checks.engine.calling import Failed, Student, as_function
 from vae_helpers.checks.engine.fitting import Coefficients, Reading, Terms, in_words, names_of, read, same
 from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, safely, said
@@ -135,8 +136,12 @@ def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
     Raises:
         TypeError: fn is not a function.
     """
-    student = Student(fn)
-    return safely(formula.exercise, lambda: compare(student, formula))
+    as_function(fn)
+
+    def check(fn: Callable[..., Any]) -> Report:
+        return safely(formula.exercise, lambda: compare(Student(fn), formula))
+
+    return whichever_order(bound(fn), formula.arguments, check)
 
 
 def compare(student: Student, formula: Formula) -> Report:

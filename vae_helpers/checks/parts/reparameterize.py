@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.calling import Student, parameters_of
+from vae_helpers.checks.engine.arguments import bound, parameters_of, whichever_order
+from vae_helpers.checks.engine.calling import Student, as_function
 from vae_helpers.checks.engine.fitting import read
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, name_mistakes, present, smallest_example
 from vae_helpers.checks.engine.measuring import Measurement, Sample
@@ -47,18 +49,27 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
 
     Source: Kingma & Welling 2014, section 2.4.
     """
-    takes_noise = _takes_noise(fn)
+    as_function(fn)
+    fn = bound(fn)
+    parameters = parameters_of(fn)
+    if parameters is None:  # of `*args`; it is given its noise, unless it does not take it
+        found = _report(fn, takes_noise=True)
+        return _report(fn, takes_noise=False) if "error" in found.codes else found
+    takes_noise = len(parameters) > 2 and _is_noise(parameters[2], parameters)
+    roles = ("mu", "log_var", "eps")[: 3 if takes_noise else 2]
+    return whichever_order(fn, roles, lambda fn: _report(fn, takes_noise))
+
+
+def _is_noise(third: inspect.Parameter, parameters: Sequence[inspect.Parameter]) -> bool:
+    """Whether the third argument is the noise."""
+    if any(p.name in NOISE_NAMES for p in parameters[:3]):
+        return True
+    return third.default is third.empty and third.name not in GENERATOR_NAMES
+
+
+def _report(fn: Callable[..., Any], takes_noise: bool) -> Report:
     student = Student(fn if takes_noise else sampling.with_generator(fn))
     return safely(EXERCISE, lambda: _check(student, takes_noise, handed=student.fn is not fn))
-
-
-def _takes_noise(fn: Callable[..., Any]) -> bool:
-    """Whether the third argument is the noise."""
-    parameters = parameters_of(fn)
-    if parameters is None or len(parameters) < 3:
-        return not parameters  # a function of *args is given everything
-    third = parameters[2]
-    return third.name in NOISE_NAMES or (third.default is third.empty and third.name not in GENERATOR_NAMES)
 
 
 def _check(student: Student, takes_noise: bool, handed: bool) -> Report:

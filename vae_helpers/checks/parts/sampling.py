@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import scipy
 
-from vae_helpers.checks.engine.calling import Failed, Student, convert, parameters_of
+from vae_helpers.checks.engine.arguments import parameters_of
+from vae_helpers.checks.engine.calling import Failed, Student, convert
 from vae_helpers.checks.engine.report import Finding, said
 from vae_helpers.numerics._validate import Array
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.calling import Failed, Student, as_function, parameters_of
+from vae_helpers.checks.engine.arguments import bound, parameters_of, whichever_order
+from vae_helpers.checks.engine.calling import Failed, Student, as_function
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, compare, perhaps
 from vae_helpers.checks.engine.measuring import uniform
 from vae_helpers.checks.engine.report import Report, safely, said
@@ -35,7 +36,10 @@ def check_elbo(fn: Callable[..., Any]) -> Report:
     Source: Kingma & Welling 2014, eq. 3 and 10.
     """
     as_function(fn)
-    return safely(EXERCISE, lambda: _check(fn))
+    fn = bound(fn)
+    names = [parameter.name for parameter in (parameters_of(fn) or [])[:2]]
+    roles = ("model", "x") if MODEL_NAMES & set(names) else ("log_px_z", "kl")
+    return whichever_order(fn, roles, lambda fn: safely(EXERCISE, lambda: _check(fn)))
 
 
 def _check(fn: Callable[..., Any]) -> Report:
