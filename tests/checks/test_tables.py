@@ -118,6 +118,8 @@ def test_likelihoods_are_what_their_names_say():
         "the squared distance of logits": (x - a) ** 2,
         "probabilities as logits": x * np.log(q) + (1 - x) * np.log(1 - q),
         AS_PROBABILITIES: np.log([1, 0.3, 0.8]),  # -2 is no probability; it is cut off at 0
+        "the output judged by x": x * a - np.log(1 + np.exp(x)),
+        "the probability judged by x": -100 * np.abs(x - p),
         "x log p": x * np.log(p),
         "flipped": (1 - x) * np.log(p) + x * np.log(1 - p),
         "the number of white pixels": x,

@@ -3,7 +3,7 @@
 Nothing here knows how a checker works: an entry is a function and what is true about it.
 """
 
-from gallery import bernoulli, elbo, generated, kl, log_prob, odd, reparameterize
+from gallery import bernoulli, elbo, generated, kl, log_prob, odd, reparameterize, wild
 from gallery._entry import CHECKS, ENTRIES, Entry
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "log_prob",
     "odd",
     "reparameterize",
+    "wild",
 ]

@@ -128,7 +128,7 @@ def wild_kl_log_var_read_as_sigma(logvar, mu):
     return 0.5 * torch.mean(torch.square(mu) + square - torch.log(1e-20 + square) - 1, -1)
 
 
-@wrong("kl", "term-missing", source="RasmussenLab/vamb: vamb/encode.py")
+@wrong("kl", "term-missing", "constant term-missing", source="RasmussenLab/vamb: vamb/encode.py")
 def wild_kl_only_mean(mu, logsigma):
     return 0.5 * (mu.pow(2)).sum(dim=1)
 
@@ -196,6 +196,7 @@ def wild_kl_batch_mean_log_var_doubled(mu, logvar):
 @wrong(
     "kl",
     "shape term-missing",
+    "constant shape term-missing",
     source="musyoku/chainer-gqn: generative_query_network/gqn/nn/chainer/functions.py",
 )
 def wild_kl_only_means_per_latent(mu, log_var):
@@ -231,7 +232,7 @@ def wild_kl_prior_first(mu, log_var):
     return 0.5 * (2 * torch.log(sig_p / sig_q) - 1 + ratio + ((mu_p - mu_q) / sig_p).pow(2)).sum(-1)
 
 
-@wrong("kl", "term-wrong", "unknown")
+@wrong("kl", "term-wrong", "constant term-wrong", "unknown")
 def wild_kl_prior_mean_a_tenth(mu, log_var):
     p = Normal(torch.full_like(mu, 0.1), torch.ones_like(mu))
     return kl_divergence(Normal(mu, torch.exp(log_var / 2)), p).sum(-1)
@@ -497,7 +498,12 @@ def wild_be_sigmoid_twice(x, x_logits):
     return -F.binary_cross_entropy_with_logits(torch.sigmoid(x_logits), x, reduction="none").sum(-1)
 
 
-@wrong("bernoulli", "batch-reduced mean-pixels sign targets-flipped", source="fastai/fastbook#515")
+@wrong(
+    "bernoulli",
+    "batch-reduced mean-pixels sign targets-flipped",
+    "batch-reduced mean-pixels sign targets-flipped unstable",
+    source="fastai/fastbook#515",
+)
 def wild_be_flipped_batch_mean(inputs, targets):
     inputs = inputs.sigmoid()
     return -torch.where(targets == 1, 1 - inputs, inputs).log().mean()
@@ -507,6 +513,7 @@ def wild_be_flipped_batch_mean(inputs, targets):
     "bernoulli",
     "term-wrong",
     "probabilities-not-logits",
+    "swapped",
     "unknown",
     source="autonomousvision/sledge#4 (per image)",
 )
@@ -528,7 +535,7 @@ def wild_be_mse_called_bce(x_logits, x):
     return BCE.sum(dim=1)
 
 
-@wrong("bernoulli", "sign term-missing")
+@wrong("bernoulli", "sign term-missing", "sign term-missing unstable")
 def wild_be_only_ones(x, x_logits):
     return -(x * torch.log(torch.sigmoid(x_logits) + 1e-9)).sum(dim=1)
 
@@ -701,6 +708,7 @@ class EagerNoise:
 
 wrong(
     "reparameterize",
+    "",
     "unknown",
     "noise-not-normal",
     "noise-shared",

@@ -17,7 +17,7 @@ Function = Callable[..., Any]
 NAMES = {
     "model": r"model|vae|net|network|m",
     "x": r"x|y|z|target|targets|ytrue|true|xtrue|label|labels|images?|imgs?|data|values?|samples?|obs"
-    r"|observed|observations?|originals?|inputx|xin|origx|xorig|batch|inputs",
+    r"|observed|observations?|originals?|inputx|xin|origx|xorig|batch",
     "x_logits": r".*logits?.*|.*recon.*|xrec|recx|xhat|hatx|yhat|outputs?|outs?|preds?|predictions?|ypred"
     r"|xpred|decoded|xdecoded.*|decoderoutput|a|eta|input|p|probs?|xtilde|generated",
     "mu": r"mu|mus|.*mu|mu.*|.*means?|means?.*|loc|m|qm",
@@ -89,7 +89,8 @@ def in_order(fn: Function, roles: Sequence[str]) -> Ordered | None:
     names = [parameter.name for parameter in parameters[: len(roles)]]
     meant = [_role(name, roles) for name in names]
     left = [role for role in roles if role not in meant]
-    if meant.count(None) == len(left) == 1:
+    clear = all(len(name) > 1 for name, role in zip(names, meant, strict=True) if role)
+    if meant.count(None) == len(left) == 1 and clear:  # `a` alone says little
         meant[meant.index(None)] = left[0]
     if sorted(map(str, meant)) != sorted(roles) or meant == list(roles):
         return None

@@ -46,8 +46,8 @@ CODES: dict[str, Code] = {
     "mean-pixels": Code("log_prob bernoulli elbo", "Averaged over the pixels instead of summed.", _at(6, 3)),
     # The Gaussian KL.
     "swapped": Code(
-        "kl reparameterize elbo",
-        "Two quantities have changed places (σ² and log σ²; mean and std).",
+        "kl bernoulli reparameterize elbo",
+        "Two quantities have changed places (σ² and log σ²; mean and std; image and prediction).",
         _at(10, 2),
     ),
     "reverse": Code("kl elbo", "KL(p, q) instead of KL(q, p).", _at(3, 5)),

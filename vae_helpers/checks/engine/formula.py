@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from vae_helpers.checks.engine import fitting
 from vae_helpers.checks.engine.arguments import bound, whichever_order
 from vae_helpers.checks.engine.calling import Failed, Student, as_function
 from vae_helpers.checks.engine.fitting import Coefficients, Reading, Terms, in_words, names_of, read, same
-from vae_helpers.checks.engine.measuring import BATCH, Draw, Measurement, Sample, measure
+from vae_helpers.checks.engine.measuring import BATCH, SLOW, Draw, Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, safely, said
 from vae_helpers.numerics._validate import Array
 
@@ -92,8 +93,11 @@ class Formula:
     simple: Sequence[tuple[float, ...]] = ()  # arguments for an example, one number each, the smallest first
     extreme: Rows = ()  # rows at which a right function must stay right
     beyond: Rows = ()  # rows at which it is only noted if it does not
+    safety: frozenset[str] = frozenset()  # terms that a small number added for safety brings in
     stable_where: str = ""  # where the course treats such rows
     harmless: Sequence[Draw] = ()  # other draws, for when values are not finite or nothing fits
+    # Reads a random function exactly, told whether it mixes the rows of a batch; None where it cannot.
+    read_random: Callable[[Student, bool], Reading | None] = lambda student, reduced: None
 
     @property
     def true(self) -> dict[str, float]:
@@ -158,7 +162,15 @@ def compare(student: Student, formula: Formula) -> Report:
             raise
         return report(formula.exercise, rescued, where=formula.where)
     findings, notes = measurement.findings, measurement.notes
+    if measurement.noise or (measurement.mixes_rows and not measurement.samples):
+        reading = formula.read_random(student, measurement.mixes_rows)
+        if reading is not None:
+            findings = [*findings, *name_mistakes(formula, reading)]
+            seen = smallest_example(student, formula, measurement.noise) if findings else ""
+            return report(formula.exercise, findings, seen, notes, formula.where)
     if not measurement.samples:
+        if student.seconds < SLOW:
+            findings = _elsewhere(student, formula) or findings
         return report(formula.exercise, findings, "", notes, formula.where)
     if all(fitting.agrees(sample, formula.truth) for sample in measurement.samples):
         right = Reading(formula.true, frozenset())
@@ -173,7 +185,16 @@ def compare(student: Student, formula: Formula) -> Report:
 
 def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> list[Finding]:
     """The mistakes in values that are not right."""
+    for factor in (-1.0, 2.0, -2.0, 0.5, -0.5) if measurement.noise else ():
+        multiple = partial(_times, factor, formula.truth)
+        if all(fitting.agrees(sample, multiple) for sample in measurement.samples):
+            return name_mistakes(
+                formula, Reading({n: factor * c for n, c in formula.true.items()}, frozenset())
+            )
     reading = read(measurement, formula.core, formula.extras, formula.whole)
+    if reading is not None and (small := _for_safety(formula, reading)):
+        rest = {name: value for name, value in reading.coefficients.items() if name not in small}
+        return [NEARLY, *name_mistakes(formula, replace(reading, coefficients=rest))]
     if reading is not None and (reading.exact or _simple(formula, reading)):
         findings = name_mistakes(formula, reading, noisy=bool(measurement.noise))
         return [*findings, *_unstable(student, formula, measurement, reading)]
@@ -185,6 +206,15 @@ def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> l
     if all(fitting.agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
         return [NEARLY]
     return _elsewhere(student, formula) or [formula.unknown]
+
+
+def _for_safety(formula: Formula, reading: Reading) -> set[str]:
+    """The terms that a small number leaves which is added inside a logarithm or a denominator."""
+    return {n for n, value in reading.coefficients.items() if n in formula.safety and abs(value) < 0.01}
+
+
+def _times(factor: float, truth: Callable[..., Array], *rows: Array) -> Array:
+    return factor * truth(*rows)
 
 
 def _simple(formula: Formula, reading: Reading) -> bool:

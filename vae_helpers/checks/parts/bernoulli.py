@@ -56,6 +56,8 @@ LOGARITHM_OF_LOGITS = said("""probabilities-not-logits: A logarithm is taken of 
     probabilities. Logits may be any number; probabilities lie between 0 and 1.""")
 FLIPPED = said("targets-flipped: White pixels are judged as black ones: x and 1 - x have changed places.")
 PROBABILITIES = said("not-log: Probabilities are added up where their logarithms are asked for.")
+EXCHANGED = said("""swapped: In the cross-entropy x and the prediction have changed places: the first
+    argument of PyTorch's functions is the prediction.""")
 SQUARED_ERROR = said("""squared-error: This is a squared distance. Which distribution of a binary pixel has it
     as its logarithm?""")
 GROWS = said("sign: It also grows with the distance, where a log-likelihood falls.")
@@ -97,6 +99,7 @@ BERNOULLI = Formula(
         "1": lambda x, a: np.ones_like(x),
         "x": lambda x, a: x,
         "log a": lambda x, a: np.log(a),
+        "log(1 + exp x)": lambda x, a: np.logaddexp(0, x),
         "p log p": lambda x, a: special.expit(a) * special.log_expit(a),
         "(1 - p) log(1 - p)": lambda x, a: special.expit(-a) * special.log_expit(-a),
         "|x - a|": lambda x, a: np.abs(x - a),
@@ -106,6 +109,8 @@ BERNOULLI = Formula(
         Pattern({"x p": 1, "log(1 + exp p)": -1}, [SIGMOID_TWICE]),
         Pattern({"x log a": 1, "(1 - x) log(1 - a)": 1}, [LOGARITHM_OF_LOGITS]),
         Pattern({"x log(1 - p)": 1, "(1 - x) log p": 1}, [FLIPPED]),
+        Pattern({"x a": 1, "log(1 + exp x)": -1}, [EXCHANGED]),
+        Pattern({"|x - p|": -100}, [EXCHANGED]),  # PyTorch cuts the logarithms of 0 off at -100
         Pattern({"the probability": present}, [PROBABILITIES]),
         # With x a = x log p - x log(1 - p) and log(1 + exp a) = -x log(1 - p) - (1 - x) log(1 - p).
         Pattern({"x a": 1, "log(1 + exp a)": 1}, [NORMALISER_TURNED]),

@@ -9,7 +9,8 @@ import numpy as np
 
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, check_formula
 from vae_helpers.checks.engine.measuring import uniform
-from vae_helpers.checks.engine.report import Report, said
+from vae_helpers.checks.engine.report import Finding, Report, said
+from vae_helpers.checks.engine.same_noise import terms_of
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 
@@ -43,6 +44,8 @@ READ_AS_LOG_STD = said("""log-std: log_var is read as log σ: your σ is the squ
     What does a distribution object want, a variance or a standard deviation?""")
 TAKEN_FOR_VARIANCE = said("""term-wrong: log_var is taken for the variance: it stands where σ² belongs, and a
     logarithm is taken of it, which fails where it is negative.""")
+
+CONSTANT = "The value is off by a constant for each latent. At q = p (mu = 0, log_var = 0) a divergence is 0."
 
 KL = Formula(
     exercise="The KL to the standard normal",
@@ -110,19 +113,20 @@ KL = Formula(
         Pattern({"1": 1, "μ²": 1, "σ²": -1, "log σ²": -1}, [SWAPPED]),
         Pattern({"1": 1, "1/σ²": 0.5, "μ²/σ²": 0.5, "log σ²": -1}, [REVERSE]),
         Pattern({"1": 1, "μ²": 1, "σ⁴": 0.5, "log σ²": 2}, [READ_AS_LOG_STD]),
+        Pattern({"μ²": 1, "σ⁴": 0.5, "log σ²": 2}, [READ_AS_LOG_STD, Finding("constant", CONSTANT)]),
         Pattern({"1": 1, "μ²": 1, "log(log σ²)": -0.5, "log σ²": -1}, [TAKEN_FOR_VARIANCE]),
     ],
     averaged=said("""mean-latent: With more latents your values do not grow as they should: a mean over the
         latents stands where a sum belongs. The divergences of independent latents add up."""),
-    constant=(
-        "The value is off by a constant for each latent. At q = p (mu = 0, log_var = 0) a divergence is 0."
-    ),
+    constant=CONSTANT,
     simple=[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (2.0, 1.0)],
     extreme=[
         ((0.5, -1.0, 2.0), (30.0, 30.0, 30.0)),
         ((0.5, -1.0, 2.0), (-30.0, -30.0, -30.0)),
         ((0.5, -1.0, 2.0), (-30.0, 0.5, 30.0)),
     ],
+    safety=frozenset({"1/σ²", "1/σ", "1/σ⁴", "μ²/σ⁴"}),
     stable_where="notebook 5, section 6",
+    read_random=terms_of,
     harmless=[uniform((0.3, 2.5), (0.2, 2.5))],  # log-variances that survive a logarithm
 )

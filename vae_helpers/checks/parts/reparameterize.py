@@ -34,7 +34,9 @@ def check_reparameterize(fn: Callable[..., Any]) -> Report:
 
     With given noise the values are fitted by a sum of terms; with its own noise the distribution of
     many draws is tested (its mean, its width against log_var, its shape, and whether rows and latents
-    have noise of their own). With PyTorch, gradients with respect to both arguments are asked for.
+    have noise of their own). Of 24,000 draws a σ that is off by 4 % is seen but in one of a thousand
+    cases, and a right one is accused in less than one of a million. With PyTorch, gradients with respect
+    to both arguments are asked for.
 
     Args:
         fn: takes mu, log_var and eps, all (batch, d), or only mu and log_var and draws its own noise

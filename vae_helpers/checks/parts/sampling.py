@@ -30,7 +30,10 @@ SAME_EACH_TIME = "each call draws the same noise again; training needs fresh noi
 # What multiplies the noise, as the k of exp(k log_var).
 EXPONENTS = {0.5: [], 1.0: [VARIANCE], 0.0: [STD_MISSING]}
 LEVELS = np.array([-2.0, -1.0, 0.5, 1.0, 2.0])  # of log_var
+MEANS = np.array([-3.0, 0.5, 2.0])  # of mu
+PERIOD = len(LEVELS) * len(MEANS)
 ROWS = 6000
+ROOM = 6.0  # standard errors that a size may be off: a false alarm below one in ten million
 
 
 def wrong_shape(z: Array, mu: Array) -> Finding:
@@ -64,9 +67,7 @@ def own_noise(student: Student, handed: bool) -> tuple[list[Finding], list[str]]
     Returns:
         The mistakes, and remarks that accuse nobody.
     """
-    index = np.arange(ROWS)
-    v = np.stack([LEVELS[(index + shift) % 5] for shift in (0, 0, 1, 3)], axis=1)
-    mu = np.stack([np.array([-3.0, 0.5, 2.0])[(index // 5 + shift) % 3] for shift in (0, 0, 1, 2)], axis=1)
+    mu, v = arguments(ROWS)
     z = student(mu, v)
     if z.shape[1:] == mu.shape and z.ndim == 3:
         z = z[0]
@@ -75,13 +76,28 @@ def own_noise(student: Student, handed: bool) -> tuple[list[Finding], list[str]]
     if not np.isfinite(z).all():
         return [NOT_FINITE], []
     fixed = np.array_equal(student(mu, v).reshape(-1, 4)[:ROWS], z)
-    findings = _distribution(z, mu, v, fixed)
+    findings = distribution(z, mu, v, fixed)
     notes = [SAME_EACH_TIME] if fixed and not handed and not findings else []
+    if not findings:
+        notes.append(seen_by(z.size))
     return [*findings, *gradients(student, False, findings)], notes
 
 
-def _distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
-    """What is wrong with draws z; `fixed` ones are the same at each call."""
+def seen_by(draws: int) -> str:
+    """What a verdict of right says of a sample, as far as so many draws can tell."""
+    part = 100 * smallest_scale(draws)
+    return f"judged by {draws:,} draws, which would show a σ that is off by {part:.0f} % or more."
+
+
+def arguments(rows: int) -> tuple[Array, Array]:
+    """mu and log_var of four latents, the first two alike, shape (rows, 4); after `PERIOD` rows again."""
+    index = np.arange(rows)
+    v = np.stack([LEVELS[(index + shift) % 5] for shift in (0, 0, 1, 3)], axis=1)
+    return np.stack([MEANS[(index // 5 + shift) % 3] for shift in (0, 0, 1, 2)], axis=1), v
+
+
+def distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
+    """What is wrong with draws z for `arguments`; `fixed` ones are the same at each call."""
     if np.abs(z - mu).max() < 1e-5:
         return [MISSING]
     slope = np.sum((z - z.mean()) * (mu - mu.mean())) / np.sum((mu - mu.mean()) ** 2)
@@ -89,7 +105,7 @@ def _distribution(z: Array, mu: Array, v: Array, fixed: bool) -> list[Finding]:
         means = [z[v == level].mean() for level in LEVELS]
         if np.allclose(means, np.exp(LEVELS / 2), rtol=0.2):
             return [SWAPPED]
-        return [MU_MISSING, *_distribution(z + mu, mu, v, fixed)]
+        return [MU_MISSING, *distribution(z + mu, mu, v, fixed)]
     noise = z - mu
     own = (noise / np.exp(v / 2)).round(6)
     in_part = max(len(np.unique(column)) for column in own.T) < 0.9 * len(own)
@@ -111,13 +127,21 @@ def _shared(noise: Array, v: Array, fixed: bool) -> list[Finding]:
     return []
 
 
+def smallest_scale(draws: int) -> float:
+    """By how much σ has to be off so that so many draws show it, but for one case in a thousand."""
+    return (ROOM + 3.3) / np.sqrt(2 * draws)
+
+
 def _single_draws(noise: Array, v: Array) -> list[Finding]:
     """What is wrong with the shape, the mean and the size of the noise."""
     groups = [noise[v == level] for level in LEVELS]
     centre, spread = (np.array([part(group) for group in groups]) for part in (np.mean, np.std))
-    standard = np.concatenate([(g - c) / s for g, c, s in zip(groups, centre, spread, strict=True)])
-    # The kurtosis sees tails that are cut off; both have some eight standard errors of room.
-    normal = scipy.stats.kstest(standard, "norm").pvalue > 1e-7 and abs(scipy.stats.kurtosis(standard)) < 0.25
+    # Rows with the same parameters, one latent at a time: whatever these do, the size of the noise is one.
+    alike = [noise[n::PERIOD] for n in range(PERIOD)]
+    standard = np.concatenate([((rows - rows.mean(0)) / rows.std(0)).reshape(-1) for rows in alike])
+    # The kurtosis sees tails that are cut off.
+    room = 6 * np.sqrt(24 / len(standard))
+    normal = scipy.stats.kstest(standard, "norm").pvalue > 1e-7 and abs(scipy.stats.kurtosis(standard)) < room
     findings = []
     if not normal:
         mean = ", and its mean is not 0" if np.abs(centre).max() > 0.2 * spread.max() else ""
@@ -127,8 +151,10 @@ def _single_draws(noise: Array, v: Array) -> list[Finding]:
         findings.append(OTHER_MEAN)
     findings += _of_size(spread)
     factor = float(np.exp(np.polyfit(LEVELS, np.log(spread), 1)[1]))
-    if normal and not any(f.code == "term-wrong" for f in findings) and abs(factor - 1) > 0.06:
-        findings.append(said(f"term-scale: The noise has {factor:.2g} times the size that it should have."))
+    room = ROOM / np.sqrt(2 * noise.size)
+    if normal and not any(f.code == "term-wrong" for f in findings) and abs(factor - 1) > room:
+        size = f"about {factor:.2g} times the size that it should have."
+        findings.append(said(f"term-scale: The noise has {size}"))
     return findings
 
 

@@ -21,7 +21,10 @@ MODEL_NAMES = {"model", "vae", "net", "network", "m"}
 def check_elbo(fn: Callable[..., Any]) -> Report:
     """Checks a function for the ELBO of each image, and says which mistake is in it.
 
-    Two levels: the two parts are put together, or the whole is computed from a model.
+    Two levels: the two parts are put together, or the whole is computed from a model. There, what takes
+    its noise from the global generators is called with the same noise again, which shows each term's
+    weight to the last digits, and of 9,600 draws of z a σ that is off by 7 % but in one of a thousand
+    cases; a right one is accused in less than one of a million. Other noise is averaged over.
 
     Args:
         fn: takes log_px_z and kl, both (batch,); or a `VAE` with a Bernoulli likelihood and images x,
@@ -63,7 +66,7 @@ PARTS = Formula(
     noun="the ELBO",
     arguments=("log_px_z", "kl"),
     truth=lambda log_px_z, kl: (log_px_z - kl).sum(-1),
-    draw=uniform((-9.0, 2.0), (0.01, 4.0)),
+    draw=uniform((-9.0, 2.0), (0.01, 40.0)),
     core={
         "log p(x | z)": Term(1.0, lambda a, b: a),
         "KL": Term(-1.0, lambda a, b: b, turned=KL_ADDED),

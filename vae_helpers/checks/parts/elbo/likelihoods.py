@@ -15,6 +15,8 @@ SQUARED = said("squared-error: A squared distance stands where a log-likelihood 
 CONFUSED = said("""probabilities-not-logits: Logits and probabilities are confused: what does the decoder
     return?""")
 FLIPPED = said("targets-flipped: White pixels are judged as black ones.")
+EXCHANGED = said("""swapped: In the cross-entropy the image and the decoder's output have changed places: the
+    first argument of PyTorch's functions is the prediction.""")
 HALF_MISSING = said("term-missing: The black pixels' half of the log-likelihood is not there.")
 MISSING = said("term-missing: The log-likelihood is not in your value at all.")
 
@@ -42,6 +44,11 @@ LIKELIHOODS = {
     "probabilities as logits": Likelihood(lambda x, a: x * expit(a) - np.logaddexp(0, expit(a)), CONFUSED),
     AS_PROBABILITIES: Likelihood(
         lambda x, a: _binary(x, np.log(np.clip(a, 1e-9, 1)), np.log(np.clip(1 - a, 1e-9, 1))), CONFUSED
+    ),
+    "the output judged by x": Likelihood(lambda x, a: x * a - np.logaddexp(0, x), EXCHANGED),
+    # PyTorch's `BCELoss` cuts the logarithms of 0 off at -100.
+    "the probability judged by x": Likelihood(
+        lambda x, a: -100 * (x * expit(-a) + (1 - x) * expit(a)), EXCHANGED
     ),
     "x log p": Likelihood(lambda x, a: x * log_expit(a), HALF_MISSING, doubtful=True),
     "flipped": Likelihood(lambda x, a: _binary(x, log_expit(-a), log_expit(a)), FLIPPED, doubtful=True),

@@ -12,8 +12,10 @@ import numpy as np
 from vae_helpers.checks.engine.calling import Failed, Student
 from vae_helpers.checks.engine.fitting import Reading
 from vae_helpers.checks.engine.report import Finding, said
+from vae_helpers.checks.parts import sampling
 from vae_helpers.checks.parts.elbo.likelihoods import LIKELIHOODS
 from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, encode, guarded, probe_model
+from vae_helpers.checks.parts.elbo.same_noise import DRAWS, wrong_draws
 from vae_helpers.checks.parts.kl import KL
 from vae_helpers.numerics._validate import Array
 
@@ -63,6 +65,16 @@ WRONG_DRAWS = [
 ]
 
 
+# What is said of a draw, and of the draw of a model.
+OF_A_MODEL = {
+    sampling.MISSING: MEAN_DECODED,
+    sampling.VARIANCE: WRONG_DRAWS[0].finding,
+    sampling.STD_MISSING: STD_MISSING,
+    sampling.READ_AS_STD: READ_AS_STD,
+    sampling.MU_MISSING: WRONG_DRAWS[3].finding,
+}
+
+
 class Probe(NamedTuple):
     """A model whose decoder depends on its only latent, images, and q's mu and log_var for these."""
 
@@ -89,8 +101,8 @@ def _probe() -> Probe:
     return Probe(model, images, *encode(model, images))
 
 
-def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) -> list[Finding]:
-    """Whether z is drawn from q, and lets gradients pass.
+def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) -> tuple[list[Finding], int]:
+    """Whether z is drawn from q, and lets gradients pass; and how many draws were looked at one by one.
 
     Args:
         fn: takes a model and images.
@@ -98,16 +110,25 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) ->
         reduced: "wholly" or "partly" if it averages or sums over the batch; else empty.
     """
     name = next(name for name in LIKELIHOODS if name in reading.coefficients)
+    row, named = LIKELIHOODS[name], []
+    if not reduced:
+        seen, average = wrong_draws(fn, row.of_pixel, reading.coefficients[name])
+        if sampling.MU_MISSING in (seen or []):
+            seen = [finding for finding in seen if finding != sampling.STD_MISSING]
+        named = [OF_A_MODEL.get(finding, finding) for finding in seen or []]
+        if seen is not None and not average:
+            return named or _cut_off(fn, reading), DRAWS
     try:
         values = _values(guarded(fn, 1, slope=SLOPE), _probe().images, reduced)
     except (Failed, ValueError):
-        return []
+        return [], 0
     for term, coefficient in reading.coefficients.items():
         if term in KL.terms:
             of_kl = coefficient * KL.terms[term](_probe().mu, _probe().v)
             values = values - of_kl.reshape(IMAGES, 1)
     likelihoods = values / reading.coefficients[name]
-    return _wrong_draw(likelihoods, LIKELIHOODS[name].of_pixel, reduced) or _cut_off(fn, reading)
+    wrong = _wrong_draw(likelihoods, row.of_pixel, reduced)
+    return (named if wrong and named else wrong) or _cut_off(fn, reading), 0
 
 
 def _wrong_draw(likelihoods: Array, of_pixel: Callable[..., Array], reduced: str) -> list[Finding]:
@@ -163,9 +184,15 @@ def _differentiable(fn: Callable[..., Any]) -> tuple[VAE, torch.Tensor, torch.Te
     """A model of its own, images, and the function's value for them; None if it carries no gradient."""
     import torch
 
-    model, images = copy.deepcopy(_probe().model), torch.tensor(_probe().images, dtype=torch.float32)
-    with torch.enable_grad():
-        value = Student(fn).raw(model, images)
+    for dtype in (torch.float64, torch.float32):  # the likelihood's part of a gradient may be small
+        model, images = copy.deepcopy(_probe().model).to(dtype), torch.tensor(_probe().images, dtype=dtype)
+        try:
+            with torch.enable_grad():
+                value = Student(fn).raw(model, images)
+            break
+        except Failed:
+            if dtype == torch.float32:
+                raise
     carries = isinstance(value, torch.Tensor) and value.requires_grad
     return model, images, value if carries else None
 
@@ -184,16 +211,17 @@ def _cut_off(fn: Callable[..., Any], reading: Reading) -> list[Finding]:
     (gradient,) = torch.autograd.grad(value.sum(), bias, allow_unused=True)
     if gradient is None:
         return [_no_gradient(["mu", "log_var"])]
-    mu, log_var = model.encode(images)
+    mu, log_var = model.encode(images.to(bias))  # the function may have changed the model's precision
     terms = {"1": 0 * mu, "μ²": mu**2, "σ²": log_var.exp(), "log σ²": log_var}
     if not set(reading.coefficients) <= {*terms, *LIKELIHOODS}:
         return []
     alone = sum((c * terms[n].sum() for n, c in reading.coefficients.items() if n in terms), 0 * mu.sum())
     (expected,) = torch.autograd.grad(alone, bias)
-    names, slack = [], 2e-5 * float(gradient.abs().max())
+    rounding = 2e-5 if gradient.dtype == torch.float32 else 1e-10
+    names, slack = [], rounding * float(gradient.abs().max())
     for name, given, of_kl in zip(("mu", "log_var"), gradient.chunk(2), expected.chunk(2), strict=True):
         # The function may sum or average over the batch.
-        if any(torch.allclose(given, of_kl / count, rtol=2e-5, atol=slack) for count in (1, IMAGES)):
+        if any(torch.allclose(given, of_kl / count, rtol=rounding, atol=slack) for count in (1, IMAGES)):
             names.append(name)
     return [_no_gradient(names)] if names else []
 
