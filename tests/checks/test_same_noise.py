@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributions import Laplace, Normal
+from torch.distributions import Independent, Laplace, Normal
 
 from vae_helpers.checks import check_elbo, check_kl, check_reparameterize
 from vae_helpers.checks.engine.calling import Student
@@ -207,6 +207,61 @@ def test_a_false_size_is_told_as_it_is():
         report = check_elbo(drawn(lambda m, v, k=size: m + k * std(v) * torch.randn_like(m)))
         told = float(report.message.split("about ")[1].split()[0])
         assert told == pytest.approx(size, rel=0.04)
+
+
+def with_distributions(model, x):
+    mu, log_var = model.encode(x)
+    q = Independent(Normal(mu, std(log_var)), 1)
+    z, prior = q.rsample(), Independent(Normal(torch.zeros_like(mu), 1.0), 1)
+    return log_lik(model, x, z) + prior.log_prob(z) - q.log_prob(z)
+
+
+def in_single_precision(model, x):
+    mu, log_var = (part.float() for part in model.encode(x))
+    z = mu + std(log_var) * torch.randn_like(mu)
+    logits = model.decode(z.to(next(model.parameters()).dtype)).float()
+    q = Normal(mu, std(log_var))
+    of_latents = (Normal(0.0, 1.0).log_prob(z) - q.log_prob(z)).sum(-1)
+    return (x.float() * logits - F.softplus(logits)).sum(-1) + of_latents
+
+
+def with_a_model_that_it_changes(model, x):
+    return in_single_precision(model.float(), x.float())
+
+
+def with_opposite_draws(model, x):
+    mu, log_var = model.encode(x)
+    step = std(log_var) * torch.randn_like(mu)
+    return 0.5 * (log_lik(model, x, mu + step) + log_lik(model, x, mu - step)) - kl(mu, log_var)
+
+
+def with_numpys_noise(model, x):
+    mu, log_var = model.encode(x)
+    eps = torch.tensor(np.random.standard_normal(mu.shape)).to(mu)  # noqa: NPY002 - the global state
+    return log_lik(model, x, mu + std(log_var) * eps) - kl(mu, log_var)
+
+
+def with_a_generator_of_its_own(model, x, generator=torch.Generator()):  # noqa: B008
+    mu, log_var = model.encode(x)
+    eps = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
+    z = mu + std(log_var) * eps
+    log_q = Normal(mu, std(log_var)).log_prob(z)
+    return log_lik(model, x, z) + (Normal(0.0, 1.0).log_prob(z) - log_q).sum(-1)
+
+
+def with_the_same_seed_each_time(model, x):
+    mu, log_var = model.encode(x)
+    eps = torch.randn(mu.shape, generator=torch.Generator().manual_seed(0), dtype=mu.dtype)
+    return log_lik(model, x, mu + std(log_var) * eps) - kl(mu, log_var)
+
+
+STYLES = [value for name, value in globals().items() if name.startswith(("with_", "in_single"))]
+
+
+@pytest.mark.parametrize("elbo", STYLES, ids=lambda fn: fn.__name__)
+def test_a_right_elbo_is_right_however_it_draws(elbo):
+    report = check_elbo(elbo)
+    assert report.passed, report.message
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])

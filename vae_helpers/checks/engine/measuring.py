@@ -169,7 +169,7 @@ class _Batches:
         if again is None or np.allclose(values, again, rtol=1e-9, atol=1e-12, equal_nan=True):
             return values, 0.0
         # Many where they are quick: the average of a few squares is far from normal.
-        count = int(np.clip(0.3 / max(self.student.seconds, 1e-4), 40, 600))
+        count = 400 if self.student.seconds < 2e-3 else 40
         repeats = [self.values_of(arguments) for _ in range(count)]
         return _mean([repeat for repeat in repeats if repeat is not None])
 

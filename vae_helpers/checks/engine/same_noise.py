@@ -87,7 +87,7 @@ def read_terms(values_of: Callable[[Array, Array, bool], Values | None]) -> Read
     if one is None or three is None:
         return None
     squares = one.squares
-    if abs(abs(one.slope) - 0.5) > 1e-3 and one.slope:  # the noise in log q is not that in z
+    if not same(one.other, 1.0):  # the noise in log q is not that in z
         squares = _terms(values_of, 1, many=True).squares
     one, three = one.averaged(squares), three.averaged(squares)
     averaged = set()
@@ -110,10 +110,15 @@ class _Terms(NamedTuple):
     slope: float  # … and what multiplies the noise's square in it
     squares: Array  # of the noise, as it is in z
 
+    @property
+    def other(self) -> float:
+        """The mean square of the noise in z, if that in log q has the mean square 1."""
+        return abs(self.steady["μ²"] / self.slope) if self.slope and self.steady["μ²"] else 1.0
+
     def averaged(self, squares: Array) -> dict[str, float]:
         """The averages over the noise; the ε² in log q has the mean square 1, that in z perhaps not."""
-        other = 0.5 / abs(self.slope) if self.slope else 1.0
-        near = min((1.0, other), key=lambda value: abs(value - squares.mean())) if squares.any() else 1.0
+        sizes = (1.0, self.other)
+        near = min(sizes, key=lambda value: abs(value - squares.mean())) if squares.any() else 1.0
         found = {"1": self.offset / self.d + self.slope * near, "σ²": self.variance * near, **self.steady}
         size = max(map(abs, found.values()))
         return {name: value for name, value in found.items() if abs(value) > 1e-3 * size}
