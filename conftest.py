@@ -97,7 +97,9 @@ def part(nodeid):
 NOT_QUICK = (
     "notebooks/",
     "tests/browser/",
+    "tests/checks/test_arguments.py",
     "tests/checks/test_gallery.py",
+    "tests/checks/test_same_noise.py",
     "tests/checks/test_every_exercise.py::test_a_slip_is_told_by_its_own_code",
     "tests/experiments/",
     "tests/models/test_evaluation.py::test_gaps_find_the_better_of_two_maxima",
@@ -121,6 +123,8 @@ NOT_QUICK = (
 LONGEST = (
     "tests/experiments/test_sweep.py",
     "tests/checks/test_gallery.py",
+    "tests/checks/test_same_noise.py",
+    "tests/checks/test_arguments.py",
     "tests/notebooks/test_corners.py",
     "tests/shipped/test_burda.py",
     "tests/widgets/test_explorer.py",
