@@ -82,13 +82,13 @@ def read_terms(values_of: Callable[[Array, Array, bool], Values | None]) -> Read
     """
     try:
         one, three = (_terms(values_of, d) for d in (1, 3))
+        if one is None or three is None:
+            return None
+        # Where the noise in log q is not that in z, its size counts.
+        known = one if same(one.other, 1.0) else _terms(values_of, 1, many=True) or one
     except (Failed, ValueError):
         return None
-    if one is None or three is None:
-        return None
-    squares = one.squares
-    if not same(one.other, 1.0):  # the noise in log q is not that in z
-        squares = _terms(values_of, 1, many=True).squares
+    squares = known.squares
     one, three = one.averaged(squares), three.averaged(squares)
     averaged = set()
     for name in {**one, **three}:
