@@ -51,6 +51,23 @@ def test_every_requirement_is_pinned():
     assert all(re.fullmatch(r"[\d.]+", version) for version in NPM.values())
 
 
+def test_the_course_has_versions_that_the_library_takes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", REQUIREMENTS + "\n" + DEV, flags=re.MULTILINE))
+    assert [line.split(">=")[0] for line in project["dependencies"]] == ["numpy", "scipy"]
+    for line in [*project["dependencies"], *(line for lines in extras.values() for line in lines)]:
+        if line != "vae_helpers[torch]":
+            name, least = line.split(">=")
+            numbers = [[int(n) for n in version.split(".")] for version in (least, pinned[name])]
+            assert numbers[0] <= numbers[1], line
+
+
+def test_ci_tries_the_oldest_and_the_newest_core():
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "tests/library/core.py" in text and "pyproject.toml" in text
+
+
 def test_contributing_says_why_each_dependency_is_here():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]

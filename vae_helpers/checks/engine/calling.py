@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vae_helpers.checks.engine.report import Failed, Finding, said
+from vae_helpers.checks.engine.settings import has_torch
 from vae_helpers.numerics._validate import Array
 
 Function = Callable[..., Any]
@@ -50,7 +51,8 @@ class Student:
         result: Function | None = None,
         seed: int | None = None,
     ) -> None:
-        self.fn, self.kinds, self.result = as_function(fn), tuple(kinds), result or as_array
+        self.fn, self.result = as_function(fn), result or as_array
+        self.kinds = tuple(kind for kind in kinds if kind == "numpy" or has_torch())
         self.seed = seed
         self.kind: str | None = None
         self.changed, self.work, self.seconds, self.calls = False, np.inf, np.inf, 0

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Iterator
+from functools import cache
+
+
+@cache
+def has_torch() -> bool:
+    """Whether PyTorch is installed; it is not loaded for this."""
+    return "torch" in sys.modules or importlib.util.find_spec("torch") is not None
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from vae_helpers.checks.engine.fitting import Reading, Terms, agrees, in_words, 
 from vae_helpers.checks.engine.formula import CONSTANT, name_mistakes, overall_scale
 from vae_helpers.checks.engine.measuring import Measurement, Sample, measure
 from vae_helpers.checks.engine.report import Finding, Report, report, said
+from vae_helpers.checks.engine.settings import has_torch
 from vae_helpers.checks.parts.elbo.likelihoods import AS_PROBABILITIES, LIKELIHOODS, NONE, RIGHT, Likelihood
 from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, encode, guarded, probe_model
 from vae_helpers.checks.parts.elbo.same_noise import terms_of_model
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 EXERCISE = "The ELBO"
 WHERE = "notebook 2, section 5"
 NO_GRADIENT = "your value carries no gradient, which is fine for looking at it; for training it needs one."
+NO_TORCH = said("""error: The ELBO of a model is checked with a model of PyTorch, which is not installed here:
+    `pip install vae_helpers[torch]`.""")
 KL_ADDED = said("""kl-added: The KL enters with the wrong sign: moving q towards the prior would lower your
     value, where it should raise it.""")
 KL_MISSING = said("term-missing: The KL is not in your value at all.")
@@ -50,6 +53,8 @@ def check_model(fn: Callable[..., Any]) -> Report:
     Raises:
         Failed: it gave nothing that can be compared.
     """
+    if not has_torch():
+        raise Failed(NO_TORCH)
     measurement, reading = _read(fn)
     if reading is None:
         unknown = [UNKNOWN] if measurement.samples else []
