@@ -219,6 +219,14 @@ def test_models_that_are_made_side_by_side_may_be_interrupted(tiny, own_images, 
     assert contents(own_images / "out") == contents(own_images / "expected")
 
 
+def test_models_that_are_made_side_by_side_share_one_bar(tiny, own_images, monkeypatch, capfd):
+    loud = {name: recipe | {"fit": {"epochs": 1}} for name, recipe in pretrained.RECIPES.items()}
+    monkeypatch.setattr(pretrained, "RECIPES", loud)
+    make_all(["a", "b"], own_images / "out", own_images, workers=2)
+    told = capfd.readouterr().err
+    assert "model" in told and "step" not in told
+
+
 def test_a_mistake_in_a_process_is_told_in_a_line(tiny, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--data", str(tmp_path / "nowhere"), "--folder", str(tmp_path / "out"), "--workers", "2"])

@@ -1,6 +1,6 @@
 """The trained models that the notebooks show, and the one command that makes them again.
 
-`python -m vae_helpers pretrained` trains all of them (about MINUTES minutes on two CPU cores), as many at
+`python -m vae_helpers pretrained` trains all of them (about 15 minutes on two CPU cores), as many at
 once as there are cores, and replaces the files in `vae_helpers/shipped/weights/`; with names, only
 those. It may be interrupted at any moment: the same command goes on from the last finished epochs, to the
 same weights bit by bit, and the files are replaced only when all are done.
@@ -170,7 +170,8 @@ def _one_after_another(tasks: list[_Task], done: Callable[[str], None]) -> None:
 def _side_by_side(workers: int, tasks: list[_Task], done: Callable[[str], None]) -> None:
     crew = LocalCrew(workers)
     try:
-        for future in as_completed([crew.submit(task[0], _finish, *task) for task in tasks]):
+        # One bar for all: those of several trainings would write over each other.
+        for future in as_completed([crew.submit(task[0], _finish, *task, False) for task in tasks]):
             done(future.result())
     except crew.lost as error:
         raise ValueError(f"workers: a process was killed again and again: {error}") from error
@@ -178,13 +179,15 @@ def _side_by_side(workers: int, tasks: list[_Task], done: Callable[[str], None])
         crew.close()
 
 
-def _finish(name: str, recipe: Recipe, file: Path, data: Path | None) -> str:
+def _finish(name: str, recipe: Recipe, file: Path, data: Path | None, progress: bool = True) -> str:
     """Makes a model that an earlier call has not finished by this recipe, and returns its name."""
     torch.set_num_threads(1)
     images, record = _training_images(data), file.with_suffix(".json")
     wanted = json.loads(json.dumps(recipe | {"fit": settings_of(recipe, images)}))
     if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
-        save(train(recipe, images, file.with_suffix(".checkpoint"))[0], file, dtype=torch.float16)
+        fit = recipe["fit"] | ({} if progress else {"progress": False})
+        model, _ = train(recipe | {"fit": fit}, images, file.with_suffix(".checkpoint"))
+        save(model, file, dtype=torch.float16)
         write_json(record, wanted)
     return name
 
