@@ -231,6 +231,7 @@ def test_a_mistake_in_a_process_is_told_in_a_line(tiny, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--data", str(tmp_path / "nowhere"), "--folder", str(tmp_path / "out"), "--workers", "2"])
     assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("workers", ["0", "-1"])

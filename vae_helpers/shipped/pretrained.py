@@ -133,6 +133,7 @@ def make_all(
     """
     names = list(dict.fromkeys(check_name(name, RECIPES) for name in names))
     workers = as_count("workers", (os.cpu_count() or 1) if workers is None else workers)
+    _training_images(data)  # a mistake in it is told before anything is written
     folder = folder or FOLDER
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,13 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from vae_helpers.checks.engine.report import Finding, said
+from vae_helpers.checks.parts.bernoulli import EXCHANGED
 from vae_helpers.numerics._validate import Array
 
 SQUARED = said("squared-error: A squared distance stands where a log-likelihood belongs.")
 CONFUSED = said("""probabilities-not-logits: Logits and probabilities are confused: what does the decoder
     return?""")
 FLIPPED = said("targets-flipped: White pixels are judged as black ones.")
-EXCHANGED = said("""swapped: In the cross-entropy the image and the decoder's output have changed places: the
-    first argument of PyTorch's functions is the prediction.""")
 HALF_MISSING = said("term-missing: The black pixels' half of the log-likelihood is not there.")
 MISSING = said("term-missing: The log-likelihood is not in your value at all.")
 

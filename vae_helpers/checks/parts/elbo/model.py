@@ -61,10 +61,9 @@ def check_model(fn: Callable[..., Any]) -> Report:
         return report(EXERCISE, [*measurement.findings, *unknown], where=WHERE)
     findings = [*measurement.findings, *_name_parts(reading)]
     draws = 0
-    random = bool(measurement.noise) or not measurement.samples
-    if measurement.mixes_rows and random:
-        pass  # what varies is the KL as well
-    elif any(LIKELIHOODS[name].averaged for name in _likelihoods(reading)):
+    # Of what is random and mixes the batch the KL varies as well, and z cannot be seen.
+    hidden = measurement.mixes_rows and (measurement.noise or not measurement.samples)
+    if not hidden and any(LIKELIHOODS[name].averaged for name in _likelihoods(reading)):
         wrong, draws = sampling_findings(fn, reading, _reduced(measurement))
         findings += wrong
     notes = [] if findings or has_gradient(fn) else [NO_GRADIENT]
