@@ -87,7 +87,7 @@ def in_order(fn: Function, roles: Sequence[str]) -> Ordered | None:
     if parameters is None or len(parameters) < len(roles):
         return None
     names = [parameter.name for parameter in parameters[: len(roles)]]
-    meant = [_role(name, roles) for name in names]
+    meant = [role_of(name, roles) for name in names]
     left = [role for role in roles if role not in meant]
     clear = all(len(name) > 1 for name, role in zip(names, meant, strict=True) if role)
     if meant.count(None) == len(left) == 1 and clear:  # `a` alone says little
@@ -105,7 +105,7 @@ def in_order(fn: Function, roles: Sequence[str]) -> Ordered | None:
     return Ordered(reordered, f"your function is called as {called}, which its parameters' names ask for.")
 
 
-def _role(name: str, roles: Sequence[str]) -> str | None:
+def role_of(name: str, roles: Sequence[str]) -> str | None:
     """The one of these roles that a name means; None where it may mean none or several."""
     name = name.lower().strip("_")
     plain = name.replace("_", "")

@@ -1,0 +1,310 @@
+"""Is your VAE right? Audits it: `audit file.py:make_model`, on MNIST or your own images."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vae_helpers.audit import model as of_model
+from vae_helpers.audit.adapters import course_vae
+from vae_helpers.audit.code import (
+    BATCH,
+    NUMBER,
+    average,
+    compare_numbers,
+    judge_modes,
+    judge_number,
+    repeats_of,
+)
+from vae_helpers.audit.loss import SIZES, as_loss, value_of
+from vae_helpers.audit.recording import evaluate, modules_of, untouched
+from vae_helpers.audit.report import Audit, Check, Figure
+from vae_helpers.audit.subject import Images, Subject, as_images
+from vae_helpers.checks.engine.calling import protected
+from vae_helpers.models._bar import bar
+from vae_helpers.models.likelihoods import binarize
+from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count
+from vae_helpers.shipped.images import load_idx, load_mnist
+
+NEVER_SEEDED = torch.Generator().initial_seed()
+
+
+def audit(
+    encode: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+    images: Images,
+    loss: Callable[..., Any] | None = None,
+    likelihood: str | Callable[[Tensor], Distribution] = "bernoulli",
+    *,
+    encoder_gives: str = "log_var",
+    decoder_gives: str | None = None,
+    x_std: float = 1.0,
+    train_images: Images | None = None,
+    effort: str = "default",
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> Audit:
+    """Says whether the number that you log is -ELBO, which mistake is in it if not, and how good the model is.
+
+    The loss is called with many small batches while its noise and what its decoder is handed are recorded:
+    so its terms are known for each call, and their weights are read off to the last digits. Encoder and
+    decoder are tested as they are handed over; then the modules among them are put into evaluation mode,
+    and back at the end. Neither weights nor random states of yours are changed.
+
+    Args:
+        encode: images (n, …) -> mu and log_var of q(z given x), each (n, d). What comes after these two is
+            passed over.
+        decode: z (n, d) -> logits, probabilities or means, with as many numbers for each z as pixels.
+        images: n of them, at least 2, a tensor (or array) of the shape that encode takes. Images that the model
+            was not trained on say most.
+        loss: the number that you log: takes a batch of images and returns one number, averaged over the
+            batch; or takes x, recon_x, mu and log_var by such names.
+        likelihood: "bernoulli", "gaussian", or a function from what decode returns to a distribution of
+            `torch.distributions` over the pixels.
+        encoder_gives: what the second of encode's results is: "log_var", "std", "var" or "log_std".
+        decoder_gives: "logits" or "probabilities" for a Bernoulli likelihood, the first by default.
+        x_std: σ of a Gaussian likelihood.
+        train_images: images that the model was trained on, to compare with the others.
+        effort: "quick", "default" or "thorough": how many draws and images are taken.
+        generator: where the audit's own draws come from, on the CPU; None takes one with the seed 0, so that
+            the report is the same each time.
+        progress: say how long it will take, and show a bar.
+
+    Returns:
+        `Audit`: shown as a table in a notebook, as text by `print`, as JSON by `save`.
+
+    Raises:
+        TypeError: encode, decode or loss is no function, or returns something of another kind.
+        ValueError: images that do not fit the model, NaN, a loss that returns several numbers, or an option
+            that is not known.
+
+    Source: Kingma & Welling 2014, eq. 3 and 10; Burda, Grosse & Salakhutdinov 2016, eq. 8; Grosse, Ghahramani
+    & Adams 2015; Cremer, Li & Duvenaud 2018; Talts et al. 2018; Vehtari et al. 2024.
+    """
+    if effort not in of_model.EFFORTS:
+        raise ValueError(f"effort: expected one of {tuple(of_model.EFFORTS)}, got {effort!r}")
+    generator = _seeded(generator)
+    seed = generator.initial_seed()
+    modules = modules_of(encode, decode, loss)
+    x = as_images(images)
+    on_cuda = [x.device] if x.device.type == "cuda" else []
+    with (
+        untouched(modules),
+        torch.random.fork_rng(devices=on_cuda),
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):
+        with protected(0):
+            subject = Subject(encode, decode, images, likelihood, encoder_gives, decoder_gives, x_std)
+            x = x.reshape(len(x), -1)
+            train = None if train_images is None else _like(train_images, images)
+            number = None if loss is None else as_loss(subject, loss)
+            plan = of_model.plan(subject, x, train, of_model.EFFORTS[effort])
+            seconds = _seconds_of(number, x) if number else 0.0
+        total = plan.seconds + seconds
+        with bar(progress=progress, total=round(total), unit="s", desc=f"audit, about {total:.0f} s") as shown:
+            with protected(0):
+                checks, notes, logged = _of_code(subject, number, x, modules, generator, shown, seconds)
+                evaluate(modules)
+                figures, remarks = of_model.figures(subject, x, train, plan, generator, shown.update)
+    if logged is not None:
+        how = f"your number, over batches of {min(BATCH, len(x))}; the error is that of its noise"
+        own = Figure(logged.value, logged.error, "as you log it", how)
+        figures = {"logged": own, **figures}
+        if not any(check.name == NUMBER for check in checks):
+            checks.append(compare_numbers(logged, figures["negative_elbo"], any(c.code for c in checks)))
+    about = {
+        "latents": subject.latent_dim,
+        "pixels": subject.data_dim,
+        "images": len(x),
+        "likelihood": subject.likelihood,
+        "effort": effort,
+        "seed": seed,
+    }
+    return Audit(about, figures, tuple(checks), (*notes, *remarks))
+
+
+def _of_code(
+    subject: Subject,
+    loss: Callable[[Tensor], Any] | None,
+    x: Tensor,
+    modules: list[nn.Module],
+    generator: torch.Generator,
+    shown: Any,
+    seconds: float,
+) -> tuple[list[Check], list[str], Any]:
+    """What is tested of the code, remarks, and the number that is logged."""
+    checks, notes = judge_modes(subject, x), []
+    if loss is None:
+        unknown = Check(NUMBER, "untested", "", "no loss was given")
+        return [*checks, unknown], notes, None
+    logged = average(loss, x)
+    shown.update(seconds / 2)
+    disturbed = any(check.verdict == "wrong" for check in checks)
+    if disturbed:
+        evaluate(modules)
+        notes.append(
+            "the number was read with all modules in evaluation mode, and so are the figures; what you log is as "
+            "you handed the model over."
+        )
+    of_loss = judge_number(subject, loss, x, generator)
+    shown.update(seconds / 2)
+    return [*checks, *of_loss], notes, logged
+
+
+def _seconds_of(loss: Callable[[Tensor], Any], x: Tensor) -> float:
+    """How long the calls of the loss will take."""
+    started = time.perf_counter()
+    with protected(1):
+        value_of(loss, x[: min(SIZES)])
+        first = time.perf_counter() - started
+        value_of(loss, x[:BATCH])
+    large = time.perf_counter() - started - first
+    return 2 * sum(SIZES.values()) * min(first, large) + repeats_of(len(x)) * max(1, len(x) // BATCH) * large
+
+
+def _seeded(generator: torch.Generator | None) -> torch.Generator:
+    if generator is None:
+        return torch.Generator().manual_seed(0)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
+    if generator.device.type != "cpu":
+        raise ValueError(f"generator: expected one on the CPU, got one on {generator.device}")
+    if generator.initial_seed() == NEVER_SEEDED:
+        raise ValueError(
+            "generator: expected one with a seed, so that the report can be had again, got one that was never "
+            "seeded: torch.Generator().manual_seed(0)"
+        )
+    return generator
+
+
+def _like(train_images: Images, images: Images) -> Tensor:
+    train = as_images(train_images, "train_images")
+    if train.shape[1:] != images.shape[1:] or train.dtype != as_images(images).dtype:
+        raise ValueError(
+            f"train_images: expected images like the others, {images.dtype} of shape (n, "
+            f"{', '.join(map(str, images.shape[1:]))}), got {train.dtype} of shape {tuple(train.shape)}"
+        )
+    return train.reshape(len(train), -1).to(as_images(images).device)
+
+
+# ---- from the shell --------------------------------------------------------------------------
+
+NO_CODE = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".safetensors", ".h5", ".keras"}
+EPILOG = """MAKE_MODEL is a function without arguments in FILE.py. It builds your model, loads its weights and
+returns what `audit` takes: a dictionary with "encode" and "decode", perhaps "loss", "likelihood" … (an
+adapter such as `pytorch_example` gives one), also "images" in place of --data; or a module with these two
+methods. This command runs that file, your own code, and nothing else of yours: files of weights are opened by
+your code alone. Its status is 1 where a mistake was found, 2 where the audit could not be made, else 0."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Audits the model that a function of the reader's returns."""
+    parser = argparse.ArgumentParser(
+        "python -m vae_helpers audit", description=__doc__.splitlines()[0], epilog=EPILOG
+    )
+    parser.add_argument("model", metavar="FILE.py:MAKE_MODEL", help="whose function makes the model")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="with files in MNIST's format; else MNIST")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="how many test images; 1000")
+    parser.add_argument("--shape", type=int, nargs="+", metavar="N", help="of an image, such as 1 28 28; flat")
+    parser.add_argument("--binarize", action="store_true", help="make black-and-white images of the grey ones")
+    parser.add_argument("--train", action="store_true", help="compare with as many training images")
+    parser.add_argument("--effort", choices=of_model.EFFORTS, default="default")
+    parser.add_argument("--seed", type=int, default=0, help="of the audit's own draws; 0")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        if options.json is not None and not options.json.parent.is_dir():
+            raise ValueError(f"--json: expected a file in a folder that exists, got {options.json}")
+        given = _from_file(options.model)
+        generator = torch.Generator().manual_seed(options.seed)
+        if "images" not in given:
+            given["images"] = _images(options, "test", generator)
+            if options.train:
+                given["train_images"] = _images(options, "train", generator)
+        report = audit(**{"effort": options.effort, "generator": generator, **given})
+        if options.json is not None:
+            report.save(options.json)
+        print(report)
+        return 1 if report.mistakes else 0
+
+    try:
+        return work()
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _from_file(place: str) -> dict[str, Any]:
+    """What the function of a file returns, as arguments of `audit`."""
+    path, _, name = place.rpartition(":")
+    if Path(place).suffix in NO_CODE or Path(path).suffix in NO_CODE:
+        raise ValueError(
+            f"model: expected FILE.py:FUNCTION, got {place!r}; a file of weights is not opened here, since one "
+            "of torch.save may hold any program: let a function of yours load it"
+        )
+    path = Path(path)
+    if path.suffix != ".py" or not name.isidentifier():
+        raise ValueError(f"model: expected FILE.py:FUNCTION, got {place!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"model: expected a file that exists, got {path}")
+    sys.path.insert(0, str(path.resolve().parent))  # as Python does for a file that it runs
+    try:
+        specification = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(specification)
+        sys.modules.setdefault(path.stem, module)
+        specification.loader.exec_module(module)
+        make = getattr(module, name, None)
+        if not callable(make):
+            raise ValueError(f"model: expected a function {name} in {path}, found none")
+        made = make()
+    finally:
+        sys.path.pop(0)
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+    return _as_arguments(name, made)
+
+
+def _as_arguments(name: str, made: Any) -> dict[str, Any]:
+    if isinstance(made, VAE):
+        return course_vae(made)
+    if isinstance(made, dict):
+        known = set(inspect.signature(audit).parameters)
+        if missing := {"encode", "decode"} - set(made):
+            raise ValueError(f"{name}: expected a dictionary with {' and '.join(sorted(missing))}")
+        if unknown := set(made) - known:
+            raise ValueError(f"{name}: expected arguments of audit, got {', '.join(sorted(map(str, unknown)))}")
+        return dict(made)
+    if callable(getattr(made, "encode", None)) and callable(getattr(made, "decode", None)):
+        return {"encode": made.encode, "decode": made.decode}
+    raise TypeError(
+        f"{name}: expected a dictionary of arguments of audit, or an object with encode and decode, got "
+        f"{type(made).__name__}"
+    )
+
+
+def _images(options: argparse.Namespace, split: str, generator: torch.Generator) -> Tensor:
+    count = as_count("--images", options.images, minimum=2)
+    images = (load_mnist(split) if options.data is None else load_idx(options.data, split))[0][:count]
+    if options.binarize:
+        images = binarize(images, generator)
+    if options.shape is None:
+        return images
+    if math.prod(options.shape) != images.shape[1]:
+        shape = " ".join(map(str, options.shape))
+        raise ValueError(f"--shape: expected sizes whose product is {images.shape[1]}, got {shape}")
+    return images.reshape(-1, *options.shape)

@@ -1,0 +1,394 @@
+"""The mistakes in a logged number, named from the weights of its terms."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_helpers.audit.loss import (
+    CONSTANT,
+    KL_CLOSED,
+    KL_DRAWN,
+    SIZES,
+    SQUARED,
+    Call,
+    Fit,
+    LossReading,
+)
+from vae_helpers.audit.report import Check
+from vae_helpers.audit.subject import Subject
+from vae_helpers.checks.engine.fitting import Reading, in_words, same
+from vae_helpers.checks.engine.formula import name_mistakes, overall_scale
+from vae_helpers.checks.parts.elbo.likelihoods import LIKELIHOODS, RIGHT
+from vae_helpers.checks.parts.kl import KL
+
+DISTANCES = (SQUARED, "the squared distance of logits", "the absolute distance")
+# What is tested, in the order of a report.
+LIKELIHOOD, DIVERGENCE = "its likelihood", "its KL"
+WEIGHTS, BATCH, CONSTANTS = "the weights of the two", "the average over the batch", "its constants"
+OF_THE_LOSS = (LIKELIHOOD, DIVERGENCE, WEIGHTS, BATCH, CONSTANTS)
+
+
+class Mistake(NamedTuple):
+    """A mistake, and the point of the report that it belongs to."""
+
+    point: str
+    code: str
+    text: str
+
+
+class Weight(NamedTuple):
+    """What multiplies a part of the number: value · (batch size)^power."""
+
+    value: float
+    error: float
+    power: int | None  # None where it depends on the batch in another way
+
+    def is_(self, number: float) -> bool:
+        """Whether it is this number, as far as rounding lets it be seen."""
+        return abs(self.value - number) <= 2e-3 * abs(number) + 4 * self.error
+
+
+def judge_loss(subject: Subject, reading: LossReading) -> list[Check]:
+    """What is right and what is wrong with the terms of the number, and with their weights."""
+    mistakes = _mistakes(subject, reading)
+    checks = []
+    for point in OF_THE_LOSS:
+        own = [mistake for mistake in mistakes if mistake.point == point]
+        checks += [Check(point, "wrong", m.code, m.text) for m in own] or [Check(point, "right")]
+    return checks
+
+
+def _mistakes(subject: Subject, reading: LossReading) -> list[Mistake]:
+    likelihood = _likelihood_weight(reading)
+    divergence, relative, inner = _divergence(subject, reading)
+    name = reading.likelihood if likelihood.value else ""
+    found = [*_of_likelihood(subject, name), *inner]
+    if likelihood.value and divergence.value:
+        found += _of_batch(likelihood, divergence)
+    elif 1 in (likelihood.power, divergence.power) and (likelihood.value or divergence.value):
+        found.append(Mistake(BATCH, "batch-sum", "the number is a sum over the batch: divide it by its size"))
+    right = _right_weight(subject, reading.likelihood)
+    found += _of_weights(subject, reading.likelihood, likelihood, divergence, right)
+    factor = likelihood.value / right if likelihood.value and right else 1.0
+    if likelihood.value:
+        found += _of_constants(subject, reading, factor, abs(divergence.value) or 1.0, bool(relative))
+    return found
+
+
+# ---- weights --------------------------------------------------------------------------------
+
+
+def _weight(per_size: dict[int, tuple[float, float]]) -> Weight:
+    """A weight from its values and errors for two sizes of the batch."""
+    (small, large), ((a, da), (b, db)) = tuple(per_size), tuple(per_size.values())
+    if abs(a) <= 4 * da and abs(b) <= 4 * db:
+        return Weight(0.0, da, 0)
+    if a * b <= 0:
+        return Weight(a, da, None)
+    power = math.log(b / a) / math.log(large / small)
+    near = round(power)
+    slack = 0.02 + 4 * (da / abs(a) + db / abs(b)) / math.log(large / small)
+    if abs(power - near) > min(slack, 0.3):
+        return Weight(a, da, None)
+    return Weight(a / small**near, da / small**near, near)
+
+
+def _likelihood_weight(reading: LossReading) -> Weight:
+    """What multiplies minus the log-likelihood, or the distance that stands for it."""
+    if not reading.likelihood:
+        return Weight(0.0, 0.0, 0)
+    sign = 1 if reading.likelihood in DISTANCES else -1
+    name = reading.likelihood
+    return _weight({b: (sign * f.coefficients[name], f.errors[name]) for b, f in reading.fits.items()})
+
+
+def _divergence(subject: Subject, reading: LossReading) -> tuple[Weight, dict[str, float], list[Mistake]]:
+    """What multiplies the KL; its terms, if they are not those of a KL; and what is wrong with these."""
+    names = set(next(iter(reading.fits.values())).coefficients) - {reading.likelihood}
+    missing = [Mistake(DIVERGENCE, "term-missing", "there is no KL in the number")]
+    whole = names & {KL_CLOSED, KL_DRAWN}
+    if whole:
+        (name,) = whole
+        weight = _weight({b: (f.coefficients[name], f.errors[name]) for b, f in reading.fits.items()})
+        return weight, {}, [] if weight.value else missing
+    if names <= {CONSTANT}:
+        return Weight(0.0, 0.0, 0), {}, missing
+    if drawn := _of_densities(subject, reading):
+        return drawn
+    terms = {size: _as_divergence(subject, fit, reading.likelihood) for size, fit in reading.fits.items()}
+    size = min(SIZES)
+    largest = max((n for n in terms[size] if n != "1"), key=lambda n: abs(terms[size][n]))
+    overall = _weight({b: (t[largest], 0.0) for b, t in terms.items()})
+    per_image = {n: value / size ** (overall.power or 0) for n, value in terms[size].items()}
+    if set(per_image) <= {"1"}:
+        return Weight(0.0, 0.0, 0), {}, missing
+    scale = overall_scale(KL, KL.relative(per_image))
+    findings = name_mistakes(KL, Reading(per_image, frozenset()))
+    inner = [
+        Mistake(DIVERGENCE, f.code, f.text) for f in findings if f.code not in {"sign", "half", "scale"}
+    ]
+    return Weight(scale, 0.0, overall.power), per_image, inner
+
+
+def _of_densities(
+    subject: Subject, reading: LossReading
+) -> tuple[Weight, dict[str, float], list[Mistake]] | None:
+    """The same where log q(z given x) and log p(z) stand in the number with weights of their own."""
+    per_size = {}
+    for size, fit in reading.fits.items():
+        if not {"z²", "ε²", "log σ²"} <= set(fit.coefficients):
+            return None
+        of_z, of_eps, of_v = (fit.coefficients[name] for name in ("z²", "ε²", "log σ²"))
+        error = max(fit.errors[name] for name in ("z²", "ε²", "log σ²"))
+        others = [fit.coefficients.get(name, 0.0) for name in ("μ²", "σ²")]
+        near = 2e-3 * max(abs(of_z), abs(of_eps)) + 4 * error
+        if abs(of_eps - of_v) > near or max(map(abs, others)) > near:
+            return None
+        constant = fit.coefficients.get(CONSTANT, 0.0) - _pixel_constant(subject, fit, reading.likelihood)
+        both = 0.5 * subject.latent_dim * math.log(2 * math.pi) * (2 * of_z + 2 * of_eps)
+        if abs(constant - both) > 2e-3 * abs(both) + 4 * fit.errors.get(CONSTANT, 0.0):
+            return None
+        per_size[size] = (2 * of_z, 2 * error), (-2 * of_eps, 2 * error)
+    prior, posterior = (_weight({size: pair[k] for size, pair in per_size.items()}) for k in (0, 1))
+    found = []
+    if not (prior.value and posterior.value):
+        name = "log q(z given x)" if prior.value else "log p(z)"
+        found = [Mistake(DIVERGENCE, "term-missing", f"{name} is not in the number")]
+    elif not same(prior.value, posterior.value):
+        counts = f"log q(z given x) counts {in_words(posterior.value)} times, log p(z) {in_words(prior.value)} times"
+        found = [Mistake(DIVERGENCE, "term-scale", counts)]
+    overall = prior if prior.value and (prior.is_(1) or not posterior.is_(1)) else posterior
+    return overall, {"1": 0.0}, found
+
+
+def _as_divergence(subject: Subject, fit: Fit, likelihood: str) -> dict[str, float]:
+    """The terms in mu and log σ², with z² and ε² as they are on average; the constant for each latent."""
+    terms = {name: value for name, value in fit.coefficients.items() if name != likelihood}
+    of_z, of_eps = terms.pop("z²", 0.0), terms.pop("ε²", 0.0)
+    terms["μ²"] = terms.get("μ²", 0.0) + of_z
+    terms["σ²"] = terms.get("σ²", 0.0) + of_z
+    constant = terms.pop(CONSTANT, 0.0) - _pixel_constant(subject, fit, likelihood)
+    terms["1"] = constant / subject.latent_dim + of_eps
+    size = max(map(abs, terms.values()))
+    errors = {name: fit.errors.get(name, 0.0) for name in terms} | {"1": fit.errors.get(CONSTANT, 0.0)}
+    return {n: value for n, value in terms.items() if abs(value) > 2e-3 * size + 4 * errors[n]}
+
+
+def _right_weight(subject: Subject, likelihood: str) -> float:
+    """What should multiply the term that stands for the log-likelihood; 0 where nothing is right."""
+    if subject.likelihood == "gaussian" and likelihood == SQUARED:
+        return 0.5 / subject.x_std**2
+    return 1.0 if likelihood == RIGHT else 0.0
+
+
+def _pixel_constant(subject: Subject, fit: Fit, likelihood: str) -> float:
+    """The constant of a Gaussian likelihood, if it is in the number."""
+    if subject.likelihood != "gaussian" or likelihood != SQUARED:
+        return 0.0
+    factor = fit.coefficients[likelihood] / _right_weight(subject, likelihood)
+    constant = factor * _gaussian_constant(subject)
+    given = fit.coefficients.get(CONSTANT, 0.0)
+    return constant if abs(given - constant) < abs(given) else 0.0
+
+
+def _gaussian_constant(subject: Subject) -> float:
+    return subject.data_dim * (math.log(subject.x_std) + 0.5 * math.log(2 * math.pi))
+
+
+# ---- what they mean --------------------------------------------------------------------------
+
+
+def _of_likelihood(subject: Subject, name: str) -> list[Mistake]:
+    if not name:
+        return [Mistake(LIKELIHOOD, "term-missing", "there is no log-likelihood in the number")]
+    if name == RIGHT or (subject.likelihood == "gaussian" and name == SQUARED):
+        return []
+    if subject.likelihood == "bernoulli" and name in LIKELIHOODS:
+        finding = LIKELIHOODS[name].finding
+        return [Mistake(LIKELIHOOD, finding.code, finding.text)]
+    code = "squared-error" if name == SQUARED else "term-wrong"
+    wanted = "log p(x given z)" if subject.likelihood != "gaussian" else "the squared distance"
+    return [Mistake(LIKELIHOOD, code, f"{name} stands in the place of {wanted}")]
+
+
+def _of_batch(likelihood: Weight, divergence: Weight) -> list[Mistake]:
+    powers = likelihood.power, divergence.power
+    if powers == (0, 0):
+        return []
+    if powers == (1, 1):
+        return [Mistake(BATCH, "batch-sum", "the number is a sum over the batch: divide it by its size")]
+    if powers == (-1, -1):
+        text = "the number is divided by the batch's size twice"
+        return [Mistake(BATCH, "batch-weight", text)]
+    found = []
+    for part, weight in (("log-likelihood", likelihood), ("KL", divergence)):
+        if weight.power == 1 and weight.is_(math.copysign(1, weight.value)):
+            text = f"the {part} is summed over the batch, the other part is not"
+            found.append(Mistake(BATCH, "batch-sum", text))
+        elif weight.power != 0:
+            how = {1: "grows with", -1: "falls with", None: "depends on"}.get(weight.power, "depends on")
+            number = "" if weight.power != 1 else f": it is {in_words(weight.value)} times the size"
+            text = f"the weight of the {part} {how} the batch's size{number}"
+            found.append(Mistake(BATCH, "batch-weight", text))
+    return found
+
+
+def _of_weights(
+    subject: Subject, name: str, likelihood: Weight, divergence: Weight, right: float
+) -> list[Mistake]:
+    """What is wrong with the signs and the sizes of the two weights, per image."""
+    found, sign = [], 1.0
+    if likelihood.value < 0 or (not likelihood.value and divergence.value < 0):
+        sign = -1.0
+        text = "this is the ELBO itself, to be maximised; a loss is minus that" if likelihood.value else "minus the KL"
+        found.append(Mistake(WEIGHTS, "sign", text))
+    a = likelihood._replace(value=sign * likelihood.value)
+    b = divergence._replace(value=sign * divergence.value)
+    if a.value and b.value < 0:
+        b = b._replace(value=-b.value)
+        text = "the KL enters with the wrong sign: the number falls as q moves away from the prior"
+        found.append(Mistake(WEIGHTS, "kl-added", text))
+    free_a, free_b = a.power == 0 or a.is_(1), b.power == 0 or b.is_(1)  # else named with the batch
+    pixels, latents = subject.data_dim, subject.latent_dim
+    if right and a.value and b.value and same(a.value / right, b.value) and not b.is_(1):
+        if a.power == b.power:
+            code = "half" if b.is_(2) else "scale"
+            where = f", the number of pixels" if b.is_(1 / pixels) else ""
+            text = f"the number is {in_words(b.value)} times -ELBO{where}"
+            return [*found, Mistake(WEIGHTS, code, text)]
+    averaged = next((part for part in (1.0, 0.5) if a.is_(part / pixels)), None)
+    if a.value and averaged is None and a.is_(right / pixels):
+        averaged = right
+    if averaged is not None and pixels > 1:
+        text = f"the likelihood is averaged over the {pixels} pixels instead of summed: beside it the KL counts {in_words(b.value / a.value * (right or 1.0))} times"
+        found.append(Mistake(WEIGHTS, "mean-pixels", text))
+    elif right and a.value and not a.is_(right) and (free_a or a.power == b.power):
+        found.append(Mistake(WEIGHTS, "term-scale", _likelihood_counts(subject, a.value, right)))
+    if b.value and (free_b or a.power == b.power):
+        if latents > 1 and b.is_(1 / latents):
+            text = f"the KL is averaged over the {latents} latents instead of summed"
+            found.append(Mistake(WEIGHTS, "mean-latent", text))
+        elif b.is_(2):
+            found.append(Mistake(WEIGHTS, "half", "the KL counts twice: a factor ½ is lost"))
+        elif not b.is_(1):
+            text = f"the KL counts {in_words(b.value)} times (β): only with 1 is the number -ELBO"
+            found.append(Mistake(WEIGHTS, "term-scale", text))
+    return found
+
+
+def _likelihood_counts(subject: Subject, value: float, right: float) -> str:
+    if subject.likelihood != "gaussian":
+        return f"the log-likelihood counts {in_words(value / right)} times"
+    implied = math.sqrt(0.5 / value)
+    return (
+        f"the squared distance counts {in_words(value)} times, which is right for σ = {implied:.3g}; "
+        f"x_std says {subject.x_std:.3g}"
+    )
+
+
+def _of_constants(
+    subject: Subject, reading: LossReading, factor: float, scale: float, is_told: bool
+) -> list[Mistake]:
+    """What is wrong with the constants of the number, per image."""
+    size = min(SIZES)
+    fit = reading.fits[size]
+    given, error = fit.coefficients.get(CONSTANT, 0.0), fit.errors.get(CONSTANT, 0.0)
+    per_batch = _weight({b: (f.coefficients.get(CONSTANT, 0.0), f.errors.get(CONSTANT, 0.0)) for b, f in reading.fits.items()})
+    given = per_batch.value if per_batch.power is not None else given
+    found = []
+    wanted = 0.0
+    if subject.likelihood == "gaussian" and reading.likelihood == SQUARED:
+        constants = (factor * _gaussian_constant(subject), _gaussian_constant(subject))
+        wanted = min(constants, key=lambda value: abs(value - given))
+        if is_told:  # with terms that are no KL, a constant may be the KL's
+            wanted = wanted if abs(given - wanted) < abs(given) else 0.0
+            given = wanted
+        if abs(given - wanted) > 1e-3 * abs(wanted) + 4 * error:
+            name = f"the constant of the log-density, {wanted:.4g} nats,"
+            text = f"{name} is not in the number" if not given else f"{name} is {given:.4g} in the number"
+            found.append(Mistake(CONSTANTS, "constant", text))
+    elif not is_told and abs(given) > 4 * error and abs(given) > 1e-3:
+        each = given / scale / subject.latent_dim
+        why = ": the -1 of each latent's KL is lost" if same(each, 0.5) else ""
+        found.append(Mistake(CONSTANTS, "constant", f"{given:.4g} nats are added that do not belong here{why}"))
+    return found
+
+
+# ---- the gradient -----------------------------------------------------------------------------
+
+
+def judge_gradient(subject: Subject, reading: LossReading, call: Call, value: Tensor) -> Check | None:
+    """Whether the log-likelihood's gradient reaches the encoder through z.
+
+    Args:
+        subject: the model.
+        reading: what the loss is.
+        call: a call of it.
+        value: its value, with the gradient that it carries.
+
+    Returns:
+        None where it cannot be told.
+    """
+    name = "a gradient reaches the encoder through z"
+    if not isinstance(value, Tensor) or not value.requires_grad or not call.decoded:
+        return None
+    if reading.likelihood not in (RIGHT, SQUARED):
+        return None
+    parameters = [p for m in subject.modules for p in m.parameters() if p.requires_grad]
+    if not parameters:
+        return None
+    with torch.enable_grad():
+        mu, log_var = subject.encode(call.x)
+        touched = torch.autograd.grad((mu.sum() + log_var.sum()), parameters, allow_unused=True)
+        parameters = [p for p, g in zip(parameters, touched, strict=True) if g is not None]
+        if not parameters:
+            return None
+        given = _flat(torch.autograd.grad(value.sum(), parameters, allow_unused=True), parameters)
+        whole = _flat(_gradient(subject, reading, call, parameters, cut=False), parameters)
+        alone = _flat(_gradient(subject, reading, call, parameters, cut=True), parameters)
+    through = (whole - alone).norm()
+    if through < 1e-3 * whole.norm():
+        return None
+    if (given - whole).norm() < 0.02 * max(whole.norm(), through):
+        return Check(name, "right")
+    if (given - alone).norm() < 0.02 * max(alone.norm(), through):
+        text = "none does: z is cut off from it, and the encoder learns from the KL alone"
+        return Check(name, "wrong", "not-differentiable", text)
+    return None
+
+
+def _gradient(
+    subject: Subject, reading: LossReading, call: Call, parameters: list[Tensor], cut: bool
+) -> tuple[Tensor | None, ...]:
+    """The gradient of the sum of terms that the loss is, with z cut off or not."""
+    fit = reading.fits[min(SIZES)]
+    mu, log_var = subject.encode(call.x)
+    std = torch.exp(0.5 * log_var)
+    eps = ((call.decoded[0].to(mu) - mu) / std).detach()
+    z = mu + std * eps
+    z = z.detach() if cut else z
+    output = subject.decode(z)
+    if reading.likelihood == RIGHT:
+        term = subject.log_prob(call.x, output, z.shape[:-1])
+    else:
+        term = ((call.x - subject.mean(output)) ** 2).sum(-1)
+    total = fit.coefficients[reading.likelihood] * term.mean()
+    parts = {
+        KL_CLOSED: 0.5 * (mu**2 + std**2 - 1 - log_var).sum(-1),
+        KL_DRAWN: 0.5 * (z**2 - ((z - mu) / std) ** 2 - log_var).sum(-1),
+        "μ²": (mu**2).sum(-1),
+        "σ²": (std**2).sum(-1),
+        "log σ²": log_var.sum(-1),
+    }
+    for name, part in parts.items():
+        total = total + fit.coefficients.get(name, 0.0) * part.mean()
+    return torch.autograd.grad(total, parameters, allow_unused=True)
+
+
+def _flat(gradients: tuple[Tensor | None, ...], parameters: list[Tensor]) -> Tensor:
+    filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
+    return torch.cat([g.flatten() for g in filled])

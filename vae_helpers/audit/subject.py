@@ -1,0 +1,316 @@
+"""Somebody's VAE as the course's own evaluation knows one: shapes, scales and names are settled here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Distribution, Normal
+
+from vae_helpers.audit.recording import modules_of
+from vae_helpers.models.likelihoods import LIKELIHOODS
+from vae_helpers.numerics._validate import as_number
+
+ENCODER_GIVES = {
+    "log_var": lambda second: second,
+    "log_std": lambda second: 2 * second,
+    "var": torch.log,
+    "std": lambda second: 2 * torch.log(second),
+}
+DECODER_GIVES = {"bernoulli": ("logits", "probabilities"), "gaussian": ("means",)}
+LOWEST = -100.0  # where `binary_cross_entropy` of PyTorch cuts a logarithm off
+Images = Tensor | np.ndarray
+
+
+class Subject:
+    """An encoder and a decoder with the interface of `vae_helpers.models.VAE` for flat images.
+
+    Attributes:
+        latent_dim: number d of latents.
+        data_dim: number D of pixels.
+        likelihood: "bernoulli", "gaussian" or "own".
+        decoder_gives: "logits", "probabilities", "means", or "parameters" of an own likelihood.
+        x_std: σ of a Gaussian likelihood.
+        modules: the modules that encode and decode use, as far as they can be found.
+        differentiable: whether a gradient reaches z through the decoder.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Any], Any],
+        decode: Callable[[Any], Any],
+        images: Images,
+        likelihood: str | Callable[[Tensor], Distribution] = "bernoulli",
+        encoder_gives: str = "log_var",
+        decoder_gives: str | None = None,
+        x_std: float = 1.0,
+    ) -> None:
+        for name, function in (("encode", encode), ("decode", decode)):
+            if not callable(function):
+                raise TypeError(f"{name}: expected a function, got {type(function).__name__}")
+        if encoder_gives not in ENCODER_GIVES:
+            raise ValueError(f"encoder_gives: expected one of {tuple(ENCODER_GIVES)}, got {encoder_gives!r}")
+        self.encode_raw, self.decode_raw = encode, decode
+        self.encoder_gives = encoder_gives
+        self._distribution = None if isinstance(likelihood, str) else likelihood
+        self.likelihood = likelihood if isinstance(likelihood, str) else "own"
+        self.decoder_gives = self._decoder_gives(likelihood, decoder_gives)
+        self.x_std = as_number("x_std", x_std, positive=True)
+        self.modules = modules_of(encode, decode)
+        self.is_numpy = isinstance(images, np.ndarray)
+        x = as_images(images)
+        self.image_shape, self.data_dim = tuple(x.shape[1:]), x[0].numel()
+        self.dtype, self.device = x.dtype, x.device
+        self._check_device()
+        self._check_scale(x)
+        mu, _ = self.encode(x[:2].reshape(2, -1))
+        self.latent_dim = mu.shape[1]
+        z = torch.zeros(2, self.latent_dim, dtype=self.dtype, device=self.device)
+        with torch.enable_grad():
+            self.differentiable = self.decode(z.requires_grad_()).requires_grad
+        self._check_output(mu)
+        self.observation = self  # its `check` is that of a likelihood
+
+    # ---- the interface of `VAE` --------------------------------------------------------------
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The means and log-variances of q(z given x) for images (n, D), each (n, d).
+
+        Raises:
+            TypeError: encode does not return two tensors.
+            ValueError: … or not of one shape, or with NaN, or it cannot take the images.
+        """
+        given = self._call("encode", self.encode_raw, self.shaped(x))
+        if isinstance(given, Distribution):
+            given = given.mean, given.stddev
+        if not isinstance(given, tuple | list) or len(given) < 2:
+            got = f"one of shape {tuple(given.shape)}" if hasattr(given, "shape") else type(given).__name__
+            raise TypeError(f"encode: expected two tensors, mu and {self.encoder_gives}, got {got}")
+        mu, second = (self._tensor("encode", part) for part in given[:2])
+        if mu.shape != second.shape or mu.shape[0] != len(x):
+            raise ValueError(
+                f"encode: expected mu and {self.encoder_gives} of one shape ({len(x)}, d), got "
+                f"{tuple(mu.shape)} and {tuple(second.shape)}"
+            )
+        mu, second = mu.reshape(len(x), -1), second.reshape(len(x), -1)
+        if self.encoder_gives in ("std", "var") and not (second > 0).all():
+            low = second.min().item()
+            raise ValueError(f"encode: expected a {self.encoder_gives} above 0, got {low:.3g}; is it a logarithm?")
+        log_var = ENCODER_GIVES[self.encoder_gives](second)
+        self._check_finite("encode", mu, log_var)
+        return mu, log_var
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The decoder's output for z of shape (..., d), with one number for each pixel: (..., D).
+
+        Raises:
+            TypeError: decode does not return a tensor.
+            ValueError: it gives another number of pixels, or NaN, or it cannot take z.
+        """
+        rows = z.reshape(-1, z.shape[-1])
+        output = self._call("decode", self.decode_raw, rows.numpy() if self.is_numpy else rows)
+        if self._distribution is not None:
+            return output
+        if isinstance(output, tuple | list) and output:
+            output = output[0]
+        output = self._tensor("decode", output)
+        if output.numel() != len(rows) * self.data_dim:
+            raise ValueError(
+                f"decode: expected {self.data_dim} numbers for each z, as an image has, got shape "
+                f"{tuple(output.shape)} for z of shape {tuple(rows.shape)}"
+            )
+        self._check_finite("decode", output)
+        return output.reshape(*z.shape[:-1], self.data_dim)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x given z) in nats, summed over pixels, for x (..., D) and z (..., d): (...)."""
+        return self.log_prob(x, self.decode(z), z.shape[:-1])
+
+    def log_prob(self, x: Tensor, output: Tensor, shape: torch.Size | None = None) -> Tensor:
+        """log p(x given z) of the decoder's output, summed over pixels.
+
+        Args:
+            x: images, (..., D).
+            output: what `decode` gives.
+            shape: the leading axes of z, which an own likelihood does not tell.
+        """
+        if self._distribution is not None:
+            return self._own_log_prob(x, output, shape)
+        if self.decoder_gives == "logits":
+            return LIKELIHOODS["bernoulli"].log_prob(x, output)
+        if self.decoder_gives == "probabilities":
+            white, black = (torch.log(p).clamp(min=LOWEST) for p in (output, 1 - output))
+            return torch.lerp(black, white, x.expand_as(white)).sum(-1)
+        constant = 2 * math.log(self.x_std) + math.log(2 * math.pi)
+        return -0.5 * (((x - output) / self.x_std) ** 2 + constant).sum(-1)
+
+    def pairwise_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x_j given z_i) for all pairs of x (batch, D) and z (num_z, d): (num_z, batch)."""
+        if self._distribution is not None:
+            return torch.stack([self.log_likelihood(x, row.expand(len(x), -1)) for row in z])
+        output = self.decode(z)
+        if self.decoder_gives == "probabilities":
+            white, black = (torch.log(p).clamp(min=LOWEST) for p in (output, 1 - output))
+            return (white - black) @ x.T + black.sum(-1, keepdim=True)
+        if self.decoder_gives == "logits":
+            return LIKELIHOODS["bernoulli"].pairwise_log_prob(x, output)
+        return LIKELIHOODS["gaussian"].pairwise_log_prob(
+            x, output, x_log_var=torch.tensor(2 * math.log(self.x_std), dtype=x.dtype, device=x.device)
+        )
+
+    def check(self, name: str, x: Tensor) -> Tensor:
+        """Returns x; what a likelihood of the course does before it is evaluated."""
+        return x
+
+    # ---- beyond it -----------------------------------------------------------------------------
+
+    def mean(self, output: Tensor) -> Tensor:
+        """E[x given z] of the decoder's output, (..., D)."""
+        if self._distribution is not None:
+            return self._distribution(output).mean.reshape(-1, self.data_dim)
+        return torch.sigmoid(output) if self.decoder_gives == "logits" else output
+
+    @torch.no_grad()
+    def simulate(self, num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draws z ~ p(z) and x ~ p(x given z): shapes (num, d) and (num, D)."""
+        z = self.randn(num, self.latent_dim, generator=generator)
+        output = self.decode(z)
+        if self._distribution is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(torch.randint(2**31, (), generator=generator).item())
+                x = self._distribution(output).sample()
+            return z, x.reshape(num, self.data_dim).to(z)
+        if self.likelihood == "gaussian":
+            return z, output + self.x_std * self.randn(num, self.data_dim, generator=generator)
+        uniform = torch.rand(num, self.data_dim, generator=generator, dtype=self.dtype, device="cpu").to(self.device)
+        return z, (uniform < self.mean(output)).to(self.dtype)
+
+    def randn(self, *shape: int, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers, the same on every device."""
+        return torch.randn(*shape, generator=generator, dtype=self.dtype, device="cpu").to(self.device)
+
+    def shaped(self, x: Tensor) -> Images:
+        """Flat images in the shape, and of the kind, that encode takes."""
+        x = x.reshape(len(x), *self.image_shape)
+        return x.numpy() if self.is_numpy else x
+
+    # ---- what may go wrong ------------------------------------------------------------------
+
+    def _decoder_gives(self, likelihood: Any, given: str | None) -> str:
+        if not isinstance(likelihood, str):
+            if not callable(likelihood):
+                raise TypeError(
+                    "likelihood: expected a name or a function from the decoder's output to a distribution, "
+                    f"got {type(likelihood).__name__}"
+                )
+            return "parameters"
+        if likelihood not in DECODER_GIVES:
+            raise ValueError(
+                f"likelihood: expected one of {tuple(DECODER_GIVES)} or a function from the decoder's output "
+                f"to a distribution of torch.distributions, got {likelihood!r}"
+            )
+        choices = DECODER_GIVES[likelihood]
+        if given is not None and given not in choices:
+            raise ValueError(
+                f"decoder_gives: expected one of {choices} for a {likelihood} likelihood, got {given!r}"
+            )
+        return given or choices[0]
+
+    def _call(self, name: str, function: Callable[[Any], Any], argument: Images) -> Any:
+        try:
+            return function(argument)
+        except Exception as error:  # whatever it is, the reader is told of which function and for what
+            what = "images" if name == "encode" else "z"
+            first = str(error).splitlines()[0] if str(error) else ""
+            raise ValueError(
+                f"{name}: expected a function that takes {what} of shape {tuple(argument.shape)}, got "
+                f"{type(error).__name__}: {first}"
+            ) from error
+
+    def _tensor(self, name: str, value: Any) -> Tensor:
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"{name}: expected floating-point tensors, got {got}")
+        if value.device != self.device:
+            raise ValueError(f"{name}: expected results on {self.device} like the images, got {value.device}")
+        return value.to(self.dtype)
+
+    def _check_finite(self, name: str, *tensors: Tensor) -> None:
+        for value in tensors:
+            if not math.isfinite(value.detach().sum()) and not torch.isfinite(value).all():
+                rows = (~torch.isfinite(value.reshape(len(value), -1))).any(dim=1).nonzero()
+                first = rows[0].item()
+                raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in row {first}")
+
+    def _check_device(self) -> None:
+        devices = {p.device for module in self.modules for p in module.parameters()}
+        if devices and self.device not in devices:
+            there = sorted(map(str, devices))[0]
+            raise ValueError(f"images: expected them on {there} like the model's weights, got {self.device}")
+
+    def _check_scale(self, x: Tensor) -> None:
+        low, high = (value.item() for value in x.aminmax())
+        if self.likelihood == "bernoulli" and (low < 0 or high > 1):
+            hint = "divide bytes by 255" if high > 2 else "undo their normalisation"
+            raise ValueError(
+                "images: expected pixels from 0 to 1, black, white or a probability, for a bernoulli "
+                f"likelihood, got {low:.3g} to {high:.3g}; {hint} first"
+            )
+
+    @torch.no_grad()
+    def _check_output(self, mu: Tensor) -> None:
+        if self._distribution is not None:
+            distribution = self._distribution(self.decode(mu))
+            if not isinstance(distribution, Distribution):
+                raise TypeError(
+                    "likelihood: expected a function that returns a distribution of torch.distributions, got "
+                    f"{type(distribution).__name__}"
+                )
+            self.log_likelihood(torch.zeros(2, self.data_dim).to(mu), mu)
+            return
+        output = self.decode(mu)
+        low, high = (value.item() for value in output.aminmax())
+        if self.decoder_gives == "probabilities" and (low < 0 or high > 1):
+            raise ValueError(
+                "decode: expected probabilities from 0 to 1, as decoder_gives says, got numbers from "
+                f"{low:.3g} to {high:.3g}; are they logits?"
+            )
+
+    def _own_log_prob(self, x: Tensor, output: Any, shape: torch.Size | None) -> Tensor:
+        shape = x.shape[:-1] if shape is None else shape
+        num = math.prod(shape)
+        distribution = self._distribution(output)
+        wanted = distribution.batch_shape + distribution.event_shape
+        if math.prod(wanted) != num * self.data_dim:
+            raise ValueError(
+                f"likelihood: expected a distribution of {self.data_dim} pixels for each of {num} z, got one of "
+                f"shape {tuple(wanted)}"
+            )
+        rows = x.expand(*shape, self.data_dim).reshape(wanted)
+        return distribution.log_prob(rows).reshape(num, -1).sum(-1).reshape(shape)
+
+
+def as_images(images: Any, name: str = "images") -> Tensor:
+    """Images as a tensor, whatever their shape is after the first axis.
+
+    Raises:
+        TypeError: they are no array of floating-point numbers.
+        ValueError: fewer than 2 of them, or NaN.
+    """
+    x = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(images).__name__
+        raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {got}")
+    if x.ndim < 2 or len(x) < 2 or x.numel() == 0:
+        raise ValueError(f"{name}: expected at least 2, of shape (n, …), got shape {tuple(x.shape)}")
+    if not torch.isfinite(x).all():
+        row = (~torch.isfinite(x.reshape(len(x), -1))).any(dim=1).nonzero()[0].item()
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in image {row}")
+    return x.detach()
