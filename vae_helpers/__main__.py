@@ -24,14 +24,19 @@ class Command(NamedTuple):
 
 
 def commands() -> dict[str, Command]:
-    """Each command by its name: the modules with a `main`, read and not imported."""
+    """Each command by its name: the modules with a `main`, read and not imported.
+
+    Its name is that of the module, or of the layer where the module is the layer's `__main__`.
+    """
     found = {}
     for layer in LAYERS:
-        for path in sorted((Path(__file__).parent / layer).glob("[a-z]*.py")):
+        folder = Path(__file__).parent / layer
+        for path in [*sorted(folder.glob("[a-z]*.py")), *folder.glob("__main__.py")]:
             source = ast.parse(path.read_text(encoding="utf-8"))
             if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in source.body):
                 about = ast.get_docstring(source).splitlines()[0]
-                found[path.stem] = Command(f"vae_helpers.{layer}.{path.stem}", about)
+                name = layer if path.stem == "__main__" else path.stem
+                found[name] = Command(f"vae_helpers.{layer}.{path.stem}", about)
     return found
 
 

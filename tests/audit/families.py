@@ -689,7 +689,7 @@ keras(
 )
 keras(
     "epsilon with a deviation of 0.1",
-    either("noise-not-normal", "unknown", "term-wrong", "noise-missing"),
+    either("noise-not-normal", "unknown", "term-wrong", "noise-missing", "term-scale"),
     call=lambda m, v: m + (v / 2).exp() * torch.normal(0.0, 0.1, m.shape),
 )
 keras("z_mean is decoded", "noise-missing", decoded="z_mean")

@@ -51,17 +51,17 @@ def mean_and_error(values):
 
 @WRONG
 def test_bounds_hold_in_the_linear_world(shift, wider):
-    """And more: E[V] = p(x) forwards, E[1 / V] = 1 / p(x) with one chain backwards, whatever the chains do."""
+    """And more: E[V] = p(x) forwards, and E[1 / V] = 1 / p(x) with one chain backwards."""
     world, model, x = a_world(shift, wider)
     rows, z, truth = one_image(world, x)
-    found = bracket(model, rows, z, num_chains=3, num_steps=12, generator=generator())
+    found = bracket(model, rows, z, num_chains=4, num_steps=30, generator=generator())
     low, low_error = mean_and_error(found.lower)
     high, high_error = mean_and_error(found.upper)
     assert low < truth + 5 * low_error and truth - 5 * high_error < high
     for off in (found.lower - truth, truth - found.upper):
         mean, error = mean_and_error(torch.exp(off))
         assert mean == pytest.approx(1, abs=5 * error)
-        assert error < 0.02  # sees weights that are off by a tenth
+        assert error < 0.015  # sees weights that are off by a tenth
 
 
 def test_a_bracket_shrinks_with_more_steps():
@@ -72,8 +72,8 @@ def test_a_bracket_shrinks_with_more_steps():
         found = bracket(model, rows, z, 2, num_steps, generator=generator())
         widths.append((found.upper - found.lower).mean().item())
     assert all(after < 0.7 * before for before, after in zip(widths[:-1], widths[1:], strict=True))
-    assert widths[0] > 1 and widths[-1] < 0.1
-    assert found.lower.mean() == pytest.approx(truth, abs=0.1)
+    assert widths[0] > 1 and widths[-1] < 0.3
+    assert found.lower.mean() == pytest.approx(truth, abs=0.2)
 
 
 def test_one_temperature_gives_importance_weighted_bounds():
@@ -100,13 +100,16 @@ def test_with_the_exact_posterior_all_weights_are_the_evidence():
     assert found.lower_error.max() < 1e-9 and found.upper_error.max() < 1e-9
 
 
-def test_standard_errors_are_the_spread_over_runs():
+@pytest.mark.parametrize("num_chains, num_steps", [(16, 12), (2, 120)])
+def test_standard_errors_are_the_spread_over_runs(num_chains, num_steps):
     world, model, x = a_world(0.5, 0.0)
     rows, z, _ = one_image(world, x)
-    found = bracket(model, rows, z, num_chains=16, num_steps=12, generator=generator())
+    found = bracket(model, rows, z, num_chains, num_steps, generator=generator())
     for value, error in ((found.lower, found.lower_error), (found.upper, found.upper_error)):
         rms = error.square().mean().sqrt().item()
-        assert rms == pytest.approx(value.std().item(), rel=0.2)  # sees a factor √2, or K for K - 1 = 2
+        assert rms == pytest.approx(
+            value.std().item(), rel=0.2
+        )  # sees a chain too few of two, or an error of √2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -117,13 +120,13 @@ def test_bounds_of_a_bernoulli_vae_lie_around_quadrature(dtype):
     z = torch.randn(600, 2, generator=generator(), dtype=dtype)
     x = binarize(model.mean(z).detach(), generator(1))
     truth = quadrature(model, x, 200).log_evidence
-    found = bracket(model, x, z, num_chains=2, num_steps=30, generator=generator())
+    found = bracket(model, x, z, num_chains=4, num_steps=60, generator=generator())
     assert all(part.dtype == torch.float64 and part.shape == (600,) for part in found)
     for off in (found.lower - truth, truth - found.upper):
         assert off.mean() < 5 * mean_and_error(off)[1]
         mean, error = mean_and_error(torch.exp(off))
-        assert mean == pytest.approx(1, abs=5 * error) and error < 0.02
-    assert (found.upper - found.lower).mean() < 0.05
+        assert mean == pytest.approx(1, abs=5 * error) and error < 0.015
+    assert (found.upper - found.lower).mean() < 0.1
 
 
 def test_forwards_alone_is_the_lower_bound():
@@ -295,10 +298,9 @@ def test_the_best_gaussian_in_the_linear_world(shift, wider):
 def test_the_gap_of_the_best_encoder_is_not_above_zero():
     """The larger of two noisy estimates would be, by about a standard error."""
     _, model, x = linear_world(3, 4, exact_posterior=True)
-    found = amortization(model, x.repeat(60, 1), 20, 8, generator())
+    found = amortization(model, x.repeat(200, 1), 20, 4, generator())
     mean, error = mean_and_error(found.gap)
-    assert -0.05 < mean < 4 * error
-    assert error < 0.01 and found.gap_error.mean() > 10 * error
+    assert -0.05 < mean < 4 * error < 0.2 * found.gap_error[found.gap != 0].mean()
 
 
 def test_a_gaussian_that_is_not_better_is_not_taken(monkeypatch):

@@ -414,7 +414,7 @@ def _upper(forward: Tensor, backward: Tensor) -> list[Tensor]:
     log_weights = torch.cat([backward[None], forward[1:]])
     log_mean = torch.logsumexp(log_weights, dim=0) - math.log(num)
     weights, shares = torch.exp(forward - log_mean), torch.softmax(forward, dim=0)
-    of_backward = (shares * (weights - (shares * weights).sum(dim=0)) ** 2).sum(dim=0)
+    of_backward = (shares * (weights - (shares * weights).sum(dim=0)) ** 2).sum(dim=0) * num / (num - 1)
     return [log_mean, torch.sqrt((num - 1) * weights.var(dim=0) + of_backward) / num]
 
 

@@ -40,8 +40,8 @@ class Ranks(NamedTuple):
 def ranks(model: VAE, x: Tensor, z: Tensor) -> Ranks:
     """Simulation-based calibration of the encoder, by pairs (z, x) that were drawn from the model.
 
-    A z from the prior and an x from p(x given z) are a draw from p(x, z), so that z is one from the posterior.
-    If q is the posterior, its distribution function at z is uniform over all pairs, for each latent. (The
+    A z from the prior and an x from p(x given z) are a draw from p(x, z): z is one from the posterior. If q
+    is the posterior, its distribution function at z is uniform over all pairs, for each latent. (The
     converse does not hold: q = prior passes as well.) Talts et al. count how many draws from q lie below z;
     for a Gaussian q that count, as a share of ever more draws, becomes the distribution function.
 
@@ -93,13 +93,14 @@ def pareto_k(log_weights: ArrayLike) -> Array:
     Raises:
         ValueError: fewer than 25 draws, or NaN.
 
-    Source: Zhang & Stephens 2009 for the estimator; Vehtari, Simpson, Gelman, Yao & Gabry 2024 for the limits,
-    for the size of the tail, min(S / 5, 3 √S), and a prior for k with the weight of ten draws at 0.5.
+    Source: Zhang & Stephens 2009 for the estimator; Vehtari, Simpson, Gelman, Yao & Gabry 2024 for the
+    limits, the size of the tail, min(S / 5, 3 √S), and a prior for k with the weight of ten draws at 0.5.
     """
     log_weights = as_array("log_weights", log_weights)
     if log_weights.ndim == 0 or len(log_weights) < _FEWEST:
         raise ValueError(
-            f"log_weights: expected at least {_FEWEST} draws along the first axis, got shape {log_weights.shape}"
+            f"log_weights: expected at least {_FEWEST} draws along the first axis, got shape "
+            f"{log_weights.shape}"
         )
     num = len(log_weights)
     size = math.ceil(min(num / 5, 3 * math.sqrt(num)))

@@ -22,14 +22,18 @@ from vae_helpers.audit.loss import (
     value_of,
 )
 from vae_helpers.audit.naming import OF_THE_LOSS, judge_gradient, judge_loss
-from vae_helpers.audit.recording import Recorder, entry_of, inputs_of
+from vae_helpers.audit.recording import Recorder, entry_of
 from vae_helpers.audit.report import Check, Figure
 from vae_helpers.audit.subject import Subject
 from vae_helpers.checks.engine.calling import protected
 from vae_helpers.models.objectives import kl_standard_normal
 
 REPEATED, ONE_BY_ONE = "the same result each time", "each image by itself"
-DRAWN, GRADIENT, NUMBER = "z is drawn from q", "a gradient reaches the encoder through z", "the number is -ELBO"
+DRAWN, GRADIENT, NUMBER = (
+    "z is drawn from q",
+    "a gradient reaches the encoder through z",
+    "the number is -ELBO",
+)
 ROUNDING = 1e-3  # what other orders of summation may do to a result of float32, in units of its spread
 REPEATS, FREEDOM = 6, 60  # of the logged number, at least; differences that its noise is judged by, about
 BATCH = 100  # images in a batch of it
@@ -67,12 +71,17 @@ def judge_modes(subject: Subject, x: Tensor) -> list[Check]:
             output = _output(subject, torch.zeros_like(mu))
         runs.append((mu, log_var, output))
         masks += recorder.masks
-    changed = [name for name, a, b in zip(("encode", "encode", "decode"), *runs, strict=True) if not _alike(a, b)]
+    changed = [
+        name for name, a, b in zip(("encode", "encode", "decode"), *runs, strict=True) if not _alike(a, b)
+    ]
     if changed:
         code = "dropout-on" if masks or _has(subject, torch.nn.modules.dropout._DropoutNd) else "unknown"
         why = "dropout is on: model.eval()" if code == "dropout-on" else "it draws noise of its own"
         text = f"{changed[0]} gives another result for the same input each time; {why}"
-        return [Check(REPEATED, "wrong", code, text), Check(ONE_BY_ONE, "untested", "", "results change by themselves")]
+        return [
+            Check(REPEATED, "wrong", code, text),
+            Check(ONE_BY_ONE, "untested", "", "results change by themselves"),
+        ]
     return [Check(REPEATED, "right"), _one_by_one(subject, x, runs[0])]
 
 
@@ -85,7 +94,9 @@ def _one_by_one(subject: Subject, x: Tensor, whole: tuple[Tensor, Tensor, Any]) 
     pairs = zip(names, (mu, log_var, output), whole, strict=True)
     changed = [name for name, a, b in pairs if not _alike(a, b[:half])]
     if subject.likelihood != "own" and not changed:
-        z = torch.linspace(-1, 1, len(x), dtype=x.dtype, device=x.device)[:, None].expand(-1, subject.latent_dim)
+        z = torch.linspace(-1, 1, len(x), dtype=x.dtype, device=x.device)[:, None].expand(
+            -1, subject.latent_dim
+        )
         with protected(1):
             few, many = subject.decode(z[:half]), subject.decode(z)
         changed = [] if _alike(few, many[:half]) else ["decode"]
@@ -149,7 +160,9 @@ def judge_number(
     with torch.no_grad():
         found = read_loss(subject, loss, x, generator)
     is_read = isinstance(found, LossReading)
-    checks = judge_loss(subject, found) if is_read else [Check(p, "untested", "", UNREAD) for p in OF_THE_LOSS]
+    checks = (
+        judge_loss(subject, found) if is_read else [Check(p, "untested", "", UNREAD) for p in OF_THE_LOSS]
+    )
     if is_read and not found.likelihood:
         return [*checks, Check(DRAWN, "untested", "", "there is no z in the number")]
     if not is_read:
@@ -195,7 +208,9 @@ UNREAD = "the number is no sum of terms that are known here"
 
 def _entry(subject: Subject, generator: torch.Generator) -> Any:
     with protected(0), torch.no_grad():
-        return entry_of(subject.decode, subject.modules, subject.randn(2, subject.latent_dim, generator=generator))
+        return entry_of(
+            subject.decode, subject.modules, subject.randn(2, subject.latent_dim, generator=generator)
+        )
 
 
 def _gradient(
@@ -203,14 +218,13 @@ def _gradient(
 ) -> list[Check]:
     size = min(SIZES)
     batch = x[:size] if len(x) >= size else x[torch.arange(size) % len(x)]
-    with torch.enable_grad(), protected(1), inputs_of(entry) as given:
-        value = value_of(loss, batch)
-    with torch.no_grad():
-        mu, log_var = (part.double() for part in subject.encode(batch))
-    if not given or any(z.numel() != mu.numel() for z in given):
+    batch = batch.clone().requires_grad_(not subject.is_numpy)
+    try:
+        with torch.enable_grad():
+            call = listen(subject, loss, batch, 1, entry)
+            check = judge_gradient(subject, found, call)
+    except (ValueError, RuntimeError):  # not every loss stands images that carry a gradient
         return []
-    z = torch.stack([z.reshape(mu.shape) for z in given]).double()
-    check = judge_gradient(subject, found, Call(batch, float(value), mu, log_var, [], [], [z]), value)
     return [check] if check else []
 
 

@@ -26,7 +26,10 @@ from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 SIZES = {6: 40, 18: 24}  # images in a batch, and how many such batches
-EXACT, NEAR = 1.5e-7, 1.5e-6  # what rounding leaves of a value of float32 on average, as a part of it; at most
+EXACT, NEAR = (
+    1.5e-7,
+    1.5e-6,
+)  # what rounding leaves of a value of float32 on average, as a part of it; at most
 DRAWS = 4000  # of single latents that the distribution of the noise is judged by, at least
 BY_CHANCE = 1e-7  # how improbable a right sample may look
 SQUARED = "the squared distance"
@@ -38,11 +41,14 @@ class Call(NamedTuple):
 
     x: Tensor  # (batch, D)
     value: float
+    result: Any  # the same as the loss returned it, perhaps with a gradient
     mu: Tensor  # (batch, d), as all that follow in double precision
     log_var: Tensor
     noises: list[Noise]
     masks: list[torch.Size]
-    decoded: list[Tensor]  # each (K, batch, d): the z that reached the decoder, in the ways it may be laid out
+    decoded: list[
+        Tensor
+    ]  # each (K, batch, d): the z that reached the decoder, in the ways it may be laid out
 
     @property
     def std(self) -> Tensor:
@@ -148,11 +154,11 @@ def listen(subject: Subject, loss: Callable[[Tensor], Any], x: Tensor, seed: int
     with protected(seed):
         recorder = Recorder()
         with inputs_of(entry) as given, recorder:
-            value = float(value_of(loss, x))
+            result = value_of(loss, x)
     with torch.no_grad():
         mu, log_var = (part.double() for part in subject.encode(x))
     decoded = list(_laid_out(given, *mu.shape))
-    return Call(x, value, mu, log_var, recorder.noises, recorder.masks, decoded)
+    return Call(x, float(result), result, mu, log_var, recorder.noises, recorder.masks, decoded)
 
 
 def _laid_out(given: list[Tensor], batch: int, d: int) -> Iterator[Tensor]:
@@ -172,7 +178,9 @@ def probe_batches(subject: Subject, images: Tensor, generator: torch.Generator) 
     batches = []
     for size, count in SIZES.items():
         for number in range(count):
-            x = images[torch.randint(len(images), (size,), generator=generator, device="cpu").to(images.device)]
+            x = images[
+                torch.randint(len(images), (size,), generator=generator, device="cpu").to(images.device)
+            ]
             other = x[torch.randperm(size, generator=generator, device="cpu").to(x.device)]
             mixing = torch.rand(size, 1, generator=generator, device="cpu").to(x)
             pixels = torch.rand(x.shape, generator=generator, device="cpu").to(x)
@@ -347,6 +355,13 @@ FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
+def draw_of(call: Call, reading: LossReading) -> Tensor | None:
+    """The z of another call, got at in the way in which those of the reading were; None where it is not known."""
+    ways = list(_ways([*reading.calls, call]))
+    same = (way[-1] for way in ways if all(map(torch.equal, way[:-1], reading.z)))
+    return next(same, None)
+
+
 def _made(call: Call, form: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor | None:
     """What a form makes of the last noise that may have become a z; None where there is none."""
     noise = _noise_of(call)
@@ -366,9 +381,7 @@ def _noise_of(call: Call) -> Tensor | None:
     return None
 
 
-def _fits(
-    calls: list[Call], table: list[dict[str, float]], names: Iterable[str]
-) -> dict[int, Fit] | None:
+def _fits(calls: list[Call], table: list[dict[str, float]], names: Iterable[str]) -> dict[int, Fit] | None:
     """The coefficients of some terms for each size of the batch; None where they do not give the values."""
     names, found = tuple(names), {}
     for size in SIZES:
@@ -451,10 +464,14 @@ def judge_draws(reading: LossReading, more: list[Call]) -> Drawn | None:
                 return _form_of(code, count)
         scales = [((z - c.mu) / c.std / r)[r.abs() > 0.1] for c, z, r in known]
         scale = torch.cat([s.flatten() for s in scales])
-        if len(scale) and (scale - scale.mean()).abs().max() < 1e-2 * scale.mean().abs() and not math.isclose(
-            scale.mean(), 1, rel_tol=5e-3
+        if (
+            len(scale)
+            and (scale - scale.mean()).abs().max() < 1e-2 * scale.mean().abs()
+            and not math.isclose(scale.mean(), 1, rel_tol=5e-3)
         ):
-            return Drawn("term-scale", f"the noise of z has {scale.mean().item():.3g} times the size of σ", count)
+            return Drawn(
+                "term-scale", f"the noise of z has {scale.mean().item():.3g} times the size of σ", count
+            )
     pooled = torch.cat([e.flatten() for e in eps]).cpu().numpy()
     if stats.kstest(pooled, "norm").pvalue > BY_CHANCE and _variance_fits(pooled):
         return Drawn("", "", count)

@@ -17,6 +17,7 @@ from vae_helpers.audit.loss import (
     Call,
     Fit,
     LossReading,
+    draw_of,
 )
 from vae_helpers.audit.report import Check
 from vae_helpers.audit.subject import Subject
@@ -128,9 +129,7 @@ def _divergence(subject: Subject, reading: LossReading) -> tuple[Weight, dict[st
         return Weight(0.0, 0.0, 0), {}, missing
     scale = overall_scale(KL, KL.relative(per_image))
     findings = name_mistakes(KL, Reading(per_image, frozenset()))
-    inner = [
-        Mistake(DIVERGENCE, f.code, f.text) for f in findings if f.code not in {"sign", "half", "scale"}
-    ]
+    inner = [Mistake(DIVERGENCE, f.code, f.text) for f in findings if f.code not in {"sign", "half", "scale"}]
     return Weight(scale, 0.0, overall.power), per_image, inner
 
 
@@ -244,7 +243,11 @@ def _of_weights(
     found, sign = [], 1.0
     if likelihood.value < 0 or (not likelihood.value and divergence.value < 0):
         sign = -1.0
-        text = "this is the ELBO itself, to be maximised; a loss is minus that" if likelihood.value else "minus the KL"
+        text = (
+            "this is the ELBO itself, to be maximised; a loss is minus that"
+            if likelihood.value
+            else "minus the KL"
+        )
         found.append(Mistake(WEIGHTS, "sign", text))
     a = likelihood._replace(value=sign * likelihood.value)
     b = divergence._replace(value=sign * divergence.value)
@@ -257,7 +260,7 @@ def _of_weights(
     if right and a.value and b.value and same(a.value / right, b.value) and not b.is_(1):
         if a.power == b.power:
             code = "half" if b.is_(2) else "scale"
-            where = f", the number of pixels" if b.is_(1 / pixels) else ""
+            where = ", the number of pixels" if b.is_(1 / pixels) else ""
             text = f"the number is {in_words(b.value)} times -ELBO{where}"
             return [*found, Mistake(WEIGHTS, code, text)]
     averaged = next((part for part in (1.0, 0.5) if a.is_(part / pixels)), None)
@@ -297,7 +300,9 @@ def _of_constants(
     size = min(SIZES)
     fit = reading.fits[size]
     given, error = fit.coefficients.get(CONSTANT, 0.0), fit.errors.get(CONSTANT, 0.0)
-    per_batch = _weight({b: (f.coefficients.get(CONSTANT, 0.0), f.errors.get(CONSTANT, 0.0)) for b, f in reading.fits.items()})
+    per_batch = _weight(
+        {b: (f.coefficients.get(CONSTANT, 0.0), f.errors.get(CONSTANT, 0.0)) for b, f in reading.fits.items()}
+    )
     given = per_batch.value if per_batch.power is not None else given
     found = []
     wanted = 0.0
@@ -314,68 +319,69 @@ def _of_constants(
     elif not is_told and abs(given) > 4 * error and abs(given) > 1e-3:
         each = given / scale / subject.latent_dim
         why = ": the -1 of each latent's KL is lost" if same(each, 0.5) else ""
-        found.append(Mistake(CONSTANTS, "constant", f"{given:.4g} nats are added that do not belong here{why}"))
+        found.append(
+            Mistake(CONSTANTS, "constant", f"{given:.4g} nats are added that do not belong here{why}")
+        )
     return found
 
 
 # ---- the gradient -----------------------------------------------------------------------------
 
 
-def judge_gradient(subject: Subject, reading: LossReading, call: Call, value: Tensor) -> Check | None:
+def judge_gradient(subject: Subject, reading: LossReading, call: Call) -> Check | None:
     """Whether the log-likelihood's gradient reaches the encoder through z.
 
     Args:
         subject: the model.
         reading: what the loss is.
-        call: a call of it.
-        value: its value, with the gradient that it carries.
+        call: a call of it, with the gradient that its result carries.
 
     Returns:
         None where it cannot be told.
     """
     name = "a gradient reaches the encoder through z"
-    if not isinstance(value, Tensor) or not value.requires_grad or not call.decoded:
+    value, z = call.result, draw_of(call, reading)
+    if not isinstance(value, Tensor) or not value.requires_grad or z is None:
         return None
     if reading.likelihood not in (RIGHT, SQUARED):
         return None
-    parameters = [p for m in subject.modules for p in m.parameters() if p.requires_grad]
-    if not parameters:
-        return None
     with torch.enable_grad():
         mu, log_var = subject.encode(call.x)
-        touched = torch.autograd.grad((mu.sum() + log_var.sum()), parameters, allow_unused=True)
-        parameters = [p for p, g in zip(parameters, touched, strict=True) if g is not None]
-        if not parameters:
+        leaves = [p for m in subject.modules for p in m.parameters() if p.requires_grad] + [call.x]
+        touched = torch.autograd.grad(mu.sum() + log_var.sum(), leaves, allow_unused=True)
+        leaves = [leaf for leaf, gradient in zip(leaves, touched, strict=True) if gradient is not None]
+        if not leaves:
             return None
-        given = _flat(torch.autograd.grad(value.sum(), parameters, allow_unused=True), parameters)
-        whole = _flat(_gradient(subject, reading, call, parameters, cut=False), parameters)
-        alone = _flat(_gradient(subject, reading, call, parameters, cut=True), parameters)
+        leaves = leaves[:-1] or leaves  # weights, or the images where none were found
+        given = _flat(torch.autograd.grad(value.sum(), leaves, allow_unused=True), leaves)
+        whole = _flat(_gradient(subject, reading, call.x, z, leaves, cut=False), leaves)
+        alone = _flat(_gradient(subject, reading, call.x, z, leaves, cut=True), leaves)
     through = (whole - alone).norm()
     if through < 1e-3 * whole.norm():
         return None
     if (given - whole).norm() < 0.02 * max(whole.norm(), through):
         return Check(name, "right")
     if (given - alone).norm() < 0.02 * max(alone.norm(), through):
-        text = "none does: z is cut off from it, and the encoder learns from the KL alone"
+        text = "none does: z is cut off from it, and trained by this number the encoder would learn from the KL alone"
         return Check(name, "wrong", "not-differentiable", text)
     return None
 
 
 def _gradient(
-    subject: Subject, reading: LossReading, call: Call, parameters: list[Tensor], cut: bool
+    subject: Subject, reading: LossReading, x: Tensor, drawn: Tensor, leaves: list[Tensor], cut: bool
 ) -> tuple[Tensor | None, ...]:
     """The gradient of the sum of terms that the loss is, with z cut off or not."""
     fit = reading.fits[min(SIZES)]
-    mu, log_var = subject.encode(call.x)
+    mu, log_var = subject.encode(x)
     std = torch.exp(0.5 * log_var)
-    eps = ((call.decoded[0].to(mu) - mu) / std).detach()
+    eps = ((drawn.to(mu) - mu) / std).detach()
     z = mu + std * eps
     z = z.detach() if cut else z
     output = subject.decode(z)
     if reading.likelihood == RIGHT:
-        term = subject.log_prob(call.x, output, z.shape[:-1])
+        term = subject.log_prob(x, output, z.shape[:-1])
     else:
-        term = ((call.x - subject.mean(output)) ** 2).sum(-1)
+        term = ((x - subject.mean(output)) ** 2).sum(-1)
     total = fit.coefficients[reading.likelihood] * term.mean()
     parts = {
         KL_CLOSED: 0.5 * (mu**2 + std**2 - 1 - log_var).sum(-1),
@@ -386,9 +392,9 @@ def _gradient(
     }
     for name, part in parts.items():
         total = total + fit.coefficients.get(name, 0.0) * part.mean()
-    return torch.autograd.grad(total, parameters, allow_unused=True)
+    return torch.autograd.grad(total, leaves, allow_unused=True)
 
 
-def _flat(gradients: tuple[Tensor | None, ...], parameters: list[Tensor]) -> Tensor:
-    filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
+def _flat(gradients: tuple[Tensor | None, ...], leaves: list[Tensor]) -> Tensor:
+    filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, leaves, strict=True)]
     return torch.cat([g.flatten() for g in filled])

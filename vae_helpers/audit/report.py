@@ -6,6 +6,7 @@ import html
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ class Audit:
     def __repr__(self) -> str:
         """The report as text, of lines with at most 100 letters where words allow it."""
         width = max((len(name) for name in self.figures), default=0)
-        lines = [self.verdict, _subject(self.about), ""]
+        lines = [self.verdict, *_wrapped("", _subject(self.about), 0), ""]
         for check in _joined(self.checks):
             code = f" [{check.code}]" if check.code else ""
             colon = ":" if check.text else ""
@@ -153,7 +154,9 @@ class Audit:
         wide = max(map(len, values.values()), default=0)
         for name, figure in self.figures.items():
             unit = "" if figure.unit == "nats per image" else f"{figure.unit}; "
-            lines += _wrapped(f"{name:<{width}}  {values[name]:>{wide}}  ", unit + figure.how, width + wide + 4)
+            lines += _wrapped(
+                f"{name:<{width}}  {values[name]:>{wide}}  ", unit + figure.how, width + wide + 4
+            )
         lines += [line for note in self.notes for line in ["", *_wrapped("Note:", note)]]
         return "\n".join(line.rstrip() for line in lines)
 
@@ -208,13 +211,13 @@ def _cell(content: str, style: str = "") -> str:
 
 def _wrapped(start: str, text: str, indent: int = 4, width: int = 100) -> Iterable[str]:
     """A line of text, broken between words."""
-    line = start
-    for word in text.split():
-        if len(line) + 1 + len(word) > width:
+    line = ""
+    for word in [*re.split(r"(?<=\S) (?=\S)", start), *text.split()]:
+        if line and len(line) + 1 + len(word) > width:
             yield line
             line = " " * indent + word
         else:
-            line += word if line.endswith("  ") else f" {word}"
+            line += word if not line or line.endswith("  ") else f" {word}"
     yield line
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Normal
+from torch import Tensor
+from torch.distributions import Distribution
 
 from vae_helpers.audit.recording import modules_of
 from vae_helpers.models.likelihoods import LIKELIHOODS
@@ -71,8 +70,11 @@ class Subject:
         mu, _ = self.encode(x[:2].reshape(2, -1))
         self.latent_dim = mu.shape[1]
         z = torch.zeros(2, self.latent_dim, dtype=self.dtype, device=self.device)
-        with torch.enable_grad():
-            self.differentiable = self.decode(z.requires_grad_()).requires_grad
+        self.differentiable = False
+        if not self.is_numpy:
+            with torch.enable_grad():
+                output = self.log_likelihood(torch.zeros(2, self.data_dim).to(z), z.requires_grad_())
+            self.differentiable = output.requires_grad
         self._check_output(mu)
         self.observation = self  # its `check` is that of a likelihood
 
@@ -100,7 +102,9 @@ class Subject:
         mu, second = mu.reshape(len(x), -1), second.reshape(len(x), -1)
         if self.encoder_gives in ("std", "var") and not (second > 0).all():
             low = second.min().item()
-            raise ValueError(f"encode: expected a {self.encoder_gives} above 0, got {low:.3g}; is it a logarithm?")
+            raise ValueError(
+                f"encode: expected a {self.encoder_gives} above 0, got {low:.3g}; is it a logarithm?"
+            )
         log_var = ENCODER_GIVES[self.encoder_gives](second)
         self._check_finite("encode", mu, log_var)
         return mu, log_var
@@ -187,7 +191,9 @@ class Subject:
             return z, x.reshape(num, self.data_dim).to(z)
         if self.likelihood == "gaussian":
             return z, output + self.x_std * self.randn(num, self.data_dim, generator=generator)
-        uniform = torch.rand(num, self.data_dim, generator=generator, dtype=self.dtype, device="cpu").to(self.device)
+        uniform = torch.rand(num, self.data_dim, generator=generator, dtype=self.dtype, device="cpu").to(
+            self.device
+        )
         return z, (uniform < self.mean(output)).to(self.dtype)
 
     def randn(self, *shape: int, generator: torch.Generator) -> Tensor:
