@@ -1,4 +1,4 @@
-"""What `audit` says of the code of five public sources: a right number is never accused, a wrong one named."""
+"""What `audit` says of code as in five public sources: a right number is not accused, a wrong one named."""
 
 import pytest
 from families import CASES

@@ -79,8 +79,8 @@ def _from_file(place: str) -> dict[str, Any]:
     path, _, name = place.rpartition(":")
     if Path(place).suffix in NO_CODE or Path(path).suffix in NO_CODE:
         raise ValueError(
-            f"model: expected FILE.py:FUNCTION, got {place!r}; a file of weights is not opened here, since one "
-            "of torch.save may hold any program: let a function of yours load it"
+            f"model: expected FILE.py:FUNCTION, got {place!r}; a file of weights is not opened here, since "
+            "one of torch.save may hold any program: let a function of yours load it"
         )
     path = Path(path)
     if path.suffix != ".py" or not name.isidentifier():

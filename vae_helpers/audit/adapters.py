@@ -306,8 +306,8 @@ def course_vae(model: VAE, **more: Any) -> Arguments:
         arguments["x_std"] = math.exp(0.5 * model.x_log_var.item())
     elif model.likelihood != "bernoulli" and "likelihood" not in more:
         raise ValueError(
-            f"model: expected a bernoulli or a gaussian likelihood, got {model.likelihood!r}; give likelihood=…, "
-            "a function from the decoder's output to a distribution"
+            f"model: expected a bernoulli or a gaussian likelihood, got {model.likelihood!r}; give "
+            "likelihood=…, a function from the decoder's output to a distribution"
         )
     return arguments | more
 

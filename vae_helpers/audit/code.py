@@ -57,7 +57,7 @@ class OfCode(NamedTuple):
 
 @torch.no_grad()
 def judge_modes(subject: Subject, x: Tensor) -> list[Check]:
-    """Whether encoder and decoder give the same each time, and each image its own, in the mode that they are in.
+    """Whether encoder and decoder give the same each time, and each image its own, in their present mode.
 
     Args:
         subject: the model.
@@ -102,7 +102,8 @@ def _one_by_one(subject: Subject, x: Tensor, whole: tuple[Tensor, Tensor, Any]) 
         changed = [] if _alike(few, many[:half]) else ["decode"]
     if not changed:
         return Check(ONE_BY_ONE, "right")
-    text = f"what {changed[0]} gives for an image depends on the others of its batch; batch norm is on: model.eval()"
+    why = "batch norm is on: model.eval()"
+    text = f"what {changed[0]} gives for an image depends on the others of its batch; {why}"
     return Check(ONE_BY_ONE, "wrong", "batch-statistics", text)
 
 
@@ -136,7 +137,7 @@ class Logged(NamedTuple):
 
 
 def average(loss: Callable[[Tensor], Any], x: Tensor) -> Logged:
-    """The number over all images, a batch at a time; each batch several times, whose spread tells the noise."""
+    """The number over all images, by batches, each of them several times: their spread tells the noise."""
     repeats = repeats_of(len(x))
     batches = x.split(BATCH if len(x) >= 2 * BATCH else max(2, len(x)))
     if len(batches) > 1 and len(batches[-1]) < len(batches[0]):
@@ -184,7 +185,7 @@ def judge_number(
 
 
 def _compare_draws(subject: Subject, calls: list[Call]) -> list[Check]:
-    """Whether a number that cannot be read is -ELBO on average: held against that of the same z, call by call."""
+    """Whether a number that cannot be read is -ELBO on average: beside that of the same z, call by call."""
     plain = [call for number, call in enumerate(calls) if number % 2 == 0 and call.decoded]
     apart = []
     for call in plain:
@@ -244,7 +245,8 @@ def compare_numbers(logged: Logged, negative_elbo: Figure, is_read: bool) -> Che
     apart = logged.value - negative_elbo.value
     error = math.hypot(logged.error, negative_elbo.error or 0.0)
     limit = stats.t.isf(BY_CHANCE / 2, max(logged.freedom, 1)) * error + 2e-5 * abs(negative_elbo.value)
-    text = f"you log {logged.value:.4f} ± {logged.error:.2g}; it is {negative_elbo.value:.4f} ± {negative_elbo.error:.2g}"
+    truth = f"{negative_elbo.value:.4f} ± {negative_elbo.error:.2g}"
+    text = f"you log {logged.value:.4f} ± {logged.error:.2g}; it is {truth}"
     if abs(apart) <= limit:
         return Check(NUMBER, "right", "", text)
     code = "" if is_read else "unknown"

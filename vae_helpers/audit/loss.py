@@ -102,8 +102,8 @@ def as_loss(subject: Subject, loss: Callable[..., Any]) -> Callable[[Tensor], An
     if "x" not in meant or None in meant or len(set(meant)) < len(meant):
         names = ", ".join(wanted)
         raise TypeError(
-            f"loss: expected a function of images, or of x, recon_x, mu and log_var by such names, got one of "
-            f"({names}); wrap it: loss=lambda x: …"
+            f"loss: expected a function of images, or of x, recon_x, mu and log_var by such names, got one "
+            f"of ({names}); wrap it: loss=lambda x: …"
         )
 
     def of_images(x: Tensor) -> Any:
@@ -199,7 +199,7 @@ def probe_batches(subject: Subject, images: Tensor, generator: torch.Generator) 
 
 
 def pixel_terms(subject: Subject) -> dict[str, Callable[[Tensor, Tensor], Array]]:
-    """What may stand for the log-likelihood: functions of images and the decoder's output, summed over pixels."""
+    """What may stand for the log-likelihood: functions of images and outputs, summed over pixels."""
 
     def with_means(term: Callable[[Array, Array], Array]) -> Callable[[Tensor, Tensor], Array]:
         return lambda x, output: term(x.double().cpu().numpy(), _double(subject.mean(output))).sum(-1)
@@ -356,7 +356,7 @@ FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 def draw_of(call: Call, reading: LossReading) -> Tensor | None:
-    """The z of another call, got at in the way in which those of the reading were; None where it is not known."""
+    """The z of another call, known in the way in which those of the reading are; None where it is not."""
     ways = list(_ways([*reading.calls, call]))
     same = (way[-1] for way in ways if all(map(torch.equal, way[:-1], reading.z)))
     return next(same, None)
@@ -419,15 +419,15 @@ def _fit(matrix: Array, values: Array, names: tuple[str, ...]) -> Fit | None:
 
 
 class Drawn(NamedTuple):
-    """How z is drawn: the code of the mistake, or "" for none; a size, where it is one of scale; draws seen."""
+    """How z is drawn: the code of the mistake, empty for none; what is said of it; draws seen."""
 
     code: str
     text: str
     count: int
 
 
-MEAN_DECODED = """the mean of q is decoded, not a draw from it: the number is no estimate of the expectation and
-    no bound on log p(x)"""
+MEAN_DECODED = """the mean of q is decoded, not a draw from it: the number is no estimate of the expectation
+    and no bound on log p(x)"""
 SHARED_ROWS = "all images of a batch share their noise"
 SHARED_LATENTS = "all latents of an image share one number as their noise"
 FIXED = "each call draws the same noise: its generator is started anew each time"

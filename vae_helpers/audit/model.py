@@ -158,8 +158,8 @@ def figures(
         done(plan.plane)
     if not subject.differentiable:
         notes.append(
-            "no gradient passes through decode, so that log p(x) could not be bounded from above, nor the gaps be told "
-            "apart."
+            "no gradient passes through decode, so that log p(x) could not be bounded from above, nor the "
+            "gaps be told apart."
         )
         return found, notes
     z, simulated = z[: effort.simulated], simulated[: effort.simulated]
@@ -178,8 +178,8 @@ def _remarks(subject: Subject, x: Tensor) -> list[str]:
     notes = []
     if subject.likelihood == "bernoulli" and not ((x == 0) | (x == 1)).all():
         notes.append(
-            "the images are grey: for these the cross-entropy is a number, but no log-likelihood, and -ELBO bounds "
-            "nothing. Published figures are for black-and-white images (vae_helpers.models.binarize)."
+            "the images are grey: for these the cross-entropy is a number, but no log-likelihood, and -ELBO "
+            "bounds nothing. Published figures are for black-and-white images (vae_helpers.models.binarize)."
         )
     if subject.decoder_gives == "logits":
         output = subject.decode(subject.encode(x[:100])[0])
@@ -268,8 +268,8 @@ def _of_draws(draws: Draws, effort: Effort) -> dict[str, Figure]:
             float(np.median(tails)),
             None,
             "no unit",
-            f"tail of an image's weights, the median; above {TOO_HEAVY} for {100 * heavy:.0f} % of the images, of "
-            "which the bound may be far too low",
+            f"tail of an image's weights, the median; above {TOO_HEAVY} for {100 * heavy:.0f} % of them, whose "
+            "bounds may be far too low",
         ),
     }
 
@@ -305,8 +305,8 @@ def _of_ranks(subject: Subject, z: Tensor, x: Tensor) -> dict[str, Figure]:
     spread = np.asarray(found.rms)
     worst = int(np.abs(np.log(spread)).argmax())
     how = (
-        f"rms of (z - mu) / std over {len(x)} simulated images and all latents, 1 for a posterior, above 1 where "
-        f"q is too narrow; {spread[worst]:.3g} for latent {worst}; ranks are not uniform for {off} of "
+        f"rms of (z - mu) / std over {len(x)} simulated images and all latents, 1 for a posterior, above 1 "
+        f"where q is too narrow; {spread[worst]:.3g} for latent {worst}; ranks are not uniform for {off} of "
         f"{subject.latent_dim} latents"
     )
     error = float(np.sqrt((np.asarray(found.rms_error) ** 2).sum())) / len(spread)

@@ -158,7 +158,8 @@ def _of_densities(
         name = "log q(z given x)" if prior.value else "log p(z)"
         found = [Mistake(DIVERGENCE, "term-missing", f"{name} is not in the number")]
     elif not same(prior.value, posterior.value):
-        counts = f"log q(z given x) counts {in_words(posterior.value)} times, log p(z) {in_words(prior.value)} times"
+        of_prior = f"log p(z) {in_words(prior.value)} times"
+        counts = f"log q(z given x) counts {in_words(posterior.value)} times, {of_prior}"
         found = [Mistake(DIVERGENCE, "term-scale", counts)]
     overall = prior if prior.value and (prior.is_(1) or not posterior.is_(1)) else posterior
     return overall, {"1": 0.0}, found
@@ -267,7 +268,10 @@ def _of_weights(
     if a.value and averaged is None and a.is_(right / pixels):
         averaged = right
     if averaged is not None and pixels > 1:
-        text = f"the likelihood is averaged over the {pixels} pixels instead of summed: beside it the KL counts {in_words(b.value / a.value * (right or 1.0))} times"
+        beside = in_words(b.value / a.value * (right or 1.0))
+        text = (
+            f"the likelihood is averaged over the {pixels} pixels, not summed: the KL counts {beside} times"
+        )
         found.append(Mistake(WEIGHTS, "mean-pixels", text))
     elif right and a.value and not a.is_(right) and (free_a or a.power == b.power):
         found.append(Mistake(WEIGHTS, "term-scale", _likelihood_counts(subject, a.value, right)))
@@ -362,7 +366,7 @@ def judge_gradient(subject: Subject, reading: LossReading, call: Call) -> Check 
     if (given - whole).norm() < 0.02 * max(whole.norm(), through):
         return Check(name, "right")
     if (given - alone).norm() < 0.02 * max(alone.norm(), through):
-        text = "none does: z is cut off from it, and trained by this number the encoder would learn from the KL alone"
+        text = "none does: z is cut off; trained by this number, the encoder would learn from the KL alone"
         return Check(name, "wrong", "not-differentiable", text)
     return None
 

@@ -116,7 +116,7 @@ def evaluate(modules: list[nn.Module]) -> None:
 
 
 def entry_of(decode: Callable[[Tensor], Any], modules: list[nn.Module], z: Tensor) -> nn.Module | None:
-    """The module that is handed z when it is decoded; None where there is none, or z on its way is changed."""
+    """The module that is handed z when it is decoded; None where there is none, or z is changed before."""
     entries: list[nn.Module] = []
 
     def look(module: nn.Module, arguments: tuple[Any, ...]) -> None:

@@ -45,7 +45,7 @@ def audit(
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> Audit:
-    """Says whether the number that you log is -ELBO, which mistake is in it if not, and how good the model is.
+    """Says whether the number that you log is -ELBO, what is wrong in it if not, and how good the model is.
 
     The loss is called with many small batches while its noise and what its decoder is handed are recorded:
     so its terms are known for each call, and their weights are read off to the last digits. Encoder and
@@ -56,8 +56,8 @@ def audit(
         encode: images (n, …) -> mu and log_var of q(z given x), each (n, d). What comes after these two is
             passed over.
         decode: z (n, d) -> logits, probabilities or means, with as many numbers for each z as pixels.
-        images: n of them, at least 2, a tensor (or array) of the shape that encode takes. Images that the model
-            was not trained on say most.
+        images: n of them, at least 2, a tensor (or array) of the shape that encode takes. Images that the
+            model was not trained on say most.
         loss: the number that you log: takes a batch of images and returns one number, averaged over the
             batch; or takes x, recon_x, mu and log_var by such names.
         likelihood: "bernoulli", "gaussian", or a function from what decode returns to a distribution of
@@ -146,8 +146,8 @@ def _of_code(
     if disturbed:
         evaluate(modules)
         notes.append(
-            "the number was read with all modules in evaluation mode, and so are the figures; what you log is as "
-            "you handed the model over."
+            "the number was read with all modules in evaluation mode, and so are the figures; what you log "
+            "is as you handed the model over."
         )
     of_loss = judge_number(subject, loss, x, generator)
     shown.update(seconds / 2)
@@ -174,8 +174,8 @@ def _seeded(generator: torch.Generator | None) -> torch.Generator:
         raise ValueError(f"generator: expected one on the CPU, got one on {generator.device}")
     if generator.initial_seed() == NEVER_SEEDED:
         raise ValueError(
-            "generator: expected one with a seed, so that the report can be had again, got one that was never "
-            "seeded: torch.Generator().manual_seed(0)"
+            "generator: expected one with a seed, so that the report can be had again, got one that was "
+            "never seeded: torch.Generator().manual_seed(0)"
         )
     return generator
 

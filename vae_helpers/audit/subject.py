@@ -296,8 +296,8 @@ class Subject:
         wanted = distribution.batch_shape + distribution.event_shape
         if math.prod(wanted) != num * self.data_dim:
             raise ValueError(
-                f"likelihood: expected a distribution of {self.data_dim} pixels for each of {num} z, got one of "
-                f"shape {tuple(wanted)}"
+                f"likelihood: expected a distribution of {self.data_dim} pixels for each of {num} z, got one "
+                f"of shape {tuple(wanted)}"
             )
         rows = x.expand(*shape, self.data_dim).reshape(wanted)
         return distribution.log_prob(rows).reshape(num, -1).sum(-1).reshape(shape)
