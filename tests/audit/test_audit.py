@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Independent, Laplace, MultivariateNormal, Normal
 
+import vae_helpers.audit as audit_package
 from vae_helpers.audit import audit, course_vae
+from vae_helpers.checks import CODES
 from vae_helpers.models import VAE, log_evidence_quadrature
 from vae_helpers.shipped import load_pretrained
 
@@ -388,3 +392,31 @@ def test_the_courses_own_models_are_taken_as_they_are():
     arguments = course_vae(model)
     assert arguments["likelihood"] == "gaussian"
     assert arguments["x_std"] == pytest.approx(math.exp(0.5 * model.x_log_var.item()))
+
+
+# ---- the folder's README --------------------------------------------------------------------------
+
+README = (Path(audit_package.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_names_all_figures_keys_and_files(report, small):
+    in_plane = quick(VAE(2, 8, num_hidden=1, data_dim=D, generator=seeded()), small[1])
+    figures = set(report.figures) | set(in_plane.figures)
+    rows = README.split("| figure |")[1]
+    assert (
+        set(re.findall(r"`([a-z_]+)`", "".join(row.split("|")[1] for row in rows.splitlines()[2:])))
+        == figures
+    )
+    assert all(f"| `{key}` |" in README for key in KEYS)
+    files = {path.stem for path in Path(audit_package.__file__).parent.glob("*.py")} - {"__init__"}
+    table = README.split("| file |")[1].split("\n\n")[0]
+    assert (
+        set(re.findall(r"`([a-z_]+)`", "".join(row.split("|")[1] for row in table.splitlines()[2:]))) == files
+    )
+
+
+def test_the_readme_explains_each_code_that_the_checks_do_not_have():
+    sources = [path.read_text(encoding="utf-8") for path in Path(audit_package.__file__).parent.glob("*.py")]
+    new = {"batch-sum", "batch-weight", "dropout-on", "batch-statistics"}
+    assert all(f"| `{code}` |" in README and f'"{code}"' in "".join(sources) for code in new)
+    assert not new & set(CODES)

@@ -268,8 +268,8 @@ def _of_draws(draws: Draws, effort: Effort) -> dict[str, Figure]:
             float(np.median(tails)),
             None,
             "no unit",
-            f"tail of an image's weights, the median; above {TOO_HEAVY} for {100 * heavy:.0f} % of them, whose "
-            "bounds may be far too low",
+            f"tail of an image's weights, the median; above {TOO_HEAVY} for {100 * heavy:.0f} % of them, "
+            "whose bounds may be far too low",
         ),
     }
 
