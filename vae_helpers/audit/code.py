@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +17,20 @@ from vae_helpers.audit.loss import (
     SIZES,
     Call,
     LossReading,
+    draw_of,
     judge_draws,
     listen,
+    pixel_terms,
     read_loss,
+    table_of,
     value_of,
 )
+from vae_helpers.audit.naming import BATCH as BATCHES
 from vae_helpers.audit.naming import OF_THE_LOSS, judge_gradient, judge_loss
 from vae_helpers.audit.recording import Recorder, entry_of
 from vae_helpers.audit.report import Check, Figure
-from vae_helpers.audit.subject import Subject
+from vae_helpers.audit.subject import ENCODER_GIVES, Subject
 from vae_helpers.checks.engine.calling import protected
-from vae_helpers.models.objectives import kl_standard_normal
 
 REPEATED, ONE_BY_ONE = "the same result each time", "each image by itself"
 DRAWN, GRADIENT, NUMBER = (
@@ -156,55 +160,141 @@ def judge_number(
     loss: Callable[[Tensor], Any],
     x: Tensor,
     generator: torch.Generator,
-) -> list[Check]:
-    """What the loss is made of, and how it draws z."""
+) -> tuple[OfCode, list[Call]]:
+    """What the loss is made of, and how it draws z; and its calls where it cannot be read."""
     with torch.no_grad():
         found = read_loss(subject, loss, x, generator)
-    is_read = isinstance(found, LossReading)
-    checks = (
-        judge_loss(subject, found) if is_read else [Check(p, "untested", "", UNREAD) for p in OF_THE_LOSS]
-    )
-    if is_read and not found.likelihood:
-        return [*checks, Check(DRAWN, "untested", "", "there is no z in the number")]
-    if not is_read:
-        checks += _compare_draws(subject, found)
-        if not all(call.decoded for call in found):
-            return [*checks, Check(DRAWN, "untested", "", UNREAD)]
-        found = LossReading("", {}, [call.decoded[0] for call in found], found)
-    entry, more = _entry(subject, generator), []
-    with torch.no_grad():
-        while sum(c.mu.numel() for c in (*found.calls, *more)) < DRAWS and len(more) < 40:
-            more.append(listen(subject, loss, x[:BATCH], 5000 + len(more), entry))
-    drawn = judge_draws(found, more)
+    if not isinstance(found, LossReading):
+        untested = [Check(point, "untested", "", UNREAD) for point in (*OF_THE_LOSS, DRAWN)]
+        return OfCode(untested, []), found
+    notes = [COPIES] if found.copies else []
+    checks = judge_loss(subject, found)
+    if not found.likelihood:
+        return OfCode([*checks, Check(DRAWN, "untested", "", "there is no z in the number")], notes), []
+    entry = _entry(subject, generator)
+    more = _more(subject, loss, x, found, entry)
+    if not any(check.name == BATCHES and check.verdict == "wrong" for check in checks) and (
+        apart := _in_large(subject, loss, x, found, entry)
+    ):
+        checks = [apart if check.name == BATCHES else check for check in checks]
+    drawn = judge_draws(found, more, subject.encoder_gives)
     if drawn.code:
         checks.append(Check(DRAWN, "wrong", drawn.code, drawn.text))
+        notes += [
+            f'if encode gives {kind}, neither is wrong: encoder_gives="{kind}".'
+            for kind in ENCODER_GIVES
+            if f"were {kind};" in drawn.text and any(name.endswith(f" by {kind}") for name in found.names)
+        ]
     else:
         checks.append(Check(DRAWN, "right", "", _seen(drawn.count)))
-        checks += _gradient(subject, loss, x, found, entry) if is_read else []
-    return checks
+        checks += _gradient(subject, loss, x, found, entry)
+    return OfCode(checks, notes), []
 
 
-def _compare_draws(subject: Subject, calls: list[Call]) -> list[Check]:
-    """Whether a number that cannot be read is -ELBO on average: beside that of the same z, call by call."""
-    plain = [call for number, call in enumerate(calls) if number % 2 == 0 and call.decoded]
-    apart = []
-    for call in plain:
+UNREAD = "the number could not be read as a sum of terms: it holds others, or its draws were not seen"
+COPIES = "the number mixes the order of a batch, or chooses among it: it was read with copies of one image."
+
+
+def _more(
+    subject: Subject, loss: Callable[[Tensor], Any], x: Tensor, found: LossReading, entry: Any
+) -> list[Call]:
+    """Calls with larger batches, for the distribution of the draws."""
+    more: list[Call] = []
+    with torch.no_grad():
+        while sum(c.mu.numel() for c in (*found.calls, *more)) < DRAWS and len(more) < 40:
+            more.append(listen(subject, loss, _batch(x, BATCH, found.copies), 5000 + len(more), entry))
+    return more
+
+
+def _batch(x: Tensor, size: int, copies: bool) -> Tensor:
+    """So many images, again from the first where there are too few; or copies of one."""
+    return x[torch.arange(size, device=x.device) % (1 if copies else len(x))]
+
+
+def _in_large(
+    subject: Subject, loss: Callable[[Tensor], Any], x: Tensor, found: LossReading, entry: Any
+) -> Check | None:
+    """Whether a larger batch's number is what the small ones let expect; None where it is."""
+    size = BATCH
+    with torch.no_grad():
+        call = listen(subject, loss, _batch(x, size, found.copies), 77, entry)
+        z = draw_of(call, found)
+        if call.rows % size:
+            text = f"of {size} images only {call.rows % size} are decoded"
+            return Check(BATCHES, "wrong", "batch-weight", text)
+        if z is None:
+            return None
+        row = table_of(subject, [call], [z], pixel_terms(subject))[0]
+    (small, large), (of_small, of_large) = tuple(found.fits), tuple(found.fits.values())
+    expected = 0.0
+    for name, value in of_small.coefficients.items():
+        other, power = of_large.coefficients[name], 0.0
+        if abs(value) > 10 * of_small.errors[name] and value * other > 0:
+            power = math.log(other / value) / math.log(large / small)
+            power = round(power) if abs(power - round(power)) < 0.1 else power
+        expected += value * (size / small) ** power * row[name]
+    if abs(call.value - expected) <= 1e-4 * abs(expected):
+        return None
+    text = f"for {size} images it is {call.value:.6g}, for smaller batches as of {expected:.6g}: not all count alike"
+    return Check(BATCHES, "wrong", "batch-weight", text)
+
+
+def explain(
+    subject: Subject, loss: Callable[[Tensor], Any], calls: list[Call], of_number: Check
+) -> list[Check]:
+    """Why a number that cannot be read is not -ELBO, as far as that can be told.
+
+    Args:
+        subject: the model.
+        loss: gives the number.
+        calls: what was seen of it.
+        of_number: the point that says so.
+    """
+    first = calls[0]
+    again = listen(subject, loss, first.x, 1)
+    if _same_draws(again, listen(subject, loss, first.x, 1)) and abs(again.value - first.value) > 1e-6 * abs(
+        first.value
+    ):
+        text = "for the same batch and the same draws it changes: it depends on the calls before"
+        return [replace(of_number, text=f"{of_number.text}; {text}")]
+    pixels = {len(first.x) * subject.data_dim, subject.data_dim}
+    if first.masks and all(mask.numel() in pixels for mask in first.masks):
+        text = "zeros and ones are drawn for it, as many as pixels: dropout, or other images"
+        return [replace(of_number, text=f"{of_number.text}; {text}")]
+    if first.masks:
+        text = "zeros and ones are drawn for it, and not for pixels: dropout is on"
+        return [replace(of_number, code="dropout-on", text=f"{of_number.text}; {text}")]
+    seen = [call for call in calls if call.decoded]
+    if len(seen) < len(calls):
+        return [of_number]
+    if all(len(call.decoded[0]) > 1 for call in seen) and _is_importance_weighted(subject, seen):
+        text = f"it is the importance-weighted bound of {len(first.decoded[0])} draws, which is no ELBO"
+        return [replace(of_number, code="term-wrong", text=f"{of_number.text}; {text}")]
+    drawn = judge_draws(LossReading("", {}, [c.decoded[0] for c in seen], seen), [], subject.encoder_gives)
+    if drawn.code:
+        return [replace(of_number, code=""), Check(DRAWN, "wrong", drawn.code, drawn.text)]
+    return [of_number]
+
+
+def _same_draws(a: Call, b: Call) -> bool:
+    pairs = [*zip(a.noises, b.noises, strict=False)]
+    return len(a.noises) == len(b.noises) and all(torch.equal(m.values, n.values) for m, n in pairs)
+
+
+def _is_importance_weighted(subject: Subject, calls: list[Call]) -> bool:
+    """Whether the number is minus the importance-weighted bound of the draws that were seen."""
+    for call in calls[:10]:
         z = call.decoded[0]
         with torch.no_grad():
-            of_z = [subject.log_likelihood(call.x, draw.to(call.x.dtype)).double() for draw in z]
-        divergence = kl_standard_normal(call.mu, call.log_var)
-        apart.append(call.value - (divergence - torch.stack(of_z).mean(0)).mean().item())
-    if len(apart) < 10:
-        return []
-    apart = np.array(apart)
-    error = apart.std(ddof=1) / math.sqrt(len(apart))
-    if abs(apart.mean()) <= stats.t.isf(BY_CHANCE / 2, len(apart) - 1) * error + 1e-3:
-        return []
-    text = f"for the same draws of z it is {apart.mean():+.4g} ± {error:.2g} away from it: {UNREAD}"
-    return [Check(NUMBER, "wrong", "unknown", text)]
-
-
-UNREAD = "the number is no sum of terms that are known here"
+            log_likelihood = torch.stack(
+                [subject.log_likelihood(call.x, draw.to(call.x.dtype)) for draw in z]
+            )
+        eps = (z - call.mu) / call.std
+        weights = log_likelihood.double() + 0.5 * (eps**2 - z**2 + call.log_var).sum(-1)
+        bound = (torch.logsumexp(weights, 0) - math.log(len(z))).mean().item()
+        if abs(call.value + bound) > 1e-4 * abs(bound):
+            return False
+    return True
 
 
 def _entry(subject: Subject, generator: torch.Generator) -> Any:
@@ -217,9 +307,7 @@ def _entry(subject: Subject, generator: torch.Generator) -> Any:
 def _gradient(
     subject: Subject, loss: Callable[[Tensor], Any], x: Tensor, found: LossReading, entry: Any
 ) -> list[Check]:
-    size = min(SIZES)
-    batch = x[:size] if len(x) >= size else x[torch.arange(size) % len(x)]
-    batch = batch.clone().requires_grad_(not subject.is_numpy)
+    batch = _batch(x, min(SIZES), found.copies).clone().requires_grad_(not subject.is_numpy)
     try:
         with torch.enable_grad():
             call = listen(subject, loss, batch, 1, entry)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from scipy import stats
 from scipy.special import logit
-from torch import Tensor
+from torch import Tensor, nn
 
-from vae_helpers.audit.recording import Noise, Recorder, entry_of, inputs_of
-from vae_helpers.audit.subject import Subject
+from vae_helpers.audit.recording import Noise, Recorder, entry_of, inputs_of, modes_kept, numpy_noise
+from vae_helpers.audit.subject import ENCODER_GIVES, SECOND, Subject
 from vae_helpers.checks.engine.arguments import parameters_of, role_of
 from vae_helpers.checks.engine.calling import protected
 from vae_helpers.checks.parts.elbo.likelihoods import LIKELIHOODS, RIGHT
@@ -26,13 +26,11 @@ from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
 SIZES = {6: 40, 18: 24}  # images in a batch, and how many such batches
-EXACT, NEAR = (
-    1.5e-7,
-    1.5e-6,
-)  # what rounding leaves of a value of float32 on average, as a part of it; at most
+# What rounding leaves of a value of float32, as a part of it: on average, at most, at most of many terms.
+EXACT, NEAR, NEAR_MANY = 1.5e-7, 1.5e-6, 5e-7
 DRAWS = 4000  # of single latents that the distribution of the noise is judged by, at least
 BY_CHANCE = 1e-7  # how improbable a right sample may look
-SQUARED = "the squared distance"
+SQUARED, ABSOLUTE = "the squared distance", "the absolute distance"
 KL_CLOSED, KL_DRAWN, CONSTANT = "the KL", "the KL of the draws", "1"
 
 
@@ -46,9 +44,8 @@ class Call(NamedTuple):
     log_var: Tensor
     noises: list[Noise]
     masks: list[torch.Size]
-    decoded: list[
-        Tensor
-    ]  # each (K, batch, d): the z that reached the decoder, in the ways it may be laid out
+    rows: int  # how many z reached the decoder
+    decoded: list[Tensor]  # these z, (K, batch, d), in the ways in which they may be laid out
 
     @property
     def std(self) -> Tensor:
@@ -72,19 +69,26 @@ class LossReading(NamedTuple):
         fits: the coefficients for each size of the batch.
         z: for each call the z that fit, (K, batch, d).
         calls: the calls, of all sizes.
+        copies: whether each batch held copies of one image: what mixes the order of a batch can be read so.
     """
 
     likelihood: str
     fits: dict[int, Fit]
     z: list[Tensor]
     calls: list[Call]
+    copies: bool = False
+
+    @property
+    def names(self) -> set[str]:
+        """The terms beside the likelihood."""
+        return set(next(iter(self.fits.values())).coefficients) - {self.likelihood}
 
 
 # ---- calling it ---------------------------------------------------------------------------
 
 
-def as_loss(subject: Subject, loss: Callable[..., Any]) -> Callable[[Tensor], Any]:
-    """The loss as a function of flat images alone.
+def as_loss(subject: Subject, loss: Callable[..., Any], modules: list[nn.Module]) -> Callable[[Tensor], Any]:
+    """The loss as a function of flat images alone, after which the modules are in the modes of before.
 
     A loss that wants more than the images gets what its parameters' names ask for: what the encoder gives, a
     draw of z, what the decoder makes of it.
@@ -94,11 +98,25 @@ def as_loss(subject: Subject, loss: Callable[..., Any]) -> Callable[[Tensor], An
     """
     if not callable(loss):
         raise TypeError(f"loss: expected a function of images, got {type(loss).__name__}")
+    of_images = _by_names(subject, loss)
+
+    def of_batch(x: Tensor) -> Any:
+        with modes_kept(modules):
+            return of_images(x)
+
+    return of_batch
+
+
+def _by_names(subject: Subject, loss: Callable[..., Any]) -> Callable[[Tensor], Any]:
     wanted = [p.name for p in parameters_of(loss) or [] if p.default is p.empty]
     if len(wanted) <= 1:
         return lambda x: loss(subject.shaped(x))
     roles = ("x", "x_logits", "mu", "log_var")
-    meant = [role_of(name, roles) for name in wanted]
+    is_std = subject.encoder_gives == "std"
+    meant = [
+        "log_var" if is_std and name in ("std", "sigma", "scale", "stddev") else role_of(name, roles)
+        for name in wanted
+    ]
     if "x" not in meant or None in meant or len(set(meant)) < len(meant):
         names = ", ".join(wanted)
         raise TypeError(
@@ -113,6 +131,7 @@ def as_loss(subject: Subject, loss: Callable[..., Any]) -> Callable[[Tensor], An
         z = mu + torch.exp(0.5 * log_var) * torch.randn_like(mu)
         given = {"x": images, "mu": first, "log_var": second}
         if "x_logits" in meant:
+            z = z.reshape(-1, *subject.latent_shape)
             given["x_logits"] = subject.decode_raw(z.numpy() if subject.is_numpy else z)
         return loss(*(given[role] for role in meant))
 
@@ -130,8 +149,11 @@ def value_of(loss: Callable[[Tensor], Any], x: Tensor) -> Any:
         value = loss(x)
     except Exception as error:  # whatever it is, the reader is told of which function
         first = str(error).splitlines()[0] if str(error) else ""
+        hint = "; it is called without gradients: leave the optimiser's step out"
+        hint = hint if "does not require grad" in first else ""
         raise ValueError(
-            f"loss: expected a function that takes images, got {type(error).__name__}: {first}"
+            f"loss: expected a function that takes images, got {type(error).__name__} for {len(x)} of them: "
+            f"{first}{hint}"
         ) from error
     if isinstance(value, dict):
         raise TypeError(f"loss: expected one number, got a dict with {', '.join(map(str, value))}: pick one")
@@ -141,6 +163,8 @@ def value_of(loss: Callable[[Tensor], Any], x: Tensor) -> Any:
     if math.prod(shape) != 1:
         raise ValueError(f"loss: expected one number for a batch, got shape {shape}; average over the batch")
     try:
+        if isinstance(value, str):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"loss: expected one number, got {type(value).__name__}") from None
@@ -153,45 +177,56 @@ def listen(subject: Subject, loss: Callable[[Tensor], Any], x: Tensor, seed: int
     """Calls the loss with images and keeps what it draws and decodes."""
     with protected(seed):
         recorder = Recorder()
-        with inputs_of(entry) as given, recorder:
+        with inputs_of(entry) as given, numpy_noise(recorder), recorder:
             result = value_of(loss, x)
     with torch.no_grad():
         mu, log_var = (part.double() for part in subject.encode(x))
     decoded = list(_laid_out(given, *mu.shape))
-    return Call(x, float(result), result, mu, log_var, recorder.noises, recorder.masks, decoded)
+    rows = sum(z.numel() for z in given) // mu.shape[1]
+    return Call(x, float(result), result, mu, log_var, recorder.noises, recorder.masks, rows, decoded)
 
 
 def _laid_out(given: list[Tensor], batch: int, d: int) -> Iterator[Tensor]:
     """The z of a call as (K, batch, d)."""
-    if not given or any(z.numel() % (batch * d) for z in given):
+    if not given or sum(z.numel() for z in given) % (batch * d):
         return
-    z = torch.cat([z.reshape(-1, batch, d) for z in given]).double()
+    z = torch.cat([z.reshape(-1, d) for z in given]).reshape(-1, batch, d).double()
     yield z
-    if len(z) > len(given):  # several draws in one call: perhaps those of an image are neighbours
+    if len(z) > len(given) and not any(
+        z.numel() % (batch * d) for z in given
+    ):  # several draws in one call: perhaps those of an image are neighbours
         yield torch.cat([z.reshape(batch, -1, d).transpose(0, 1) for z in given]).double()
 
 
-def probe_batches(subject: Subject, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Batches of images, and of such as make q wide, narrow and far away: of noise, or turned round."""
-    low, high = (value.item() for value in images.aminmax())
-    binary = bool(((images == low) | (images == high)).all())
+def probe_batches(images: Tensor, generator: torch.Generator, copies: bool = False) -> list[Tensor]:
+    """Batches of images, and of such as make q wide, narrow and far away: blends, noise, mixed pixels.
+
+    No pixel gets a value that it does not have in one of the images.
+
+    Args:
+        images: (n, D).
+        generator: where the choice comes from.
+        copies: whether all images of a batch are the same.
+    """
     batches = []
+    device = images.device
+
+    def rows(num: int) -> Tensor:
+        return images[torch.randint(len(images), (num,), generator=generator, device="cpu").to(device)]
+
     for size, count in SIZES.items():
         for number in range(count):
-            x = images[
-                torch.randint(len(images), (size,), generator=generator, device="cpu").to(images.device)
-            ]
-            other = x[torch.randperm(size, generator=generator, device="cpu").to(x.device)]
-            mixing = torch.rand(size, 1, generator=generator, device="cpu").to(x)
-            pixels = torch.rand(x.shape, generator=generator, device="cpu").to(x)
+            num = 1 if copies else size
+            x = rows(num)
             if number % 2:
-                blend = torch.where(pixels < mixing, x, other) if binary else torch.lerp(other, x, mixing)
-                noise = low + (high - low) * (pixels < mixing if binary else pixels).to(x)
-                turned = low + high - x
-                kind = torch.randint(4, (size, 1), generator=generator, device="cpu").to(x.device)
-                x = torch.where(kind == 0, blend, torch.where(kind == 1, noise, x))
-                x = torch.where(kind == 2, turned, x)
-            batches.append(x)
+                share = torch.rand(num, 1, generator=generator, device="cpu")
+                chosen = (torch.rand(x.shape, generator=generator, device="cpu") < share).to(device)
+                order = torch.randperm(x.shape[1], generator=generator, device="cpu").to(device)
+                kind = torch.randint(3, (num, 1), generator=generator, device="cpu").to(device)
+                blend, mixed = torch.where(chosen, x, rows(num)), rows(num)[:, order]
+                extreme = torch.where(chosen, x.amax(1, keepdim=True), x.amin(1, keepdim=True))
+                x = torch.where(kind == 0, blend, torch.where(kind == 1, mixed, extreme))
+            batches.append(x.expand(size, -1).contiguous() if copies else x)
     return batches
 
 
@@ -209,11 +244,11 @@ def pixel_terms(subject: Subject) -> dict[str, Callable[[Tensor, Tensor], Array]
 
     distances = {
         SQUARED: with_means(lambda x, m: (x - m) ** 2),
-        "the absolute distance": with_means(lambda x, m: np.abs(x - m)),
+        ABSOLUTE: with_means(lambda x, m: np.abs(x - m)),
     }
     if subject.likelihood == "bernoulli":
         rows = {name: with_logits(row.of_pixel) for name, row in LIKELIHOODS.items()}
-        return rows | {"the absolute distance": distances["the absolute distance"]}
+        return rows | {ABSOLUTE: distances[ABSOLUTE]}
     if subject.likelihood == "gaussian":  # its constant is told apart below
         wrong = {
             "the cross-entropy of means": with_means(_cross_entropy),
@@ -221,7 +256,7 @@ def pixel_terms(subject: Subject) -> dict[str, Callable[[Tensor, Tensor], Array]
         }
         return distances | wrong
     right = {RIGHT: lambda x, output: _double(subject.log_prob(x, output, x.shape[:-1]))}
-    return right | distances
+    return right | distances if subject.has_mean else right
 
 
 def _cross_entropy(x: Array, p: Array) -> Array:
@@ -242,8 +277,20 @@ def _logits(subject: Subject, output: Tensor) -> Array:
         return np.clip(logit(_double(output)), -100, 100)
 
 
-def latent_terms(call: Call, z: Tensor) -> dict[str, float]:
+def read_as(call: Call, encoder_gives: str) -> dict[str, Tensor]:
+    """log σ² in each other way to read what the encoder gives second, where that makes sense."""
+    second = SECOND[encoder_gives](call.log_var)
+    others = {kind: to_log_var(second) for kind, to_log_var in ENCODER_GIVES.items() if kind != encoder_gives}
+    return {kind: v for kind, v in others.items() if torch.isfinite(v).all()}
+
+
+def latent_terms(call: Call, z: Tensor, encoder_gives: str) -> dict[str, float]:
     """Averages over the batch of what a KL may be made of."""
+    others = {}
+    for kind, log_var in read_as(call, encoder_gives).items():
+        closed = kl_standard_normal(call.mu.cpu().numpy(), log_var.cpu().numpy())
+        drawn = 0.5 * (z**2 - (z - call.mu) ** 2 * torch.exp(-log_var) - log_var).sum(-1)
+        others |= {f"{KL_CLOSED} by {kind}": closed.mean(), f"{KL_DRAWN} by {kind}": drawn.mean().item()}
     mu, v = (part.cpu().numpy() for part in (call.mu, call.log_var))
     eps_squared = (((z - call.mu) / call.std) ** 2).sum(-1).mean().item()
     z_squared = (z**2).sum(-1).mean().item()
@@ -252,11 +299,12 @@ def latent_terms(call: Call, z: Tensor) -> dict[str, float]:
     values |= {KL_CLOSED: kl_standard_normal(mu, v).mean(), "z²": z_squared, "ε²": eps_squared}
     values[KL_DRAWN] = 0.5 * (z_squared - eps_squared - values["log σ²"])
     with np.errstate(all="ignore"):
-        others = {name: term(mu, v).sum(-1).mean() for name, term in KL.extras.items()}
+        others |= {name: term(mu, v).sum(-1).mean() for name, term in KL.extras.items()}
         others |= {name: term(mu, v).mean() for name, term in KL.whole.items()}
     return values | others
 
 
+READ = ((), (CONSTANT,))
 FAMILIES = [
     (KL_CLOSED,),
     (KL_DRAWN,),
@@ -264,9 +312,11 @@ FAMILIES = [
     (KL_CLOSED, CONSTANT),
     (KL_DRAWN, CONSTANT),
     (CONSTANT,),
+    *((f"{kl} by {kind}", *rest) for kind in ENCODER_GIVES for kl in (KL_CLOSED, KL_DRAWN) for rest in READ),
     ("μ²", "σ²", "log σ²", CONSTANT),
     ("z²", "ε²", "log σ²", CONSTANT),
     ("μ²", "σ²", "log σ²", "z²", "ε²", CONSTANT),
+    ("μ²/σ²", "1/σ²", "log σ²", CONSTANT),
     *(("μ²", "σ²", "log σ²", CONSTANT, extra) for extra in {**KL.extras, **KL.whole}),
 ]
 
@@ -277,13 +327,20 @@ FAMILIES = [
 def read_loss(
     subject: Subject, loss: Callable[[Tensor], Any], images: Tensor, generator: torch.Generator
 ) -> LossReading | list[Call]:
-    """Which sum of terms the loss is; only the calls where it is none of those known here."""
+    """Which sum of terms the loss is; only the calls where it cannot be read as one of those known here."""
     with protected(0), torch.no_grad():
         probe = subject.randn(2, subject.latent_dim, generator=generator)
         entry = entry_of(subject.decode, subject.modules, probe)
-    batches = probe_batches(subject, images, generator)
+    batches = probe_batches(images, generator)
     calls = [listen(subject, loss, x, seed + 1, entry) for seed, x in enumerate(batches)]
-    return _search(subject, calls) or calls
+    if found := _search(subject, calls):
+        return found
+    batches = probe_batches(images, generator, copies=True)
+    of_copies = [listen(subject, loss, x, seed + 1, entry) for seed, x in enumerate(batches)]
+    found = _search(subject, of_copies)
+    # What can be read so, and not otherwise, is exact if its order is all that is in the way.
+    exact = found and max(fit.left for fit in found.fits.values()) < NEAR_MANY
+    return found._replace(copies=True) if exact else calls
 
 
 class _Found(NamedTuple):
@@ -297,7 +354,7 @@ def _search(subject: Subject, calls: list[Call]) -> LossReading | None:
     """The simplest sum of terms, of the draw that accuses least, that fits nearly as well as any."""
     terms, found = pixel_terms(subject), []
     for way in _ways(calls):
-        table = _table(subject, calls, way, terms)
+        table = table_of(subject, calls, way, terms)
         for family in FAMILIES:
             for likelihood in ("", *terms):
                 names = (likelihood, *family) if likelihood else family
@@ -319,11 +376,11 @@ def _search(subject: Subject, calls: list[Call]) -> LossReading | None:
 
 
 @torch.no_grad()
-def _table(subject: Subject, calls: list[Call], way: list[Tensor], terms: Any) -> list[dict[str, float]]:
+def table_of(subject: Subject, calls: list[Call], way: list[Tensor], terms: Any) -> list[dict[str, float]]:
     """For each call the average over the batch of each term."""
     rows = []
     for call, z in zip(calls, way, strict=True):
-        values = latent_terms(call, z)
+        values = latent_terms(call, z, subject.encoder_gives)
         outputs = [subject.decode(draw.to(subject.dtype)) for draw in z]
         for name, term in terms.items():
             values[name] = float(np.mean([term(call.x, output).mean() for output in outputs]))
@@ -387,7 +444,7 @@ def _fits(calls: list[Call], table: list[dict[str, float]], names: Iterable[str]
     for size in SIZES:
         rows = [row for row, call in zip(table, calls, strict=True) if len(call.x) == size]
         values = np.array([call.value for call in calls if len(call.x) == size])
-        matrix = np.array([[row[name] for name in names] for row in rows])
+        matrix = np.array([[row.get(name, math.nan) for name in names] for row in rows])
         fit = _fit(matrix, values, names)
         if fit is None:
             return None
@@ -398,6 +455,7 @@ def _fits(calls: list[Call], table: list[dict[str, float]], names: Iterable[str]
 def _fit(matrix: Array, values: Array, names: tuple[str, ...]) -> Fit | None:
     if not np.isfinite(matrix).all():
         return None
+    near = NEAR if len(names) < 4 else NEAR_MANY
     norm = np.linalg.norm(matrix, axis=0)
     norm[norm == 0] = 1
     solution, _, rank, _ = np.linalg.lstsq(matrix / norm, values, rcond=1e-12)
@@ -406,7 +464,7 @@ def _fit(matrix: Array, values: Array, names: tuple[str, ...]) -> Fit | None:
     size = max(largest, min(np.abs(matrix * coefficients).max(), 1e3 * largest))
     residual = matrix @ coefficients - values
     left = math.sqrt((residual**2).sum() / max(len(values) - rank, 1))
-    if left > NEAR * size:
+    if left > near * size:
         return None
     spread = np.sqrt(np.diag(np.linalg.pinv((matrix / norm).T @ (matrix / norm)))) / norm
     errors = max(left, EXACT * largest) * spread
@@ -431,18 +489,16 @@ MEAN_DECODED = """the mean of q is decoded, not a draw from it: the number is no
 SHARED_ROWS = "all images of a batch share their noise"
 SHARED_LATENTS = "all latents of an image share one number as their noise"
 FIXED = "each call draws the same noise: its generator is started anew each time"
-NOT_NORMAL = "the noise of z is not standard normal"
+NOT_NORMAL = "(z - mu) / σ is not standard normal"
 
 
-def judge_draws(reading: LossReading, more: list[Call]) -> Drawn | None:
+def judge_draws(reading: LossReading, more: list[Call], encoder_gives: str) -> Drawn:
     """Whether z is drawn from q, by each draw that was seen.
 
     Args:
         reading: what the loss is.
         more: calls of larger batches, for the distribution's sake.
-
-    Returns:
-        None where it cannot be told: the decoder does not look at z.
+        encoder_gives: what the second of the encoder's results is.
     """
     pairs = [(call, z) for call, z in zip(reading.calls, reading.z, strict=True)]
     pairs += [(call, call.decoded[0]) for call in more if call.decoded]
@@ -459,19 +515,8 @@ def judge_draws(reading: LossReading, more: list[Call]) -> Drawn | None:
         return Drawn("noise-shared", FIXED, count)
     known = [(call, z, noise) for call, z in pairs if (noise := _noise_of(call)) is not None]
     if len(known) == len(pairs) and all(r.shape == z.shape for _, z, r in known):
-        for code, form in FORMS.items():
-            if code and code != "drawn" and all(_close(form(c.mu, c.std, r), z) for c, z, r in known):
-                return _form_of(code, count)
-        scales = [((z - c.mu) / c.std / r)[r.abs() > 0.1] for c, z, r in known]
-        scale = torch.cat([s.flatten() for s in scales])
-        if (
-            len(scale)
-            and (scale - scale.mean()).abs().max() < 1e-2 * scale.mean().abs()
-            and not math.isclose(scale.mean(), 1, rel_tol=5e-3)
-        ):
-            return Drawn(
-                "term-scale", f"the noise of z has {scale.mean().item():.3g} times the size of σ", count
-            )
+        if found := _by_known_noise(known, encoder_gives):
+            return Drawn(*found, count)
     pooled = torch.cat([e.flatten() for e in eps]).cpu().numpy()
     if stats.kstest(pooled, "norm").pvalue > BY_CHANCE and _variance_fits(pooled):
         return Drawn("", "", count)
@@ -484,15 +529,34 @@ def judge_draws(reading: LossReading, more: list[Call]) -> Drawn | None:
     return Drawn("noise-not-normal", NOT_NORMAL, count)
 
 
-def _form_of(code: str, count: int) -> Drawn:
-    words = {
-        "var-for-std": ("var-for-std", "z is drawn with σ² in place of σ"),
-        "std-missing": ("std-missing", "z is drawn with a standard deviation of 1, whatever q's is"),
-        "root": ("term-wrong", "z is drawn with √σ in place of σ"),
-        "log": ("term-wrong", "log σ² itself is used as the standard deviation of z"),
-        "noise": ("term-wrong", "the mean of q is not in z"),
-    }
-    return Drawn(*words[code], count)
+def _by_known_noise(known: list[tuple[Call, Tensor, Tensor]], encoder_gives: str) -> tuple[str, str] | None:
+    """The code and the words for z that are a wrong function of mu, σ and noise; None where they are none."""
+    for kind in ENCODER_GIVES:
+        readings = [read_as(call, encoder_gives).get(kind) for call, _, _ in known]
+        if all(v is not None for v in readings) and all(
+            _close(call.mu + torch.exp(0.5 * v) * r, z)
+            for v, (call, z, r) in zip(readings, known, strict=True)
+        ):
+            code = "var-for-std" if {kind, encoder_gives} == {"log_var", "log_std"} else "term-wrong"
+            code = "var-for-std" if {kind, encoder_gives} == {"std", "var"} else code
+            return code, f"z is drawn as if what encode gives second were {kind}; it is {encoder_gives}"
+    for code, form in FORMS.items():
+        if code and code != "drawn" and all(_close(form(c.mu, c.std, r), z) for c, z, r in known):
+            return WORDS[code]
+    scale = torch.cat([((z - c.mu) / c.std / r)[r.abs() > 0.1].flatten() for c, z, r in known])
+    if len(scale) and (scale - scale.mean()).abs().max() < 1e-2 * scale.mean().abs():
+        if not math.isclose(scale.mean(), 1, rel_tol=5e-3):
+            return "term-scale", f"the noise of z has {scale.mean().item():.3g} times the size of σ"
+    return None
+
+
+WORDS = {
+    "var-for-std": ("var-for-std", "z is drawn with σ² in place of σ"),
+    "std-missing": ("std-missing", "z is drawn with a standard deviation of 1, whatever q's is"),
+    "root": ("term-wrong", "z is drawn with √σ in place of σ"),
+    "log": ("term-wrong", "log σ² itself is used as the standard deviation of z"),
+    "noise": ("term-wrong", "the mean of q is not in z"),
+}
 
 
 def _same(difference: Tensor) -> bool:

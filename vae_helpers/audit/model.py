@@ -149,13 +149,13 @@ def figures(
     on_device = torch.Generator(x.device).manual_seed(
         torch.randint(2**62, (), generator=generator, device="cpu").item()
     )
+    if subject.latent_dim <= 2:
+        found |= _of_plane(quadrature(subject, x, effort.num_grid))
+        done(plan.plane)
+    if not subject.has_sample:
+        return found, [*notes, "the likelihood cannot be sampled from: nothing could be simulated."]
     z, simulated = subject.simulate(effort.pairs, generator)
     found |= _of_ranks(subject, z, simulated)
-    evidence = None
-    if subject.latent_dim <= 2:
-        evidence = quadrature(subject, x, effort.num_grid)
-        found |= _of_plane(evidence)
-        done(plan.plane)
     if not subject.differentiable:
         notes.append(
             "no gradient passes through decode, so that log p(x) could not be bounded from above, nor the "

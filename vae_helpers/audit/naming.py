@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_helpers.audit.loss import (
+    ABSOLUTE,
     CONSTANT,
     KL_CLOSED,
     KL_DRAWN,
@@ -26,7 +27,8 @@ from vae_helpers.checks.engine.formula import name_mistakes, overall_scale
 from vae_helpers.checks.parts.elbo.likelihoods import LIKELIHOODS, RIGHT
 from vae_helpers.checks.parts.kl import KL
 
-DISTANCES = (SQUARED, "the squared distance of logits", "the absolute distance")
+DISTANCES = (SQUARED, "the squared distance of logits", ABSOLUTE)
+EXCHANGED = "the probability judged by x"
 # What is tested, in the order of a report.
 LIKELIHOOD, DIVERGENCE = "its likelihood", "its KL"
 WEIGHTS, BATCH, CONSTANTS = "the weights of the two", "the average over the batch", "its constants"
@@ -48,6 +50,16 @@ class Weight(NamedTuple):
     error: float
     power: int | None  # None where it depends on the batch in another way
 
+    @property
+    def written(self) -> str:
+        """The number as it is known: a simple fraction that is near enough, or its digits."""
+        for denominator in range(1, 13):
+            near = round(self.value * denominator) / denominator
+            if near and self.is_(near):
+                return in_words(near)
+        digits = 2 if self.error > 3e-3 * abs(self.value) else 3
+        return f"{self.value:.{digits}g}"
+
     def is_(self, number: float) -> bool:
         """Whether it is this number, as far as rounding lets it be seen."""
         return abs(self.value - number) <= 2e-3 * abs(number) + 4 * self.error
@@ -65,6 +77,21 @@ def judge_loss(subject: Subject, reading: LossReading) -> list[Check]:
 
 def _mistakes(subject: Subject, reading: LossReading) -> list[Mistake]:
     likelihood = _likelihood_weight(reading)
+    if reading.likelihood == EXCHANGED and not likelihood.is_(math.copysign(1, likelihood.value)):
+        # On black and white, 100 times the absolute distance looks like it.
+        reading = reading._replace(
+            likelihood=ABSOLUTE,
+            fits={
+                b: f._replace(
+                    coefficients={**f.coefficients, ABSOLUTE: -100 * f.coefficients[EXCHANGED]},
+                    errors={**f.errors, ABSOLUTE: 100 * f.errors[EXCHANGED]},
+                )
+                for b, f in reading.fits.items()
+            },
+        )
+        for fit in reading.fits.values():
+            del fit.coefficients[EXCHANGED], fit.errors[EXCHANGED]
+        likelihood = _likelihood_weight(reading)
     divergence, relative, inner = _divergence(subject, reading)
     name = reading.likelihood if likelihood.value else ""
     found = [*_of_likelihood(subject, name), *inner]
@@ -111,11 +138,13 @@ def _divergence(subject: Subject, reading: LossReading) -> tuple[Weight, dict[st
     """What multiplies the KL; its terms, if they are not those of a KL; and what is wrong with these."""
     names = set(next(iter(reading.fits.values())).coefficients) - {reading.likelihood}
     missing = [Mistake(DIVERGENCE, "term-missing", "there is no KL in the number")]
-    whole = names & {KL_CLOSED, KL_DRAWN}
+    whole = next((name for name in names if name.startswith(KL_CLOSED)), "")
     if whole:
-        (name,) = whole
-        weight = _weight({b: (f.coefficients[name], f.errors[name]) for b, f in reading.fits.items()})
-        return weight, {}, [] if weight.value else missing
+        weight = _weight({b: (f.coefficients[whole], f.errors[whole]) for b, f in reading.fits.items()})
+        if not weight.value:
+            seen = f"there is no KL in the number, or one that counts less than {4 * weight.error:.1g} times"
+            return weight, {}, [Mistake(DIVERGENCE, "term-missing", seen)]
+        return weight, {}, _of_reading(whole, subject.encoder_gives)
     if names <= {CONSTANT}:
         return Weight(0.0, 0.0, 0), {}, missing
     if drawn := _of_densities(subject, reading):
@@ -127,10 +156,26 @@ def _divergence(subject: Subject, reading: LossReading) -> tuple[Weight, dict[st
     per_image = {n: value / size ** (overall.power or 0) for n, value in terms[size].items()}
     if set(per_image) <= {"1"}:
         return Weight(0.0, 0.0, 0), {}, missing
+    per_image = _snapped(reading, per_image)
+    if prior := _other_prior(per_image):
+        weight, text = prior
+        return Weight(weight, 0.0, overall.power), per_image, [Mistake(DIVERGENCE, "term-wrong", text)]
     scale = overall_scale(KL, KL.relative(per_image))
     findings = name_mistakes(KL, Reading(per_image, frozenset()))
     inner = [Mistake(DIVERGENCE, f.code, f.text) for f in findings if f.code not in {"sign", "half", "scale"}]
     return Weight(scale, 0.0, overall.power), per_image, inner
+
+
+def _of_reading(name: str, encoder_gives: str) -> list[Mistake]:
+    """Whether the KL takes what the encoder gives second for something else."""
+    kind = name.partition(" by ")[2]
+    if not kind:
+        return []
+    pair = {kind, encoder_gives}
+    code = "log-std" if pair == {"log_var", "log_std"} else "term-wrong"
+    code = "std-for-var" if pair == {"std", "var"} else code
+    text = f"the KL takes what encode gives second for {kind}; it is {encoder_gives}"
+    return [Mistake(DIVERGENCE, code, text)]
 
 
 def _of_densities(
@@ -165,6 +210,19 @@ def _of_densities(
     return overall, {"1": 0.0}, found
 
 
+def _snapped(reading: LossReading, terms: dict[str, float]) -> dict[str, float]:
+    """The terms, those of a KL with their exact coefficients where they are these as far as can be seen."""
+    errors = next(iter(reading.fits.values())).errors
+    likelihood = abs(_likelihood_weight(reading).value)
+    found = dict(terms)
+    for scale in (1.0, likelihood):
+        for name, value in terms.items():
+            right = scale * KL.true.get(name, 0.0)
+            if right and abs(value - right) <= 5 * errors.get(name, 0.0) + 5e-3 * abs(right):
+                found[name] = right
+    return found
+
+
 def _as_divergence(subject: Subject, fit: Fit, likelihood: str) -> dict[str, float]:
     """The terms in mu and log σ², with z² and ε² as they are on average; the constant for each latent."""
     terms = {name: value for name, value in fit.coefficients.items() if name != likelihood}
@@ -176,6 +234,20 @@ def _as_divergence(subject: Subject, fit: Fit, likelihood: str) -> dict[str, flo
     size = max(map(abs, terms.values()))
     errors = {name: fit.errors.get(name, 0.0) for name in terms} | {"1": fit.errors.get(CONSTANT, 0.0)}
     return {n: value for n, value in terms.items() if abs(value) > 2e-3 * size + 4 * errors[n]}
+
+
+def _other_prior(terms: dict[str, float]) -> tuple[float, str] | None:
+    """The weight of a KL to N(m, s²), and what is said of it; None where the terms are no such KL."""
+    if not {"μ²", "σ²", "log σ²"} <= set(terms) or set(terms) - {"μ²", "σ²", "log σ²", "μ", "1"}:
+        return None
+    weight, precision = -2 * terms["log σ²"], 2 * terms["σ²"]
+    if weight <= 0 or precision <= 0 or not same(terms["μ²"], terms["σ²"]):
+        return None
+    variance, mean = weight / precision, -terms.get("μ", 0.0) / precision
+    constant = 0.5 * weight * (math.log(variance) - 1 + mean**2 / variance)
+    if abs(terms.get("1", 0.0) - constant) > 3e-3 * abs(constant) or (same(variance, 1) and abs(mean) < 1e-3):
+        return None
+    return weight, f"it is the KL to a prior N({mean:.3g}, {variance:.3g}) for each latent, not to N(0, 1)"
 
 
 def _right_weight(subject: Subject, likelihood: str) -> float:
@@ -220,7 +292,13 @@ def _of_batch(likelihood: Weight, divergence: Weight) -> list[Mistake]:
     if powers == (0, 0):
         return []
     if powers == (1, 1):
-        return [Mistake(BATCH, "batch-sum", "the number is a sum over the batch: divide it by its size")]
+        text = "the number is a sum over the batch: divide it by its size"
+        if likelihood.is_(divergence.value) and not divergence.is_(math.copysign(1, divergence.value)):
+            by = in_words(1 / abs(divergence.value))
+            text = f"the number is a sum over the batch divided by {by}, whatever the batch's size"
+        return [Mistake(BATCH, "batch-sum", text)]
+    if powers == (None, None):
+        return [Mistake(BATCH, "batch-weight", "what multiplies the number depends on the batch's size")]
     if powers == (-1, -1):
         text = "the number is divided by the batch's size twice"
         return [Mistake(BATCH, "batch-weight", text)]
@@ -256,13 +334,16 @@ def _of_weights(
         b = b._replace(value=-b.value)
         text = "the KL enters with the wrong sign: the number falls as q moves away from the prior"
         found.append(Mistake(WEIGHTS, "kl-added", text))
-    free_a, free_b = a.power == 0 or a.is_(1), b.power == 0 or b.is_(1)  # else named with the batch
+    of_batch = a.power == b.power == 1 and same(a.value, b.value) and right == 1
+    if of_batch or a.power is None or b.power is None:
+        return found  # named with the batch
+    free_a, free_b = a.power == 0 or a.is_(1), b.power == 0 or b.is_(1)  # else, too
     pixels, latents = subject.data_dim, subject.latent_dim
     if right and a.value and b.value and same(a.value / right, b.value) and not b.is_(1):
         if a.power == b.power:
             code = "half" if b.is_(2) else "scale"
             where = ", the number of pixels" if b.is_(1 / pixels) else ""
-            text = f"the number is {in_words(b.value)} times -ELBO{where}"
+            text = f"the number is {b.written} times -ELBO{where}"
             return [*found, Mistake(WEIGHTS, code, text)]
     averaged = next((part for part in (1.0, 0.5) if a.is_(part / pixels)), None)
     if a.value and averaged is None and a.is_(right / pixels):
@@ -280,9 +361,10 @@ def _of_weights(
             text = f"the KL is averaged over the {latents} latents instead of summed"
             found.append(Mistake(WEIGHTS, "mean-latent", text))
         elif b.is_(2):
-            found.append(Mistake(WEIGHTS, "half", "the KL counts twice: a factor ½ is lost"))
+            text = "the KL counts twice: a factor ½ is lost, or β is 2"
+            found.append(Mistake(WEIGHTS, "half", text))
         elif not b.is_(1):
-            text = f"the KL counts {in_words(b.value)} times (β): only with 1 is the number -ELBO"
+            text = f"the KL counts {b.written} times (β): only with 1 is the number -ELBO"
             found.append(Mistake(WEIGHTS, "term-scale", text))
     return found
 

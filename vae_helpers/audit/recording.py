@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -53,6 +54,36 @@ class Recorder(TorchDispatchMode):
         return result
 
 
+@contextlib.contextmanager
+def numpy_noise(recorder: Recorder) -> Iterator[None]:
+    """Inside, the recorder also keeps what the functions of `numpy.random` give (a Generator's cannot be seen)."""
+    functions = {"randn": "randn", "standard_normal": "randn", "normal": "normal"}
+    functions |= dict.fromkeys(("rand", "random", "random_sample", "uniform"), "rand")
+    originals = {name: getattr(np.random, name) for name in functions}
+
+    def recording(name: str) -> Callable[..., Any]:
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            result = originals[name](*args, **kwargs)
+            recorder.noises.append(Noise(functions[name], torch.tensor(np.asarray(result))))
+            return result
+
+        return draw
+
+    try:
+        for name in functions:
+            setattr(np.random, name, recording(name))
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(np.random, name, original)
+
+
+def _names(code: CodeType) -> set[str]:
+    """What a function's code names, that of functions and comprehensions inside it too."""
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return {*code.co_names}.union(*inner)
+
+
 def modules_of(*functions: Callable[..., Any] | None) -> list[nn.Module]:
     """The modules that functions use: themselves, their objects, what they enclose or name."""
     found: dict[int, nn.Module] = {}
@@ -74,9 +105,9 @@ def modules_of(*functions: Callable[..., Any] | None) -> list[nn.Module]:
             for cell in thing.__closure__ or ():
                 with contextlib.suppress(ValueError):  # not filled yet
                     look(cell.cell_contents, depth + 1)
-            for name in thing.__code__.co_names:
+            for name in _names(thing.__code__):
                 value = thing.__globals__.get(name)
-                if isinstance(value, nn.Module | FunctionType | functools.partial):
+                if not isinstance(value, ModuleType | type):
                     look(value, depth + 1)
             for value in thing.__defaults__ or ():
                 look(value, depth + 1)
@@ -95,18 +126,38 @@ def modules_of(*functions: Callable[..., Any] | None) -> list[nn.Module]:
 
 
 @contextlib.contextmanager
-def untouched(modules: list[nn.Module]) -> Iterator[None]:
-    """Afterwards, modes and buffers of the modules are as before: batch norm counts what it sees."""
+def modes_kept(modules: list[nn.Module]) -> Iterator[None]:
+    """Afterwards, all modules are in the mode in which they were."""
     modes = [(m, m.training) for module in modules for m in module.modules()]
-    buffers = [(b, b.detach().clone()) for module in modules for b in module.buffers()]
     try:
         yield
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextlib.contextmanager
+def untouched(modules: list[nn.Module]) -> Iterator[None]:
+    """Afterwards, modes, buffers, weights and gradients are as before: batch norm counts what it sees."""
+    numbers = [t for module in modules for t in (*module.parameters(), *module.buffers()) if not t.is_meta]
+    values = [t.detach().clone() for t in numbers]
+    gradients = [(t, None if t.grad is None else t.grad.clone()) for t in numbers if t.is_leaf]
+    try:
+        with modes_kept(modules):
+            yield
+    finally:
         with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+            for tensor, value in zip(numbers, values, strict=True):
+                if not torch.equal(tensor, value):
+                    tensor.copy_(value)
+        for tensor, gradient in gradients:
+            if gradient is None or tensor.grad is None or not torch.equal(tensor.grad, gradient):
+                tensor.grad = gradient
+
+
+def weights_of(modules: list[nn.Module]) -> list[Tensor]:
+    """A copy of all weights."""
+    return [p.detach().clone() for module in modules for p in module.parameters()]
 
 
 def evaluate(modules: list[nn.Module]) -> None:

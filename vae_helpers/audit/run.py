@@ -14,14 +14,16 @@ from vae_helpers.audit import model as of_model
 from vae_helpers.audit.code import (
     BATCH,
     NUMBER,
+    OfCode,
     average,
     compare_numbers,
+    explain,
     judge_modes,
     judge_number,
     repeats_of,
 )
 from vae_helpers.audit.loss import SIZES, as_loss, value_of
-from vae_helpers.audit.recording import evaluate, modules_of, untouched
+from vae_helpers.audit.recording import evaluate, modules_of, untouched, weights_of
 from vae_helpers.audit.report import Audit, Check, Figure
 from vae_helpers.audit.subject import Images, Subject, as_images
 from vae_helpers.checks.engine.calling import protected
@@ -82,7 +84,7 @@ def audit(
     Source: Kingma & Welling 2014, eq. 3 and 10; Burda, Grosse & Salakhutdinov 2016, eq. 8; Grosse, Ghahramani
     & Adams 2015; Cremer, Li & Duvenaud 2018; Talts et al. 2018; Vehtari et al. 2024.
     """
-    if effort not in of_model.EFFORTS:
+    if not isinstance(effort, str) or effort not in of_model.EFFORTS:
         raise ValueError(f"effort: expected one of {tuple(of_model.EFFORTS)}, got {effort!r}")
     generator = _seeded(generator)
     seed = generator.initial_seed()
@@ -99,22 +101,17 @@ def audit(
             subject = Subject(encode, decode, images, likelihood, encoder_gives, decoder_gives, x_std)
             x = x.reshape(len(x), -1)
             train = None if train_images is None else _like(train_images, images)
-            number = None if loss is None else as_loss(subject, loss)
+            number = None if loss is None else as_loss(subject, loss, modules)
             plan = of_model.plan(subject, x, train, of_model.EFFORTS[effort])
-            seconds = _seconds_of(number, x) if number else 0.0
+            seconds = 0.0 if number is None else _seconds_of(number, x, modules)
         total = plan.seconds + seconds
         told = {"desc": f"audit, about {total:.0f} s", "bar_format": "{desc}: {percentage:3.0f}%|{bar}|"}
-        with bar(progress=progress, total=total, **told) as shown:
-            with protected(0):
-                checks, notes, logged = _of_code(subject, number, x, modules, generator, shown, seconds)
-                evaluate(modules)
-                figures, remarks = of_model.figures(subject, x, train, plan, generator, shown.update)
-    if logged is not None:
-        how = f"your number, over batches of {min(BATCH, len(x))}; the error is that of its noise"
-        own = Figure(logged.value, logged.error, "as you log it", how)
-        figures = {"logged": own, **figures}
-        if not any(check.name == NUMBER for check in checks):
-            checks.append(compare_numbers(logged, figures["negative_elbo"], any(c.code for c in checks)))
+        with bar(progress=progress, total=total, **told) as shown, protected(0):
+            of_code, judge_average = _judge_code(subject, number, x, modules, generator)
+            shown.update(seconds)
+            evaluate(modules)
+            figures, remarks = of_model.figures(subject, x, train, plan, generator, shown.update)
+            figures, of_average = judge_average(figures)
     about = {
         "latents": subject.latent_dim,
         "pixels": subject.data_dim,
@@ -123,46 +120,71 @@ def audit(
         "effort": effort,
         "seed": seed,
     }
-    return Audit(about, figures, tuple(checks), (*notes, *remarks))
+    return Audit(about, figures, (*of_code.checks, *of_average), (*of_code.notes, *remarks))
 
 
-def _of_code(
+Figures = dict[str, Figure]
+
+
+def _judge_code(
     subject: Subject,
     loss: Callable[[Tensor], Any] | None,
     x: Tensor,
     modules: list[nn.Module],
     generator: torch.Generator,
-    shown: Any,
-    seconds: float,
-) -> tuple[list[Check], list[str], Any]:
-    """What is tested of the code, remarks, and the number that is logged."""
-    checks, notes = judge_modes(subject, x), []
+) -> tuple[OfCode, Callable[[Figures], tuple[Figures, list[Check]]]]:
+    """What is tested of the code; and what judges the number's average, once the model's ELBO is known."""
+    checks = judge_modes(subject, x)
     if loss is None:
         unknown = Check(NUMBER, "untested", "", "no loss was given")
-        return [*checks, unknown], notes, None
-    logged = average(loss, x)
-    shown.update(seconds / 2)
-    disturbed = any(check.verdict == "wrong" for check in checks)
-    if disturbed:
+        return OfCode(checks, []), lambda figures: (figures, [unknown])
+    logged, notes = average(loss, x), []
+    if modules and any(check.verdict == "wrong" for check in checks):
         evaluate(modules)
-        notes.append(
-            "the number was read with all modules in evaluation mode, and so are the figures; what you log "
-            "is as you handed the model over."
-        )
-    of_loss = judge_number(subject, loss, x, generator)
-    shown.update(seconds / 2)
-    return [*checks, *of_loss], notes, logged
+        notes = [EVALUATED]
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    of_number, unread = judge_number(subject, loss, x, generator)
+    checks += of_number.checks
+
+    def judge_average(figures: Figures) -> tuple[Figures, list[Check]]:
+        how = f"your number, over batches of {min(BATCH, len(x))}; the error is that of its noise"
+        own = Figure(logged.value, logged.error, "as you log it", how)
+        compared = compare_numbers(logged, figures["negative_elbo"], any(check.code for check in checks))
+        of_average = [compared]
+        if unread and compared.verdict == "wrong":
+            for module, training in modes:  # as they were when it was called
+                module.training = training
+            of_average = explain(subject, loss, unread, compared)
+        return {"logged": own, **figures}, of_average
+
+    return OfCode(checks, [*notes, *of_number.notes]), judge_average
 
 
-def _seconds_of(loss: Callable[[Tensor], Any], x: Tensor) -> float:
-    """How long the calls of the loss will take."""
+EVALUATED = (
+    "the number was read with the modules in evaluation mode, and so are the figures; what you log is as you "
+    "handed the model over."
+)
+
+
+def _seconds_of(loss: Callable[[Tensor], Any], x: Tensor, modules: list[nn.Module]) -> float:
+    """How long the calls of the loss will take.
+
+    Raises:
+        ValueError: it changes weights.
+    """
+    before = weights_of(modules)
     started = time.perf_counter()
     with protected(1):
         value_of(loss, x[: min(SIZES)])
         first = time.perf_counter() - started
         value_of(loss, x[:BATCH])
     large = time.perf_counter() - started - first
-    return 2 * sum(SIZES.values()) * min(first, large) + repeats_of(len(x)) * max(1, len(x) // BATCH) * large
+    if not all(map(torch.equal, before, weights_of(modules))):
+        raise ValueError(
+            "loss: expected a function that leaves the model as it is, got one that changes its weights; give "
+            "the number alone, without the optimiser's step"
+        )
+    return 3 * sum(SIZES.values()) * min(first, large) + repeats_of(len(x)) * max(1, len(x) // BATCH) * large
 
 
 def _seeded(generator: torch.Generator | None) -> torch.Generator:

@@ -21,6 +21,12 @@ ENCODER_GIVES = {
     "var": torch.log,
     "std": lambda second: 2 * torch.log(second),
 }
+SECOND = {  # what the encoder gave, from log σ²
+    "log_var": lambda log_var: log_var,
+    "log_std": lambda log_var: 0.5 * log_var,
+    "var": torch.exp,
+    "std": lambda log_var: torch.exp(0.5 * log_var),
+}
 DECODER_GIVES = {"bernoulli": ("logits", "probabilities"), "gaussian": ("means",)}
 LOWEST = -100.0  # where `binary_cross_entropy` of PyTorch cuts a logarithm off
 Images = Tensor | np.ndarray
@@ -49,10 +55,15 @@ class Subject:
         decoder_gives: str | None = None,
         x_std: float = 1.0,
     ) -> None:
+        if isinstance(likelihood, type):
+            raise TypeError(
+                "likelihood: expected a function from the decoder's output to a distribution, got the class "
+                f"{likelihood.__name__}: likelihood=lambda output: {likelihood.__name__}(…)"
+            )
         for name, function in (("encode", encode), ("decode", decode)):
             if not callable(function):
                 raise TypeError(f"{name}: expected a function, got {type(function).__name__}")
-        if encoder_gives not in ENCODER_GIVES:
+        if not isinstance(encoder_gives, str) or encoder_gives not in ENCODER_GIVES:
             raise ValueError(f"encoder_gives: expected one of {tuple(ENCODER_GIVES)}, got {encoder_gives!r}")
         self.encode_raw, self.decode_raw = encode, decode
         self.encoder_gives = encoder_gives
@@ -67,15 +78,17 @@ class Subject:
         self.dtype, self.device = x.dtype, x.device
         self._check_device()
         self._check_scale(x)
-        mu, _ = self.encode(x[:2].reshape(2, -1))
+        two = x[:2].reshape(2, -1)
+        self.has_mean = self.has_sample = True
+        mu, _ = self.encode(two)
         self.latent_dim = mu.shape[1]
+        self._check_output(two, mu)
         z = torch.zeros(2, self.latent_dim, dtype=self.dtype, device=self.device)
         self.differentiable = False
         if not self.is_numpy:
             with torch.enable_grad():
-                output = self.log_likelihood(torch.zeros(2, self.data_dim).to(z), z.requires_grad_())
+                output = self.log_likelihood(two, z.requires_grad_())
             self.differentiable = output.requires_grad
-        self._check_output(mu)
         self.observation = self  # its `check` is that of a likelihood
 
     # ---- the interface of `VAE` --------------------------------------------------------------
@@ -88,8 +101,10 @@ class Subject:
             ValueError: … or not of one shape, or with NaN, or it cannot take the images.
         """
         given = self._call("encode", self.encode_raw, self.shaped(x))
-        if isinstance(given, Distribution):
-            given = given.mean, given.stddev
+        encoder_gives = self.encoder_gives
+        if isinstance(given, Distribution):  # it tells its standard deviation itself
+            given, encoder_gives = (given.mean, given.stddev), "std"
+            self.encoder_gives = encoder_gives
         if not isinstance(given, tuple | list) or len(given) < 2:
             got = f"one of shape {tuple(given.shape)}" if hasattr(given, "shape") else type(given).__name__
             raise TypeError(f"encode: expected two tensors, mu and {self.encoder_gives}, got {got}")
@@ -99,13 +114,14 @@ class Subject:
                 f"encode: expected mu and {self.encoder_gives} of one shape ({len(x)}, d), got "
                 f"{tuple(mu.shape)} and {tuple(second.shape)}"
             )
+        self.latent_shape = tuple(mu.shape[1:])
         mu, second = mu.reshape(len(x), -1), second.reshape(len(x), -1)
-        if self.encoder_gives in ("std", "var") and not (second > 0).all():
+        if encoder_gives in ("std", "var") and not (second > 0).all():
             low = second.min().item()
             raise ValueError(
                 f"encode: expected a {self.encoder_gives} above 0, got {low:.3g}; is it a logarithm?"
             )
-        log_var = ENCODER_GIVES[self.encoder_gives](second)
+        log_var = ENCODER_GIVES[encoder_gives](second)
         self._check_finite("encode", mu, log_var)
         return mu, log_var
 
@@ -117,7 +133,8 @@ class Subject:
             ValueError: it gives another number of pixels, or NaN, or it cannot take z.
         """
         rows = z.reshape(-1, z.shape[-1])
-        output = self._call("decode", self.decode_raw, rows.numpy() if self.is_numpy else rows)
+        shaped = rows.reshape(-1, *self.latent_shape)
+        output = self._call("decode", self.decode_raw, shaped.numpy() if self.is_numpy else shaped)
         if self._distribution is not None:
             return output
         if isinstance(output, tuple | list) and output:
@@ -233,9 +250,10 @@ class Subject:
         except Exception as error:  # whatever it is, the reader is told of which function and for what
             what = "images" if name == "encode" else "z"
             first = str(error).splitlines()[0] if str(error) else ""
+            kind = "an array" if self.is_numpy else "a tensor"
             raise ValueError(
-                f"{name}: expected a function that takes {what} of shape {tuple(argument.shape)}, got "
-                f"{type(error).__name__}: {first}"
+                f"{name}: expected a function that takes {what} as {kind} of shape {tuple(argument.shape)}, "
+                f"got {type(error).__name__}: {first}"
             ) from error
 
     def _tensor(self, name: str, value: Any) -> Tensor:
@@ -253,7 +271,8 @@ class Subject:
             if not math.isfinite(value.detach().sum()) and not torch.isfinite(value).all():
                 rows = (~torch.isfinite(value.reshape(len(value), -1))).any(dim=1).nonzero()
                 first = rows[0].item()
-                raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in row {first}")
+                got = f"NaN or infinity in row {first} of a batch of {len(value)}"
+                raise ValueError(f"{name}: expected finite numbers, got {got}")
 
     def _check_device(self) -> None:
         devices = {p.device for module in self.modules for p in module.parameters()}
@@ -263,7 +282,7 @@ class Subject:
 
     def _check_scale(self, x: Tensor) -> None:
         low, high = (value.item() for value in x.aminmax())
-        if self.likelihood == "bernoulli" and (low < 0 or high > 1):
+        if self.likelihood == "bernoulli" and (low < -1e-5 or high > 1 + 1e-5):
             hint = "divide bytes by 255" if high > 2 else "undo their normalisation"
             raise ValueError(
                 "images: expected pixels from 0 to 1, black, white or a probability, for a bernoulli "
@@ -271,7 +290,7 @@ class Subject:
             )
 
     @torch.no_grad()
-    def _check_output(self, mu: Tensor) -> None:
+    def _check_output(self, x: Tensor, mu: Tensor) -> None:
         if self._distribution is not None:
             distribution = self._distribution(self.decode(mu))
             if not isinstance(distribution, Distribution):
@@ -279,7 +298,9 @@ class Subject:
                     "likelihood: expected a function that returns a distribution of torch.distributions, got "
                     f"{type(distribution).__name__}"
                 )
-            self.log_likelihood(torch.zeros(2, self.data_dim).to(mu), mu)
+            self.has_mean = _can(lambda: distribution.mean)
+            self.has_sample = _can(distribution.sample)
+            self.log_likelihood(x, mu)
             return
         output = self.decode(mu)
         low, high = (value.item() for value in output.aminmax())
@@ -300,7 +321,21 @@ class Subject:
                 f"of shape {tuple(wanted)}"
             )
         rows = x.expand(*shape, self.data_dim).reshape(wanted)
-        return distribution.log_prob(rows).reshape(num, -1).sum(-1).reshape(shape)
+        try:
+            log_prob = distribution.log_prob(rows)
+        except ValueError as error:
+            first = str(error).splitlines()[0]
+            raise ValueError(f"images: expected pixels that the likelihood knows, got {first}") from error
+        return log_prob.reshape(num, -1).sum(-1).reshape(shape)
+
+
+def _can(call: Callable[[], Any]) -> bool:
+    """Whether a distribution has something that not all have."""
+    try:
+        call()
+    except NotImplementedError:
+        return False
+    return True
 
 
 def as_images(images: Any, name: str = "images") -> Tensor:
@@ -310,12 +345,14 @@ def as_images(images: Any, name: str = "images") -> Tensor:
         TypeError: they are no array of floating-point numbers.
         ValueError: fewer than 2 of them, or NaN.
     """
-    x = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    x = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
     if not isinstance(x, Tensor) or not x.is_floating_point():
         got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(images).__name__
         raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {got}")
     if x.ndim < 2 or len(x) < 2 or x.numel() == 0:
         raise ValueError(f"{name}: expected at least 2, of shape (n, …), got shape {tuple(x.shape)}")
+    if x.is_meta:
+        raise ValueError(f"{name}: expected images with numbers, got a tensor on the device meta")
     if not torch.isfinite(x).all():
         row = (~torch.isfinite(x.reshape(len(x), -1))).any(dim=1).nonzero()[0].item()
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity in image {row}")
