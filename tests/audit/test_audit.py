@@ -260,7 +260,9 @@ def test_all_figures_stand_in_text_and_table(report):
 def test_without_a_loss_the_number_is_untested(small):
     report = quick(*small)
     assert not report.codes and "logged" not in report.figures
-    assert [check.verdict for check in report.checks if check.name == "the number is -ELBO"] == ["untested"]
+    assert [check.verdict for check in report.checks if check.name == "on average it is -ELBO"] == [
+        "untested"
+    ]
 
 
 def test_grey_images_are_noted(small):
@@ -334,6 +336,12 @@ def nan_in(part):
     )
 
 
+def too_few(x):
+    if len(x) < 16:
+        raise ValueError("too few")
+    return 1.0
+
+
 BAD = {
     "encode: expected two tensors, mu and log_var, got one of shape": {
         "encode": lambda m: lambda x: torch.cat(m.encode(x), 1)
@@ -342,7 +350,9 @@ BAD = {
     "encode: expected a std above 0": {"encoder_gives": "std"},
     "encode: expected a function, got int": {"encode": lambda m: 3},
     "images: expected them on meta like the model's weights, got cpu": {"model": "meta"},
-    "encode: expected a function that takes images of shape": {"images": lambda x: x[:, :9]},
+    "encode: expected a function that takes images as a tensor of shape .2, 9., got ValueError": {
+        "images": lambda x: x[:, :9]
+    },
     "from 0 to 1.*divide bytes by 255": {"images": lambda x: 255 * x},
     "images: expected finite numbers, got NaN or infinity in image 4": {
         "images": lambda x: torch.cat([x[:4], x[4:] * float("nan")])
@@ -362,10 +372,24 @@ BAD = {
     "loss: expected one number, got NoneType": {"loss": lambda x: None},
     "loss: expected a function of images, or of x, recon_x": {"loss": lambda first, second: 1.0},
     "likelihood: expected one of": {"likelihood": "poisson"},
+    "likelihood: expected a function from the decoder's output.*got the class Bernoulli": {
+        "likelihood": torch.distributions.Bernoulli
+    },
+    "likelihood: expected a function that returns a distribution": {"likelihood": lambda output: output},
+    "images: expected pixels that the likelihood knows": {
+        "likelihood": lambda output: torch.distributions.Exponential(output.exp()),
+        "images": lambda x: x - 2.0,
+    },
+    "images: expected images with numbers, got a tensor on the device meta": {
+        "images": lambda x: x.to("meta")
+    },
+    "loss: expected a function that takes images, got ValueError for 6 of them: too few": {"loss": too_few},
+    "loss: expected one number, got str": {"loss": lambda x: "12.5"},
     "decoder_gives: expected one of": {"decoder_gives": "means"},
     "encoder_gives: expected one of": {"encoder_gives": "sigma"},
     "x_std: expected a number above 0": {"likelihood": "gaussian", "x_std": 0.0},
     "effort: expected one of": {"effort": "all"},
+    "effort: expected one of.*quick.\\]": {"effort": ["quick"]},
     "generator: expected one with a seed": {"generator": torch.Generator()},
     "generator: expected a torch.Generator": {"generator": np.random.default_rng(0)},
     "train_images: expected images like the others": {"train_images": torch.zeros(5, 9)},

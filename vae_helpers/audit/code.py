@@ -36,7 +36,7 @@ REPEATED, ONE_BY_ONE = "the same result each time", "each image by itself"
 DRAWN, GRADIENT, NUMBER = (
     "z is drawn from q",
     "a gradient reaches the encoder through z",
-    "the number is -ELBO",
+    "on average it is -ELBO",
 )
 ROUNDING = 1e-3  # what other orders of summation may do to a result of float32, in units of its spread
 REPEATS, FREEDOM = 6, 60  # of the logged number, at least; differences that its noise is judged by, about
@@ -235,7 +235,9 @@ def _in_large(
         expected += value * (size / small) ** power * row[name]
     if abs(call.value - expected) <= 1e-4 * abs(expected):
         return None
-    text = f"for {size} images it is {call.value:.6g}, for smaller batches as of {expected:.6g}: not all count alike"
+    text = (
+        f"for {size} images it is {call.value:.6g}, as of smaller batches {expected:.6g}: not all are equal"
+    )
     return Check(BATCHES, "wrong", "batch-weight", text)
 
 
@@ -251,6 +253,9 @@ def explain(
         of_number: the point that says so.
     """
     first = calls[0]
+    if len({call.value for call in calls}) == 1:
+        text = f"it is {first.value:.6g} for every batch"
+        return [replace(of_number, text=f"{of_number.text}; {text}")]
     again = listen(subject, loss, first.x, 1)
     if _same_draws(again, listen(subject, loss, first.x, 1)) and abs(again.value - first.value) > 1e-6 * abs(
         first.value

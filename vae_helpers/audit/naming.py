@@ -244,6 +244,7 @@ def _other_prior(terms: dict[str, float]) -> tuple[float, str] | None:
     if weight <= 0 or precision <= 0 or not same(terms["μ²"], terms["σ²"]):
         return None
     variance, mean = weight / precision, -terms.get("μ", 0.0) / precision
+    mean = mean if abs(mean) > 1e-3 else 0.0
     constant = 0.5 * weight * (math.log(variance) - 1 + mean**2 / variance)
     if abs(terms.get("1", 0.0) - constant) > 3e-3 * abs(constant) or (same(variance, 1) and abs(mean) < 1e-3):
         return None
@@ -294,7 +295,7 @@ def _of_batch(likelihood: Weight, divergence: Weight) -> list[Mistake]:
     if powers == (1, 1):
         text = "the number is a sum over the batch: divide it by its size"
         if likelihood.is_(divergence.value) and not divergence.is_(math.copysign(1, divergence.value)):
-            by = in_words(1 / abs(divergence.value))
+            by = f"{float(f'{1 / abs(divergence.value):.3g}'):,g}"
             text = f"the number is a sum over the batch divided by {by}, whatever the batch's size"
         return [Mistake(BATCH, "batch-sum", text)]
     if powers == (None, None):
@@ -342,14 +343,16 @@ def _of_weights(
     if right and a.value and b.value and same(a.value / right, b.value) and not b.is_(1):
         if a.power == b.power:
             code = "half" if b.is_(2) else "scale"
-            where = ", the number of pixels" if b.is_(1 / pixels) else ""
-            text = f"the number is {b.written} times -ELBO{where}"
+            text = f"the number is {b.written} times -ELBO"
+            if b.is_(1 / pixels):
+                text = f"the number is -ELBO divided by {pixels}, the number of pixels"
             return [*found, Mistake(WEIGHTS, code, text)]
     averaged = next((part for part in (1.0, 0.5) if a.is_(part / pixels)), None)
     if a.value and averaged is None and a.is_(right / pixels):
         averaged = right
     if averaged is not None and pixels > 1:
-        beside = in_words(b.value / a.value * (right or 1.0))
+        beside = b.value / a.value * (right or 1.0)
+        beside = f"{beside:,.0f}" if beside > 100 else in_words(beside)
         text = (
             f"the likelihood is averaged over the {pixels} pixels, not summed: the KL counts {beside} times"
         )
@@ -399,8 +402,10 @@ def _of_constants(
             wanted = wanted if abs(given - wanted) < abs(given) else 0.0
             given = wanted
         if abs(given - wanted) > 1e-3 * abs(wanted) + 4 * error:
-            name = f"the constant of the log-density, {wanted:.4g} nats,"
-            text = f"{name} is not in the number" if not given else f"{name} is {given:.4g} in the number"
+            name = "the constant of the log-density,"
+            text = f"{name} {_gaussian_constant(subject):.4g} nats for each image, is not in the number"
+            if given:
+                text = f"{name} {wanted:.4g} nats, is {given:.4g} in the number"
             found.append(Mistake(CONSTANTS, "constant", text))
     elif not is_told and abs(given) > 4 * error and abs(given) > 1e-3:
         each = given / scale / subject.latent_dim

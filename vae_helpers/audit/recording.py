@@ -56,7 +56,7 @@ class Recorder(TorchDispatchMode):
 
 @contextlib.contextmanager
 def numpy_noise(recorder: Recorder) -> Iterator[None]:
-    """Inside, the recorder also keeps what the functions of `numpy.random` give (a Generator's cannot be seen)."""
+    """Inside, the recorder also keeps what functions of `numpy.random` give; a Generator stays unseen."""
     functions = {"randn": "randn", "standard_normal": "randn", "normal": "normal"}
     functions |= dict.fromkeys(("rand", "random", "random_sample", "uniform"), "rand")
     originals = {name: getattr(np.random, name) for name in functions}

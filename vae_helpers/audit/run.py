@@ -181,8 +181,8 @@ def _seconds_of(loss: Callable[[Tensor], Any], x: Tensor, modules: list[nn.Modul
     large = time.perf_counter() - started - first
     if not all(map(torch.equal, before, weights_of(modules))):
         raise ValueError(
-            "loss: expected a function that leaves the model as it is, got one that changes its weights; give "
-            "the number alone, without the optimiser's step"
+            "loss: expected a function that leaves the model as it is, got one that changes its weights; "
+            "give the number alone, without the optimiser's step"
         )
     return 3 * sum(SIZES.values()) * min(first, large) + repeats_of(len(x)) * max(1, len(x) // BATCH) * large
 
