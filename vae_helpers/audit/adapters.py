@@ -27,7 +27,6 @@ Arguments = dict[str, Any]
 def pytorch_example(model: nn.Module, loss_function: Callable[..., Tensor], **more: Any) -> Arguments:
     """The class of the VAE in pytorch/examples, and what follows it.
 
-        model.load_state_dict(torch.load("vae.pt"))
         model.eval()
         x = next(iter(test_loader))[0]
         audit(**pytorch_example(model, loss_function), images=x)
@@ -201,7 +200,7 @@ def lightning(
 ) -> Arguments:
     """A LightningModule: what a step returns or logs, without a trainer.
 
-        model = VAE.load_from_checkpoint("last.ckpt").eval()
+        model.eval()
         known = {"likelihood": "gaussian", "x_std": model.log_scale.exp().item()}
         audit(**lightning(model, logged="val_loss", step="validation_step", **known), images=x)
 

@@ -104,7 +104,7 @@ def audit(
             number = None if loss is None else as_loss(subject, loss, modules)
             plan = of_model.plan(subject, x, train, of_model.EFFORTS[effort])
             seconds = 0.0 if number is None else _seconds_of(number, x, modules)
-        total = plan.seconds + seconds
+        total = 1.2 * (plan.seconds + seconds)  # with what is not timed
         told = {"desc": f"audit, about {total:.0f} s", "bar_format": "{desc}: {percentage:3.0f}%|{bar}|"}
         with bar(progress=progress, total=total, **told) as shown, protected(0):
             of_code, judge_average = _judge_code(subject, number, x, modules, generator)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.engine.arguments import bound, parameters_of, whichever_order
+from vae_helpers.checks.engine.arguments import bound, parameters_of, role_of, whichever_order
 from vae_helpers.checks.engine.calling import Failed, Student, as_function
 from vae_helpers.checks.engine.formula import Formula, Pattern, Term, compare, perhaps
 from vae_helpers.checks.engine.measuring import uniform
@@ -15,7 +15,6 @@ from vae_helpers.checks.engine.report import Report, safely, said
 from vae_helpers.checks.parts.elbo.model import EXERCISE, KL_ADDED, UNKNOWN, WHERE, check_model
 
 MULTIPLIED = said("term-wrong: The two parts are multiplied or divided. Logarithms of factors add up.")
-MODEL_NAMES = {"model", "vae", "net", "network", "m"}
 
 
 def check_elbo(fn: Callable[..., Any]) -> Report:
@@ -41,13 +40,17 @@ def check_elbo(fn: Callable[..., Any]) -> Report:
     as_function(fn)
     fn = bound(fn)
     names = [parameter.name for parameter in (parameters_of(fn) or [])[:2]]
-    roles = ("model", "x") if MODEL_NAMES & set(names) else ("log_px_z", "kl")
+    roles = ("model", "x") if any(map(_is_model, names)) else ("log_px_z", "kl")
     return whichever_order(fn, roles, lambda fn: safely(EXERCISE, lambda: _check(fn)))
+
+
+def _is_model(name: str) -> bool:
+    return role_of(name, ("model",)) is not None
 
 
 def _check(fn: Callable[..., Any]) -> Report:
     parameters = parameters_of(fn)
-    if parameters and parameters[0].name in MODEL_NAMES:
+    if parameters and _is_model(parameters[0].name):
         return check_model(fn)
     try:
         return compare(Student(lambda a, b: fn(a[:, 0], b[:, 0])), PARTS)
