@@ -12,32 +12,20 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from vae_helpers.audit.loss import (
-    DRAWS,
-    SIZES,
-    Call,
-    LossReading,
-    draw_of,
-    judge_draws,
-    listen,
-    pixel_terms,
-    read_loss,
-    table_of,
-    value_of,
-)
+from vae_helpers.audit.calls import SIZES, Call, listen, value_of
+from vae_helpers.audit.draws import DRAWS, judge_draws
+from vae_helpers.audit.gradient import judge_gradient
 from vae_helpers.audit.naming import BATCH as BATCHES
-from vae_helpers.audit.naming import OF_THE_LOSS, judge_gradient, judge_loss
+from vae_helpers.audit.naming import OF_THE_LOSS, judge_loss
+from vae_helpers.audit.reading import LossReading, draw_of, read_loss
 from vae_helpers.audit.recording import Recorder, entry_of
 from vae_helpers.audit.report import Check, Figure
 from vae_helpers.audit.subject import ENCODER_GIVES, Subject
+from vae_helpers.audit.terms import pixel_terms, table_of
 from vae_helpers.checks.engine.calling import protected
 
 REPEATED, ONE_BY_ONE = "the same result each time", "each image by itself"
-DRAWN, GRADIENT, NUMBER = (
-    "z is drawn from q",
-    "a gradient reaches the encoder through z",
-    "on average it is -ELBO",
-)
+DRAWN, NUMBER = "z is drawn from q", "on average it is -ELBO"
 ROUNDING = 1e-3  # what other orders of summation may do to a result of float32, in units of its spread
 REPEATS, FREEDOM = 6, 60  # of the logged number, at least; differences that its noise is judged by, about
 BATCH = 100  # images in a batch of it
@@ -177,7 +165,7 @@ def judge_number(
         apart := _in_large(subject, loss, x, found, entry)
     ):
         checks = [apart if check.name == BATCHES else check for check in checks]
-    drawn = judge_draws(found, more, subject.encoder_gives)
+    drawn = judge_draws(found.calls, found.z, more, subject.encoder_gives)
     if drawn.code:
         checks.append(Check(DRAWN, "wrong", drawn.code, drawn.text))
         notes += [
@@ -275,7 +263,7 @@ def explain(
     if all(len(call.decoded[0]) > 1 for call in seen) and _is_importance_weighted(subject, seen):
         text = f"it is the importance-weighted bound of {len(first.decoded[0])} draws, which is no ELBO"
         return [replace(of_number, code="term-wrong", text=f"{of_number.text}; {text}")]
-    drawn = judge_draws(LossReading("", {}, [c.decoded[0] for c in seen], seen), [], subject.encoder_gives)
+    drawn = judge_draws(seen, [call.decoded[0] for call in seen], [], subject.encoder_gives)
     if drawn.code:
         return [replace(of_number, code=""), Check(DRAWN, "wrong", drawn.code, drawn.text)]
     return [of_number]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vae_helpers.audit import model as of_model
+from vae_helpers.audit.calls import SIZES, as_loss, value_of
 from vae_helpers.audit.code import (
     BATCH,
     NUMBER,
@@ -22,7 +23,6 @@ from vae_helpers.audit.code import (
     judge_number,
     repeats_of,
 )
-from vae_helpers.audit.loss import SIZES, as_loss, value_of
 from vae_helpers.audit.recording import evaluate, modules_of, untouched, weights_of
 from vae_helpers.audit.report import Audit, Check, Figure
 from vae_helpers.audit.subject import Images, Subject, as_images
