@@ -116,7 +116,7 @@ def bracket(
         ValueError: a count too small, or x or z of a wrong shape or with NaN.
 
     Source: Grosse, Ghahramani & Adams 2015 for chains in both directions; Wu, Burda, Salakhutdinov &
-    Grosse 2017 for decoders; Brekelmans et al. 2022, section 3, for the bounds of several chains.
+    Grosse 2017 for decoders; Brekelmans et al. 2022 for the bounds of several chains.
     """
     _check(model, x, num_chains, num_steps, num_leapfrog)
     check_batch("z", z, model.latent_dim)
@@ -157,7 +157,7 @@ def annealed_bound(
     Raises:
         ValueError: a count too small, or x of a wrong shape or with NaN.
 
-    Source: Neal 2001, section 2; Wu, Burda, Salakhutdinov & Grosse 2017 for decoders, where chains start
+    Source: Neal 2001; Wu, Burda, Salakhutdinov & Grosse 2017 for decoders, where chains start
     at the prior.
     """
     _check(model, x, num_chains, num_steps, num_leapfrog)
