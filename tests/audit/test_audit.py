@@ -144,7 +144,7 @@ def test_in_the_plane_the_evidence_is_that_of_quadrature(small):
     assert report.figures["log_evidence_below"].value < truth
     gap = truth + report.figures["negative_elbo"].value
     parts = [report.figures[f"{name}_gap"].value for name in ("approximation", "amortization")]
-    assert min(parts) > -1e-3 and len(report.notes) == 0 and gap > 0
+    assert min(parts) > -1e-3 and gap > 0
 
 
 def test_a_likelihood_may_be_any_distribution(small):
@@ -251,7 +251,7 @@ def test_nothing_is_written_where_no_folder_is(report, tmp_path):
 def test_all_figures_stand_in_text_and_table(report):
     text, table = repr(report), report._repr_html_()
     for name, figure in report.figures.items():
-        assert name in text and str(figure) in text
+        assert name.replace("_", " ") in text and str(figure) in text
         assert str(figure) in table
     assert max(map(len, text.splitlines())) <= 110
     assert "<script" not in table
@@ -362,6 +362,9 @@ BAD = {
     },
     "images: expected at least 2": {"images": lambda x: x[:1]},
     "decode: expected 16 numbers for each z": {"decode": lambda m: lambda z: m.decode(z)[:, :9]},
+    "decode: expected logits, got numbers from .* as probabilities are": {
+        "decode": lambda m: lambda z: torch.sigmoid(m.decode(z))
+    },
     "decode: expected probabilities from 0 to 1": {"decoder_gives": "probabilities"},
     "decode: expected a function that takes z.*ZeroDivisionError": {"decode": lambda m: lambda z: 1 / 0},
     "loss: expected one number for a batch, got shape .6,.; average over the batch": {

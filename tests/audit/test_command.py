@@ -76,7 +76,7 @@ def run(folder, name, *more):
 def test_a_right_model_ends_with_0_and_a_report(folder, capsys):
     assert run(folder, "right", "--json", str(folder / "out.json"), "--train") == 0
     out = capsys.readouterr().out
-    assert "✓ no mistake found" in out and "negative_elbo" in out
+    assert "✓ no mistake found" in out and "negative elbo" in out
     read = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     assert read["passed"] and read["score"] == 1 and read["about"]["images"] == 20
     assert "overfitting" in read["figures"]

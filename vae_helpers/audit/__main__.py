@@ -69,7 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return work()
     except (ValueError, TypeError, FileNotFoundError) as error:
-        parser.error(str(error))
+        hint = "; --shape 1 28 28 hands them over as pictures"
+        is_of_shape = str(error).startswith("encode: expected a function that takes images")
+        parser.error(f"{error}{hint if is_of_shape and options.shape is None else ''}")
     except KeyboardInterrupt:
         return 130
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vae_helpers.audit.calls import SIZES, Call, listen, value_of
 from vae_helpers.audit.draws import DRAWS, judge_draws
-from vae_helpers.audit.gradient import judge_gradient
+from vae_helpers.audit.gradient import GRADIENT, judge_gradient
 from vae_helpers.audit.naming import BATCH as BATCHES
 from vae_helpers.audit.naming import OF_THE_LOSS, judge_loss
 from vae_helpers.audit.reading import LossReading, draw_of, read_loss
@@ -24,7 +24,7 @@ from vae_helpers.audit.subject import ENCODER_GIVES, Subject
 from vae_helpers.audit.terms import pixel_terms, table_of
 from vae_helpers.checks.engine.calling import protected
 
-REPEATED, ONE_BY_ONE = "the same result each time", "each image by itself"
+REPEATED, ONE_BY_ONE = "the same result each time", "each image's result is its own"
 DRAWN, NUMBER = "z is drawn from q", "on average it is -ELBO"
 ROUNDING = 1e-3  # what other orders of summation may do to a result of float32, in units of its spread
 REPEATS, FREEDOM = 6, 60  # of the logged number, at least; differences that its noise is judged by, about
@@ -153,12 +153,15 @@ def judge_number(
     with torch.no_grad():
         found = read_loss(subject, loss, x, generator)
     if not isinstance(found, LossReading):
-        untested = [Check(point, "untested", "", UNREAD) for point in (*OF_THE_LOSS, DRAWN)]
+        untested = [Check(point, "untested", "", UNREAD) for point in (*OF_THE_LOSS, DRAWN, GRADIENT)]
         return OfCode(untested, []), found
     notes = [COPIES] if found.copies else []
     checks = judge_loss(subject, found)
     if not found.likelihood:
-        return OfCode([*checks, Check(DRAWN, "untested", "", "there is no z in the number")], notes), []
+        no_z = "there is no z in the number"
+        return OfCode(
+            [*checks, *(Check(point, "untested", "", no_z) for point in (DRAWN, GRADIENT))], notes
+        ), []
     entry = _entry(subject, generator)
     more = _more(subject, loss, x, found, entry)
     if not any(check.name == BATCHES and check.verdict == "wrong" for check in checks) and (
@@ -168,6 +171,7 @@ def judge_number(
     drawn = judge_draws(found.calls, found.z, more, subject.encoder_gives)
     if drawn.code:
         checks.append(Check(DRAWN, "wrong", drawn.code, drawn.text))
+        checks.append(Check(GRADIENT, "untested", "", "z is not drawn from q"))
         notes += [
             f'if encode gives {kind}, neither is wrong: encoder_gives="{kind}".'
             for kind in ENCODER_GIVES
@@ -175,7 +179,7 @@ def judge_number(
         ]
     else:
         checks.append(Check(DRAWN, "right", "", _seen(drawn.count)))
-        checks += _gradient(subject, loss, x, found, entry)
+        checks.append(_gradient(subject, loss, x, found, entry))
     return OfCode(checks, notes), []
 
 
@@ -299,15 +303,13 @@ def _entry(subject: Subject, generator: torch.Generator) -> Any:
 
 def _gradient(
     subject: Subject, loss: Callable[[Tensor], Any], x: Tensor, found: LossReading, entry: Any
-) -> list[Check]:
+) -> Check:
     batch = _batch(x, min(SIZES), found.copies).clone().requires_grad_(not subject.is_numpy)
     try:
         with torch.enable_grad():
-            call = listen(subject, loss, batch, 1, entry)
-            check = judge_gradient(subject, found, call)
+            return judge_gradient(subject, found, listen(subject, loss, batch, 1, entry))
     except (ValueError, RuntimeError):  # not every loss stands images that carry a gradient
-        return []
-    return [check] if check else []
+        return Check(GRADIENT, "untested", "", "the number could not be had with a gradient")
 
 
 def _seen(count: int) -> str:

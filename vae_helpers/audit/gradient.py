@@ -12,44 +12,43 @@ from vae_helpers.audit.subject import Subject
 from vae_helpers.audit.terms import KL_CLOSED, KL_DRAWN, SQUARED
 from vae_helpers.checks.parts.elbo.likelihoods import RIGHT
 
+GRADIENT = "a gradient reaches the encoder through z"
+UNKNOWN = Check(GRADIENT, "untested", "", "it could not be told apart from that of the other terms")
 
-def judge_gradient(subject: Subject, reading: LossReading, call: Call) -> Check | None:
+
+def judge_gradient(subject: Subject, reading: LossReading, call: Call) -> Check:
     """Whether the log-likelihood's gradient reaches the encoder through z.
 
     Args:
         subject: the model.
         reading: what the loss is.
         call: a call of it, with the gradient that its result carries.
-
-    Returns:
-        None where it cannot be told.
     """
-    name = "a gradient reaches the encoder through z"
     value, z = call.result, draw_of(call, reading)
-    if not isinstance(value, Tensor) or not value.requires_grad or z is None:
-        return None
-    if reading.likelihood not in (RIGHT, SQUARED):
-        return None
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return Check(GRADIENT, "untested", "", "the number carries no gradient")
+    if z is None or reading.likelihood not in (RIGHT, SQUARED):
+        return UNKNOWN
     with torch.enable_grad():
         mu, log_var = subject.encode(call.x)
         leaves = [p for m in subject.modules for p in m.parameters() if p.requires_grad] + [call.x]
         touched = torch.autograd.grad(mu.sum() + log_var.sum(), leaves, allow_unused=True)
         leaves = [leaf for leaf, gradient in zip(leaves, touched, strict=True) if gradient is not None]
         if not leaves:
-            return None
+            return UNKNOWN
         leaves = leaves[:-1] or leaves  # weights, or the images where none were found
         given = _flat(torch.autograd.grad(value.sum(), leaves, allow_unused=True), leaves)
         whole = _flat(_gradient(subject, reading, call.x, z, leaves, cut=False), leaves)
         alone = _flat(_gradient(subject, reading, call.x, z, leaves, cut=True), leaves)
     through = (whole - alone).norm()
     if through < 1e-3 * whole.norm():
-        return None
+        return UNKNOWN
     if (given - whole).norm() < 0.02 * max(whole.norm(), through):
-        return Check(name, "right")
+        return Check(GRADIENT, "right")
     if (given - alone).norm() < 0.02 * max(alone.norm(), through):
         text = "none does: z is cut off; trained by this number, the encoder would learn from the KL alone"
-        return Check(name, "wrong", "not-differentiable", text)
-    return None
+        return Check(GRADIENT, "wrong", "not-differentiable", text)
+    return UNKNOWN
 
 
 def _gradient(

@@ -21,6 +21,7 @@ from vae_helpers.numerics.monte_carlo import estimate
 
 NATS = "nats per image"
 _CHUNK = 2**20  # numbers in the decoder's output at a time
+FAR_APART = 1.0  # nats between two bounds that should enclose a number
 TOO_HEAVY = 0.7  # the Pareto k of importance weights from which their mean says little
 
 
@@ -165,7 +166,13 @@ def figures(
     z, simulated = z[: effort.simulated], simulated[: effort.simulated]
     found |= _of_simulated(subject, z, simulated, effort, generator, on_device)
     done(plan.simulated)
-    few = x[: effort.images]
+    few, apart = x[: effort.images], found["simulated_log_evidence_above"].value
+    apart -= found["simulated_log_evidence_below"].value
+    if apart > FAR_APART:
+        notes.append(
+            f"the bounds of simulated images are {apart:.2g} nats apart: the chains do not reach the posterior "
+            "of all of them, and what rests on such chains may be too low by as much."
+        )
     if subject.latent_dim <= 2:
         found |= _of_gaps_in_the_plane(subject, few, effort)
     else:
@@ -178,8 +185,9 @@ def _remarks(subject: Subject, x: Tensor) -> list[str]:
     notes = []
     if subject.likelihood == "bernoulli" and not ((x == 0) | (x == 1)).all():
         notes.append(
-            "the images are grey: for these the cross-entropy is a number, but no log-likelihood, and -ELBO "
-            "bounds nothing. Published figures are for black-and-white images (vae_helpers.models.binarize)."
+            "the images are grey: for these the cross-entropy is a number, but no log-likelihood: the "
+            "figures in nats are to be compared with their like alone. "
+            "Published figures are for black-and-white images (vae_helpers.models.binarize)."
         )
     if subject.decoder_gives == "logits":
         output = subject.decode(subject.encode(x[:100])[0])
@@ -380,14 +388,16 @@ def _of_gaps(subject: Subject, x: Tensor, effort: Effort, generator: torch.Gener
     error = math.sqrt((search.gap_error**2).sum()) / num
     of_evidence = math.sqrt((evidence.lower_error**2 + search.best_elbo_error**2).sum()) / num
     below = math.sqrt((evidence.lower_error**2).sum()) / num
-    how = f"annealed chains from q of {num} images, whose expectation is at most log p(x)"
+    how = f"annealed chains from q of {num} images, whose expectation is at most log p(x); the ELBO of these "
+    how += f"is {search.elbo.mean().item():.4g}"
     return {
         "log_evidence_annealed": Figure(evidence.lower.mean().item(), below, NATS, how),
         **_two_gaps(
             (evidence.lower - search.best_elbo).mean().item(),
             search.gap.mean().item(),
             (of_evidence, error),
-            f"of these {num} images; the error is that of the draws",
+            f"of these {num} images; the error is that of the draws, other images would change it by ± "
+            f"{_over_images(evidence.lower - search.best_elbo):.2g}",
         ),
     }
 

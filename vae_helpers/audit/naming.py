@@ -18,8 +18,8 @@ from vae_helpers.checks.parts.kl import KL
 DISTANCES = (SQUARED, "the squared distance of logits", ABSOLUTE)
 EXCHANGED = "the probability judged by x"
 # What is tested, in the order of a report.
-LIKELIHOOD, DIVERGENCE = "its likelihood", "its KL"
-WEIGHTS, BATCH, CONSTANTS = "the weights of the two", "the average over the batch", "its constants"
+LIKELIHOOD, DIVERGENCE = "the number's likelihood", "the number's KL"
+WEIGHTS, BATCH, CONSTANTS = "the weights of the two", "the average over the batch", "the number's constants"
 OF_THE_LOSS = (LIKELIHOOD, DIVERGENCE, WEIGHTS, BATCH, CONSTANTS)
 
 
@@ -256,8 +256,8 @@ def _pixel_constant(subject: Subject, fit: Fit, likelihood: str) -> float:
     return constant if abs(given - constant) < abs(given) else 0.0
 
 
-def _gaussian_constant(subject: Subject) -> float:
-    return subject.data_dim * (math.log(subject.x_std) + 0.5 * math.log(2 * math.pi))
+def _gaussian_constant(subject: Subject, std: float | None = None) -> float:
+    return subject.data_dim * (math.log(std or subject.x_std) + 0.5 * math.log(2 * math.pi))
 
 
 # ---- what they mean --------------------------------------------------------------------------
@@ -366,7 +366,7 @@ def _likelihood_counts(subject: Subject, value: float, right: float) -> str:
     implied = math.sqrt(0.5 / value)
     return (
         f"the squared distance counts {in_words(value)} times, which is right for σ = {implied:.3g}; "
-        f"x_std says {subject.x_std:.3g}"
+        f"x_std says {subject.x_std:.3g}: is x_std={implied:.3g} meant?"
     )
 
 
@@ -384,7 +384,9 @@ def _of_constants(
     found = []
     wanted = 0.0
     if subject.likelihood == "gaussian" and reading.likelihood == SQUARED:
-        constants = (factor * _gaussian_constant(subject), _gaussian_constant(subject))
+        implied = subject.x_std / math.sqrt(abs(factor))  # the σ for which the weight is right
+        constants = [factor * _gaussian_constant(subject)]
+        constants += [_gaussian_constant(subject, std) for std in (subject.x_std, implied)]
         wanted = min(constants, key=lambda value: abs(value - given))
         if is_told:  # with terms that are no KL, a constant may be the KL's
             wanted = wanted if abs(given - wanted) < abs(given) else 0.0

@@ -16,6 +16,7 @@ from vae_helpers.models.storage import whole_file
 
 SCHEMA = "vae_helpers.audit/1"
 VERDICTS = {"right": "✓", "wrong": "✗", "untested": "○"}
+COLOURS = {"right": "#2a7f3f", "wrong": "#b3261e", "untested": "#8a8a8a"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Check:
     verdict: str
     code: str = ""
     text: str = ""
+
+    @property
+    def mark(self) -> str:
+        """How a report marks it; what is wrong only as a consequence of a mistake gets an arrow."""
+        return VERDICTS[self.verdict] if self.code or self.verdict != "wrong" else "→"
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,40 +149,42 @@ class Audit:
 
     def __repr__(self) -> str:
         """The report as text, of lines with at most 100 letters where words allow it."""
-        width = max((len(name) for name in self.figures), default=0)
-        lines = [self.verdict, *_wrapped("", _subject(self.about), 0), ""]
+        shown = {name.replace("_", " "): figure for name, figure in self.figures.items()}
+        width = max(map(len, shown), default=0)
+        lines = [self.verdict, *_wrapped("", _subject(self.about), 0)]
+        lines += [line for note in self.notes for line in _wrapped("Note:", note)] + [""]
         for check in _joined(self.checks):
             code = f" [{check.code}]" if check.code else ""
             colon = ":" if check.text else ""
-            lines += _wrapped(f"{VERDICTS[check.verdict]} {check.name}{code}{colon}", check.text)
+            lines += _wrapped(f"{check.mark} {check.name}{code}{colon}", check.text)
         lines += [""]
-        values = {name: str(figure) for name, figure in self.figures.items()}
+        values = {name: str(figure) for name, figure in shown.items()}
         wide = max(map(len, values.values()), default=0)
-        for name, figure in self.figures.items():
+        for name, figure in shown.items():
             unit = "" if figure.unit == "nats per image" else f"{figure.unit}; "
             lines += _wrapped(
                 f"{name:<{width}}  {values[name]:>{wide}}  ", unit + figure.how, width + wide + 4
             )
-        lines += [line for note in self.notes for line in ["", *_wrapped("Note:", note)]]
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        colour = "#b3261e" if self.mistakes else "#2a7f3f"
-        rows = "".join(
-            f"<tr>{_cell(f'<b>{name}</b>')}{_cell(_escaped(figure), 'white-space: nowrap')}"
-            f"{_cell(_escaped(_unit(figure) + figure.how))}</tr>"
-            for name, figure in ((_escaped(name), figure) for name, figure in self.figures.items())
-        )
+        colour = COLOURS["wrong" if self.mistakes else "right"]
         checks = "".join(
-            f"<p style='margin: 2px 0'>{VERDICTS[check.verdict]} <b>{_escaped(check.name)}</b> "
-            f"{f'<code>{check.code}</code> ' if check.code else ''}{_escaped(check.text)}</p>"
+            f"<p style='margin: 2px 0'><b style='color: {COLOURS[check.verdict]}'>{check.mark} "
+            f"{_escaped(check.name)}</b> {f'<code>{check.code}</code> ' if check.code else ''}"
+            f"{_escaped(check.text)}</p>"
             for check in _joined(self.checks)
+        )
+        rows = "".join(
+            f"<tr>{_cell(f'<b>{_escaped(name)}</b>')}{_cell(_escaped(figure))}"
+            f"{_cell(_escaped(_unit(figure) + figure.how))}</tr>"
+            for name, figure in ((name.replace("_", " "), figure) for name, figure in self.figures.items())
         )
         notes = "".join(f"<p>Note: {_escaped(note)}</p>" for note in self.notes)
         return (
             f'<div style="border-left: 5px solid {colour}; padding: 2px 0 2px 12px; max-width: 60em">'
-            f"<p><b>{_escaped(self.verdict)}</b><br>{_escaped(_subject(self.about))}</p>{checks}"
-            f"<table><tbody>{rows}</tbody></table>{notes}</div>"
+            f"<p><b>{_escaped(self.verdict)}</b><br>{_escaped(_subject(self.about))}</p>{notes}{checks}"
+            f'<table style="margin-top: 1em"><tbody>{rows}</tbody></table></div>'
         )
 
 
@@ -205,8 +213,8 @@ def _escaped(text: Any) -> str:
     return html.escape(str(text))
 
 
-def _cell(content: str, style: str = "") -> str:
-    return f'<td style="text-align: left; vertical-align: top; {style}">{content}</td>'
+def _cell(content: str) -> str:
+    return f'<td style="text-align: left; vertical-align: top; padding: 2px 8px">{content}</td>'
 
 
 def _wrapped(start: str, text: str, indent: int = 4, width: int = 100) -> Iterable[str]:

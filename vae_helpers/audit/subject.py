@@ -70,6 +70,7 @@ class Subject:
         self._distribution = None if isinstance(likelihood, str) else likelihood
         self.likelihood = likelihood if isinstance(likelihood, str) else "own"
         self.decoder_gives = self._decoder_gives(likelihood, decoder_gives)
+        self._is_told = decoder_gives is not None
         self.x_std = as_number("x_std", x_std, positive=True)
         self.modules = modules_of(encode, decode)
         self.is_numpy = isinstance(images, np.ndarray)
@@ -304,6 +305,11 @@ class Subject:
             return
         output = self.decode(mu)
         low, high = (value.item() for value in output.aminmax())
+        if self.decoder_gives == "logits" and not self._is_told and 0 <= low and high <= 1:
+            raise ValueError(
+                f"decode: expected logits, got numbers from {low:.3g} to {high:.3g}, as probabilities are; "
+                'say which by decoder_gives="probabilities" or "logits"'
+            )
         if self.decoder_gives == "probabilities" and (low < 0 or high > 1):
             raise ValueError(
                 "decode: expected probabilities from 0 to 1, as decoder_gives says, got numbers from "

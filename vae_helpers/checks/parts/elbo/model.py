@@ -19,7 +19,6 @@ from vae_helpers.checks.parts.elbo.probe_models import PIXELS, draw_images, enco
 from vae_helpers.checks.parts.elbo.same_noise import terms_of_model
 from vae_helpers.checks.parts.elbo.sampling import has_gradient, sampling_findings
 from vae_helpers.checks.parts.kl import KL
-from vae_helpers.checks.parts.sampling import seen_by
 from vae_helpers.numerics._validate import Array
 from vae_helpers.numerics.gaussian import kl_standard_normal
 
@@ -60,15 +59,15 @@ def check_model(fn: Callable[..., Any]) -> Report:
         unknown = [UNKNOWN] if measurement.samples else []
         return report(EXERCISE, [*measurement.findings, *unknown], where=WHERE)
     findings = [*measurement.findings, *_name_parts(reading)]
-    draws = 0
+    judged_by = ""
     # Of what is random and mixes the batch the KL varies as well, and z cannot be seen.
     hidden = measurement.mixes_rows and (measurement.noise or not measurement.samples)
     if not hidden and any(LIKELIHOODS[name].averaged for name in _likelihoods(reading)):
-        wrong, draws = sampling_findings(fn, reading, _reduced(measurement))
+        wrong, judged_by = sampling_findings(fn, reading, _reduced(measurement))
         findings += wrong
     notes = [] if findings or has_gradient(fn) else [NO_GRADIENT]
-    if draws and not findings:
-        notes.append(seen_by(draws))
+    if judged_by and not findings:
+        notes.append(judged_by)
     return report(EXERCISE, findings, _example(measurement) if findings else "", notes, WHERE)
 
 

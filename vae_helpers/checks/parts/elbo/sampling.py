@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COPIES = 600  # draws for each image when an average over the noise is asked for
 IMAGES = 6
+ROOM = 5.5  # standard errors that an average may be off
 SLOPE = 1.5  # how much the probed decoder depends on z
 SHARED = said("noise-shared: All rows of a batch use the same noise; each image needs a draw of its own.")
 MEAN_DECODED = said("""noise-missing: The mean of q is decoded, not a draw from it: that is no estimate of the
@@ -101,8 +102,8 @@ def _probe() -> Probe:
     return Probe(model, images, *encode(model, images))
 
 
-def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) -> tuple[list[Finding], int]:
-    """Whether z is drawn from q, and lets gradients pass; and how many draws were looked at one by one.
+def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) -> tuple[list[Finding], str]:
+    """Whether z is drawn from q, and lets gradients pass; and what that was judged by, in a sentence.
 
     Args:
         fn: takes a model and images.
@@ -117,18 +118,29 @@ def sampling_findings(fn: Callable[..., Any], reading: Reading, reduced: str) ->
             seen = [finding for finding in seen if finding != sampling.STD_MISSING]
         named = [OF_A_MODEL.get(finding, finding) for finding in seen or []]
         if seen is not None and not average:
-            return named or _cut_off(fn, reading), DRAWS
+            return named or _cut_off(fn, reading), sampling.seen_by(DRAWS)
     try:
         values = _values(guarded(fn, 1, slope=SLOPE), _probe().images, reduced)
     except (Failed, ValueError):
-        return [], 0
+        return [], ""
     for term, coefficient in reading.coefficients.items():
         if term in KL.terms:
             of_kl = coefficient * KL.terms[term](_probe().mu, _probe().v)
             values = values - of_kl.reshape(IMAGES, 1)
     likelihoods = values / reading.coefficients[name]
     wrong = _wrong_draw(likelihoods, row.of_pixel, reduced)
-    return (named if wrong and named else wrong) or _cut_off(fn, reading), 0
+    return (named if wrong and named else wrong) or _cut_off(fn, reading), _seen_on_average(likelihoods)
+
+
+def _seen_on_average(likelihoods: Array) -> str:
+    """What an average of log-likelihoods, (images, draws), would show but for one case in a thousand."""
+    error = (ROOM + 3.3) * likelihoods.std(1) / np.sqrt(likelihoods.shape[1])
+    if not error.max() > 0.01:
+        return ""
+    return (
+        f"z could not be seen; averages over {likelihoods.shape[1]} values would show an expected "
+        f"log-likelihood that is off by {error.max():.2g} nats."
+    )
 
 
 def _wrong_draw(likelihoods: Array, of_pixel: Callable[..., Array], reduced: str) -> list[Finding]:
@@ -148,7 +160,7 @@ def _wrong_draw(likelihoods: Array, of_pixel: Callable[..., Array], reduced: str
         variance = _probe().average(of_pixel, FROM_Q, power=2) - _probe().average(of_pixel, FROM_Q) ** 2
         if np.all(spread > 0.2 * np.sqrt(variance)):
             return [SHARED]
-    error = 5.5 * spread / np.sqrt(likelihoods.shape[1]) + 2e-3
+    error = ROOM * spread / np.sqrt(likelihoods.shape[1]) + 2e-3
     if is_drawn(FROM_Q, error):
         return []
     return [next((draw.finding for draw in WRONG_DRAWS if is_drawn(draw, error)), UNKNOWN_DRAW)]
