@@ -346,7 +346,7 @@ def _of_weights(
         )
         found.append(Mistake(WEIGHTS, "mean-pixels", text))
     elif right and a.value and not a.is_(right) and (free_a or a.power == b.power):
-        found.append(Mistake(WEIGHTS, "term-scale", _likelihood_counts(subject, a.value, right)))
+        found.append(Mistake(WEIGHTS, *_likelihood_counts(subject, a.value, right)))
     if b.value and (free_b or a.power == b.power):
         if latents > 1 and b.is_(1 / latents):
             text = f"the KL is averaged over the {latents} latents instead of summed"
@@ -360,11 +360,14 @@ def _of_weights(
     return found
 
 
-def _likelihood_counts(subject: Subject, value: float, right: float) -> str:
+def _likelihood_counts(subject: Subject, value: float, right: float) -> tuple[str, str]:
+    """The code and the sentence of a likelihood with a weight of its own."""
     if subject.likelihood != "gaussian":
-        return f"the log-likelihood counts {in_words(value / right)} times"
+        return "term-scale", f"the log-likelihood counts {in_words(value / right)} times"
     implied = math.sqrt(0.5 / value)
-    return (
+    if same(implied, subject.x_std**2) and not same(subject.x_std, 1):
+        return "var-for-std", f"the squared distance has the weight for σ = {implied:.3g}: σ² stands as σ"
+    return "term-scale", (
         f"the squared distance counts {in_words(value)} times, which is right for σ = {implied:.3g}; "
         f"x_std says {subject.x_std:.3g}: is x_std={implied:.3g} meant?"
     )
