@@ -170,8 +170,8 @@ def figures(
     apart -= found["simulated_log_evidence_below"].value
     if apart > FAR_APART:
         notes.append(
-            f"the bounds of simulated images are {apart:.2g} nats apart: some chains miss their posterior, and "
-            "what rests on such chains may be too low by as much."
+            f"the bounds of simulated images are {apart:.2g} nats apart: some chains miss their posterior, "
+            "and what rests on such chains may be too low by as much."
         )
     if subject.latent_dim <= 2:
         found |= _of_gaps_in_the_plane(subject, few, effort)
