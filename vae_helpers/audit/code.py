@@ -329,8 +329,8 @@ def compare_numbers(logged: Logged, negative_elbo: Figure, is_read: bool) -> Che
     error = math.hypot(logged.error, negative_elbo.error or 0.0)
     limit = stats.t.isf(BY_CHANCE / 2, max(logged.freedom, 1)) * error + 2e-5 * abs(negative_elbo.value)
     truth = f"{negative_elbo.value:.4f} ± {negative_elbo.error:.2g}"
-    text = f"you log {logged.value:.4f} ± {logged.error:.2g}; it is {truth}"
+    text = f"you log {logged.value:.4f} ± {logged.error:.2g}; -ELBO is {truth}"
     if abs(apart) <= limit:
         return Check(NUMBER, "right", "", text)
     code = "" if is_read else "unknown"
-    return Check(NUMBER, "wrong", code, text)
+    return Check(NUMBER, "wrong", code, f"it is not: {text}")

@@ -16,7 +16,8 @@ from vae_helpers.models.storage import whole_file
 
 SCHEMA = "vae_helpers.audit/1"
 VERDICTS = {"right": "✓", "wrong": "✗", "untested": "○"}
-COLOURS = {"right": "#2a7f3f", "wrong": "#b3261e", "untested": "#8a8a8a"}
+COLOURS = {"right": "#2f9e50", "wrong": "#d9483b", "untested": "#8a8a8a"}  # on white and on black
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -170,13 +171,13 @@ class Audit:
     def _repr_html_(self) -> str:
         colour = COLOURS["wrong" if self.mistakes else "right"]
         checks = "".join(
-            f"<p style='margin: 2px 0'><b style='color: {COLOURS[check.verdict]}'>{check.mark} "
+            f"<p style='margin: 2px 0'><b><span style='color: {COLOURS[check.verdict]}'>{check.mark}</span> "
             f"{_escaped(check.name)}</b> {f'<code>{check.code}</code> ' if check.code else ''}"
             f"{_escaped(check.text)}</p>"
             for check in _joined(self.checks)
         )
         rows = "".join(
-            f"<tr>{_cell(f'<b>{_escaped(name)}</b>')}{_cell(_escaped(figure))}"
+            f"<tr>{_cell(f'<b>{_escaped(name)}</b>')}{_cell(_escaped(str(figure).replace(' ', NO_BREAK)))}"
             f"{_cell(_escaped(_unit(figure) + figure.how))}</tr>"
             for name, figure in ((name.replace("_", " "), figure) for name, figure in self.figures.items())
         )
