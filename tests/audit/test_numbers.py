@@ -151,6 +151,20 @@ def test_an_expectation_in_closed_form_is_not_accused_of_decoding_the_mean():
     assert not report.codes, report
 
 
+def test_any_number_of_images_counts_each_of_them_once():
+    """Images in an order, the brightest last: whoever drops the last batch sees another average."""
+    x = torch.cat([X, X, (torch.rand(30, D, generator=torch.Generator().manual_seed(7)) < 0.9).float()])
+    report = looked_at(number, images=x)
+    assert report.passed and report.figures["logged"].error < 0.1, report
+
+
+def test_a_decoder_that_draws_pixels_is_told_so():
+    report = looked_at(
+        decode=lambda z: torch.bernoulli(torch.sigmoid(NET.decode(z))), decoder_gives="probabilities"
+    )
+    assert report.codes == {"unknown"} and "draws pixels" in report.mistakes[0].text
+
+
 def test_latents_may_be_maps():
     report = looked_at(
         number,

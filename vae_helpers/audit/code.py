@@ -69,6 +69,8 @@ def judge_modes(subject: Subject, x: Tensor) -> list[Check]:
     if changed:
         code = "dropout-on" if masks or _has(subject, torch.nn.modules.dropout._DropoutNd) else "unknown"
         why = "dropout is on: model.eval()" if code == "dropout-on" else "it draws noise of its own"
+        if masks and all(mask.numel() == len(x) * subject.data_dim for mask in masks):
+            code, why = "unknown", "it draws pixels: give their probabilities"
         text = f"{changed[0]} gives another result for the same input each time; {why}"
         return [
             Check(REPEATED, "wrong", code, text),
@@ -131,16 +133,15 @@ class Logged(NamedTuple):
 def average(loss: Callable[[Tensor], Any], x: Tensor) -> Logged:
     """The number over all images, by batches, each of them several times: their spread tells the noise."""
     repeats = repeats_of(len(x))
-    batches = x.split(BATCH if len(x) >= 2 * BATCH else max(2, len(x)))
-    if len(batches) > 1 and len(batches[-1]) < len(batches[0]):
-        batches = batches[:-1]  # for a number that depends on the batch's size
+    batches = x.tensor_split(max(1, len(x) // BATCH))  # of nearly the same size
+    share = np.array([len(batch) / len(x) for batch in batches])
     values = np.zeros((len(batches), repeats))
     for i, batch in enumerate(batches):
         for k in range(repeats):
             with protected(7919 * i + k + 1):
                 values[i, k] = float(value_of(loss, batch))
-    variance = values.var(axis=1, ddof=1).mean()
-    return Logged(values.mean(), math.sqrt(variance / values.size), len(batches) * (repeats - 1))
+    variance = values.var(axis=1, ddof=1) / repeats
+    return Logged(float(share @ values.mean(1)), math.sqrt(share**2 @ variance), len(batches) * (repeats - 1))
 
 
 def judge_number(
