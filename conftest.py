@@ -96,6 +96,12 @@ def part(nodeid):
 # tests/project/test_project.py holds that it lets no notebook and no browser in.
 NOT_QUICK = (
     "notebooks/",
+    "tests/audit/test_audit.py",
+    "tests/audit/test_bounds.py",
+    "tests/audit/test_command.py",
+    "tests/audit/test_families.py",
+    "tests/audit/test_numbers.py",
+    "tests/audit/test_adapters.py",
     "tests/browser/",
     "tests/checks/test_arguments.py",
     "tests/checks/test_gallery.py",
@@ -123,6 +129,8 @@ NOT_QUICK = (
 LONGEST = (
     "tests/experiments/test_sweep.py",
     "tests/checks/test_gallery.py",
+    "tests/audit/test_families.py",
+    "tests/audit/test_audit.py",
     "tests/checks/test_same_noise.py",
     "tests/checks/test_arguments.py",
     "tests/notebooks/test_corners.py",

@@ -321,7 +321,7 @@ def _of_weights(
     b = divergence._replace(value=sign * divergence.value)
     if a.value and b.value < 0:
         b = b._replace(value=-b.value)
-        text = "the KL enters with the wrong sign: the number falls as q moves away from the prior"
+        text = "the KL enters with the wrong sign, compared with the likelihood"
         found.append(Mistake(WEIGHTS, "kl-added", text))
     of_batch = a.power == b.power == 1 and same(a.value, b.value) and right == 1
     if of_batch or a.power is None or b.power is None:

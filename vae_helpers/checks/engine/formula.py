@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -87,6 +88,7 @@ class Formula:
     answer: str = ""  # what comes before the right value in an example, where not "… is"
     half: str = "a factor ½ is lost"  # the likely cause of a value that is twice as large
     unknown: Finding = UNKNOWN  # what is said when nothing fits
+    letters: Mapping[str, str] = field(default_factory=dict)  # what the names of terms call the arguments
     is_log: bool = False  # the value is a logarithm, which may be forgotten
     axis: str = "latents"  # what the event axis holds
     dims: tuple[int, int] = (3, 5)  # two event sizes
@@ -127,7 +129,10 @@ class Formula:
 
     def write(self, names: Iterable[str]) -> str:
         """Terms as a message writes them."""
-        return names_of([self.core[n].written or n if n in self.core else n for n in names])
+        text = names_of([self.core[n].written or n if n in self.core else n for n in names])
+        for letter, argument in self.letters.items():
+            text = re.sub(rf"\b{letter}\b", argument, text)
+        return text
 
 
 def check_formula(fn: Callable[..., Any], formula: Formula) -> Report:
@@ -325,7 +330,9 @@ def _term_findings(formula: Formula, relative: Coefficients) -> list[Finding]:
         elif term.missing or name == CONSTANT:
             findings.append(term.missing or constant)
         else:
-            missing.append(said(f"term-missing: {formula.write([name])} is not in your value at all."))
+            missing.append(
+                said(f"term-missing: {_begin(formula.write([name]))} is not in your value at all.")
+            )
     if any(factors.values()) or not left:  # else the value is so different that nothing is said of its parts
         findings += missing
     if left.pop(CONSTANT, None):
@@ -344,6 +351,11 @@ def _replaced(formula: Formula, term: Term, stand_in: str, size: float) -> list[
     return [first, *others]
 
 
+def _begin(words: str) -> str:
+    """The words as a sentence begins with them; a formula stays as it is."""
+    return f"T{words[1:]}" if words.startswith("the ") else words
+
+
 def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding]:
     """What a wrong factor of a term that is there means."""
     term, size, written = formula.core[name], abs(factor), formula.write([name])
@@ -352,8 +364,8 @@ def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding
         findings.append(term.turned or said(f"term-sign: The sign of {written} is turned round."))
     if name != CONSTANT and not same(size, 1):
         named = [finding for scale, finding in term.scaled.items() if same(size, scale)]
-        unnamed = said(f"""term-scale: {written} has {in_words(size)} times the coefficient that it should
-            have, compared with the other terms.""")
+        unnamed = said(f"""term-scale: {_begin(written)} has {in_words(size)} times the coefficient that it
+            should have, compared with the other terms.""")
         findings += named[:1] or [unnamed]
     return findings
 

@@ -60,6 +60,7 @@ EXCHANGED = said("""swapped: In the cross-entropy x and the prediction have chan
     argument of PyTorch's functions is the prediction.""")
 SQUARED_ERROR = said("""squared-error: This is a squared distance. Which distribution of a binary pixel has it
     as its logarithm?""")
+CONSTANT = said("constant: The value is off by a constant for each pixel.")
 GROWS = said("sign: It also grows with the distance, where a log-likelihood falls.")
 
 
@@ -72,9 +73,9 @@ BERNOULLI = Formula(
     truth=_truth,
     draw=_draw,
     core={
-        "x log p": Term(1.0, lambda x, a: x * special.log_expit(a), "The white pixels' half"),
+        "x log p": Term(1.0, lambda x, a: x * special.log_expit(a), "the white pixels' half"),
         "(1 - x) log(1 - p)": Term(
-            1.0, lambda x, a: (1 - x) * special.log_expit(-a), "The black pixels' half"
+            1.0, lambda x, a: (1 - x) * special.log_expit(-a), "the black pixels' half"
         ),
     },
     stand_ins={
@@ -116,6 +117,7 @@ BERNOULLI = Formula(
         Pattern({"x a": 1, "log(1 + exp a)": 1}, [NORMALISER_TURNED]),
         Pattern({"x log p": 1, "(1 - x) log(1 - p)": -1, "x log(1 - p)": -2}, [NORMALISER_TURNED]),
         Pattern({"x a": 1}, [NORMALISER_MISSING]),
+        Pattern({"x a": 1, "1": present}, [NORMALISER_MISSING, CONSTANT]),
         Pattern({"x log p": 1, "x log(1 - p)": -1}, [NORMALISER_MISSING]),
         Pattern({"log(1 + exp a)": -1}, [TARGETS_MISSING]),
         # A squared distance has no right factor; what is minus it falls with the distance, as it should.
@@ -124,7 +126,8 @@ BERNOULLI = Formula(
     ],
     averaged=said("""mean-pixels: With more pixels your values do not grow as they should: a mean over the
         pixels stands where a sum belongs. The log-probabilities of independent pixels add up."""),
-    constant="The value is off by a constant for each pixel.",
+    constant=CONSTANT.text,
+    letters={"a": "x_logits"},
     axis="pixels",
     dims=(4, 7),
     simple=[(1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, -1.0), (0.0, -2.0)],

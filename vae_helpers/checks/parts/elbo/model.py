@@ -30,8 +30,8 @@ WHERE = "notebook 2, section 5"
 NO_GRADIENT = "your value carries no gradient, which is fine for looking at it; for training it needs one."
 NO_TORCH = said("""error: The ELBO of a model is checked with a model of PyTorch, which is not installed here:
     `pip install vae_helpers[torch]`.""")
-KL_ADDED = said("""kl-added: The KL enters with the wrong sign: moving q towards the prior would lower your
-    value, where it should raise it.""")
+KL_ADDED = said("""kl-added: The KL has the same sign as the log-likelihood, from which it is to be
+    subtracted.""")
 KL_MISSING = said("term-missing: The KL is not in your value at all.")
 LOSS = said("sign: This is the loss, minus the ELBO; the bound itself is asked for.")
 MEAN_PIXELS = said("""mean-pixels: The log-likelihood is a mean over the pixels, the KL a sum over the
@@ -213,7 +213,10 @@ def _join(likelihood: Likelihood, factor: float, divergence: float) -> list[Find
         findings.append(said("half: The KL counts twice: a factor ½ is lost."))
     elif not same(divergence, 1):
         counts = f"The KL counts {in_words(divergence)} times"
-        findings.append(said(f"term-scale: {counts}; only with the factor 1 is this a bound on log p(x)."))
+        bound = "this is no bound on log p(x)" if divergence < 1 else "this is a bound, but not the ELBO"
+        findings.append(
+            said(f"term-scale: {counts}; with a factor {'below' if divergence < 1 else 'above'} 1 {bound}.")
+        )
     return findings
 
 
