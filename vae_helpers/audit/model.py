@@ -376,8 +376,9 @@ def _of_gaps_in_the_plane(subject: Subject, x: Tensor, effort: Effort) -> dict[s
     return _two_gaps(
         found.approximation.mean().item(),
         found.amortization.mean().item(),
-        (1e-3, 1e-3),
-        f"of {len(x)} images, by quadrature; the error is that of the search, about",
+        (None, None),
+        f"of {len(x)} images, by quadrature; other images would change it by ± "
+        f"{_over_images(found.approximation):.2g}",
     )
 
 
@@ -403,7 +404,7 @@ def _of_gaps(subject: Subject, x: Tensor, effort: Effort, generator: torch.Gener
 
 
 def _two_gaps(
-    approximation: float, amortization: float, errors: tuple[float, float], how: str
+    approximation: float, amortization: float, errors: tuple[float | None, float | None], how: str
 ) -> dict[str, Figure]:
     best = "the best diagonal Gaussian of each image that a search finds"
     return {

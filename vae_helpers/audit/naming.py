@@ -88,7 +88,7 @@ def _mistakes(subject: Subject, reading: LossReading) -> list[Mistake]:
     elif 1 in (likelihood.power, divergence.power) and (likelihood.value or divergence.value):
         found.append(Mistake(BATCH, "batch-sum", "the number is a sum over the batch: divide it by its size"))
     right = _right_weight(subject, reading.likelihood)
-    found += _of_weights(subject, reading.likelihood, likelihood, divergence, right)
+    found += _of_weights(subject, likelihood, divergence, right)
     factor = likelihood.value / right if likelihood.value and right else 1.0
     if likelihood.value:
         found += _of_constants(subject, reading, factor, abs(divergence.value) or 1.0, bool(relative))
@@ -304,9 +304,7 @@ def _of_batch(likelihood: Weight, divergence: Weight) -> list[Mistake]:
     return found
 
 
-def _of_weights(
-    subject: Subject, name: str, likelihood: Weight, divergence: Weight, right: float
-) -> list[Mistake]:
+def _of_weights(subject: Subject, likelihood: Weight, divergence: Weight, right: float) -> list[Mistake]:
     """What is wrong with the signs and the sizes of the two weights, per image."""
     found, sign = [], 1.0
     if likelihood.value < 0 or (not likelihood.value and divergence.value < 0):

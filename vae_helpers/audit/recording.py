@@ -24,11 +24,6 @@ class Noise(NamedTuple):
     name: str
     values: Tensor
 
-    @property
-    def is_normal(self) -> bool:
-        """Whether the operation draws from a normal distribution."""
-        return self.name in NORMAL
-
 
 class Recorder(TorchDispatchMode):
     """Inside, keeps what PyTorch's generators give, whoever asks for it.
