@@ -93,9 +93,11 @@ class Student:
 
     def takes_longer(self, seconds: float, *arguments: Any) -> bool:
         """Whether calls do; one that seems to is made twice again, as the first may have had to prepare."""
+        calls = self.calls
         for _ in range(2):
             if self.seconds > seconds:
                 self(*arguments)
+        self.calls = calls  # whose number seeds the noise: what is said must not depend on the time
         return self.seconds > seconds
 
     def raw(self, *arguments: Any) -> Any:

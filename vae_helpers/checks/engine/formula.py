@@ -404,6 +404,7 @@ def smallest_example(student: Student, formula: Formula, noise: float = 0.0) -> 
         formula: what it should be.
         noise: the standard error of its values.
     """
+    student.calls = 0  # which seeds the noise: what is said must not depend on how many calls time allowed
     rows = [[(value,) for value in values] for values in formula.simple]
     if formula.dims[1] > 1:
         rows += [[(value, value) for value in values] for values in formula.simple[:3]]
