@@ -17,11 +17,7 @@ from vae_helpers.audit.terms import read_as
 from vae_helpers.numerics._validate import Array
 
 DRAWS = 4000  # of single latents that the distribution of the noise is judged by, at least
-
-
 BY_CHANCE = 1e-7  # how improbable a right sample may look
-
-
 FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "": lambda mu, std, r: mu + std * r,
     "drawn": lambda mu, std, r: r,
@@ -60,19 +56,15 @@ class Drawn(NamedTuple):
     count: int
 
 
-MEAN_DECODED = """the mean of q is decoded, not a draw from it: the number is no estimate of the expectation
-    and no bound on log p(x)"""
+MEAN_DECODED = (
+    "the mean of q is decoded, not a draw from it: the number is no estimate of the expectation and no bound "
+    "on log p(x)"
+)
 
 
 SHARED_ROWS = "all images of a batch share their noise"
-
-
 SHARED_LATENTS = "all latents of an image share one number as their noise"
-
-
 FIXED = "each call draws the same noise: its generator is started anew each time"
-
-
 NOT_NORMAL = "(z - mu) / σ is not standard normal"
 
 

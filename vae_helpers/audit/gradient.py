@@ -11,6 +11,7 @@ from vae_helpers.audit.report import Check
 from vae_helpers.audit.subject import Subject
 from vae_helpers.audit.terms import KL_CLOSED, KL_DRAWN, SQUARED
 from vae_helpers.checks.parts.elbo.likelihoods import RIGHT
+from vae_helpers.models.objectives import kl_standard_normal
 
 GRADIENT = "a gradient reaches the encoder through z"
 UNKNOWN = Check(GRADIENT, "untested", "", "it could not be told apart from that of the other terms")
@@ -68,7 +69,7 @@ def _gradient(
         term = ((x - subject.mean(output)) ** 2).sum(-1)
     total = fit.coefficients[reading.likelihood] * term.mean()
     parts = {
-        KL_CLOSED: 0.5 * (mu**2 + std**2 - 1 - log_var).sum(-1),
+        KL_CLOSED: kl_standard_normal(mu, log_var),
         KL_DRAWN: 0.5 * (z**2 - ((z - mu) / std) ** 2 - log_var).sum(-1),
         "μ²": (mu**2).sum(-1),
         "σ²": (std**2).sum(-1),

@@ -297,7 +297,7 @@ def _of_batch(likelihood: Weight, divergence: Weight) -> list[Mistake]:
             text = f"the {part} is summed over the batch, the other part is not"
             found.append(Mistake(BATCH, "batch-sum", text))
         elif weight.power != 0:
-            how = {1: "grows with", -1: "falls with", None: "depends on"}.get(weight.power, "depends on")
+            how = {1: "grows with", -1: "falls with"}.get(weight.power, "depends on")
             number = "" if weight.power != 1 else f": it is {in_words(weight.value)} times the size"
             text = f"the weight of the {part} {how} the batch's size{number}"
             found.append(Mistake(BATCH, "batch-weight", text))
@@ -383,7 +383,6 @@ def _of_constants(
     )
     given = per_batch.value if per_batch.power is not None else given
     found = []
-    wanted = 0.0
     if subject.likelihood == "gaussian" and reading.likelihood == SQUARED:
         implied = subject.x_std / math.sqrt(abs(factor))  # the σ for which the weight is right
         constants = [factor * _gaussian_constant(subject)]
