@@ -131,7 +131,9 @@ def test_slow_functions_are_called_seldom(check):
     if check is check_log_prob:
         slow.__signature__ = __import__("inspect").signature(lambda a, b, c: None)
     check(slow)
-    assert len(calls) <= 12
+    # A quick function is called some hundred times; on a busy machine, whose waiting looks like work,
+    # a slow one twice as often as on an idle one, and twice more to measure it again.
+    assert len(calls) <= 20
 
 
 def test_the_readme_has_the_table():
