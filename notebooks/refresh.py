@@ -2,8 +2,8 @@
 
 With names, only those: `python notebooks/refresh.py 02 03_gaussian_kl`. A notebook that raises
 is left as it was. What a progress bar leaves behind, widget state, which widget took a picture's
-place and the times of execution are not stored, so that the same code gives the same file. The
-README's table of notebooks is that of notebook 0.
+place and the times of execution are not stored, so that the same code gives the same file. The minutes to
+read are computed, and the README's table of notebooks is that of notebook 0.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import nbformat
 from jupyter_client.kernelspec import get_kernel_spec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from reading_time import write_map, write_minutes
 
 from vae_helpers.models.storage import whole_file
 
@@ -52,7 +53,18 @@ def refresh(path: Path) -> None:
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": language})
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"  # counted, so that a new draft does not touch every line
+    write_minutes(notebook)
     _replace(path, nbformat.writes(notebook) + "\n")
+
+
+def update_map() -> None:
+    """Brings the minutes of all notebooks into notebook 0's table of them."""
+    notebooks = {path.name[:2]: nbformat.read(path, as_version=4) for path in HERE.glob("[0-9]*.ipynb")}
+    path, first = HERE / "00_start_here.ipynb", notebooks["00"]
+    before = nbformat.writes(first)
+    write_map(first, notebooks)
+    if (after := nbformat.writes(first)) != before:
+        _replace(path, after + "\n")
 
 
 def copy_map(first: Path = HERE / "00_start_here.ipynb", readme: Path = README) -> None:
@@ -105,6 +117,7 @@ def main() -> int:
         except CellExecutionError as error:
             failed += 1
             print(f"{path.name}: left as it was\n{error}", file=sys.stderr)
+    update_map()
     copy_map()
     return 1 if failed else 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from reading_time import start
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -35,8 +36,7 @@ def markdown(path: Path) -> list[str]:
 def lesson(path: Path) -> list[nbformat.NotebookNode]:
     """The cells before the exercises."""
     cells = read(path).cells
-    end = next(number for number, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
-    return cells[:end]
+    return cells[: start(cells, "Exercises")]
 
 
 class Exercise(NamedTuple):
@@ -98,20 +98,6 @@ def imports(source: str) -> dict[str, str]:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-
-
-def code_lines(source: str) -> int:
-    return sum(bool(line.strip()) for line in source.splitlines())
-
-
-def words(text: str) -> int:
-    """Words of prose: solutions, code, formulas, tables and links' addresses do not count."""
-    while folded := re.search(r"<details>(?:(?!<details>).)*?</details>", text, flags=re.DOTALL):  # innermost
-        text = text.replace(folded.group(), " ")
-    for pattern in (r"```.*?```", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)"):
-        text = re.sub(pattern, " ", text, flags=re.DOTALL)
-    text = re.sub(r"^\|.*$", " ", text, flags=re.MULTILINE)
-    return len(re.findall(r"[A-Za-z][\w'’-]*", text))
 
 
 def images(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
