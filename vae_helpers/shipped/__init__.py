@@ -3,3 +3,4 @@
 from vae_helpers.shipped.burda import load_log, load_test_nll, load_trained
 from vae_helpers.shipped.images import load_idx, load_mnist
 from vae_helpers.shipped.pretrained import BETAS, LATENT_DIMS, RECIPES, REMEDIES, SEEDS, load_pretrained
+from vae_helpers.shipped.spread import SPREAD_SEEDS, load_spread
