@@ -108,6 +108,8 @@ NOT_QUICK = (
     "tests/checks/test_same_noise.py",
     "tests/checks/test_every_exercise.py::test_a_slip_is_told_by_its_own_code",
     "tests/experiments/",
+    "tests/models/test_convolutional.py::test_the_audit",
+    "tests/models/test_convolutional.py::test_training_learns",
     "tests/models/test_evaluation.py::test_gaps_find_the_better_of_two_maxima",
     "tests/models/test_evaluation.py::test_the_error_of_quadrature_on_digits",
     "tests/notebooks/test_corners.py",

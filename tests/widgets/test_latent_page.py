@@ -117,6 +117,7 @@ MU, LABELS = points()
         ),
         ({"likelihood": "gaussian"}, MU, LABELS, ValueError, "model: .*, got 2, gaussian and 784"),
         ({"data_dim": 6}, MU, LABELS, ValueError, "model: .*, got 2, bernoulli and 6"),
+        ({"decoder": "convolutional"}, MU, LABELS, ValueError, "model: .* connected .*, got a convolutional"),
         ({}, torch.zeros(12, 3), LABELS, ValueError, r"mu: expected shape \(batch, 2\), got \(12, 3\)"),
         ({}, torch.zeros(2), LABELS, ValueError, r"mu: expected shape \(batch, 2\), got \(2,\)"),
         ({}, torch.full((12, 2), np.nan), LABELS, ValueError, "mu: expected finite numbers"),

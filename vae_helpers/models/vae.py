@@ -12,6 +12,7 @@ from vae_helpers.models.likelihoods import LIKELIHOODS
 from vae_helpers.numerics._validate import as_count
 
 ACTIVATIONS = {"gelu": nn.GELU, "tanh": nn.Tanh, "relu": nn.ReLU}
+DECODERS = ("connected", "convolutional")
 
 
 class VAE(nn.Module):
@@ -19,21 +20,25 @@ class VAE(nn.Module):
 
     Args:
         latent_dim: size d of z.
-        hidden_dim: units in each hidden layer of encoder and decoder.
+        hidden_dim: units in each hidden layer of the encoder, and of a fully connected decoder.
         likelihood: a key of `LIKELIHOODS`, such as "bernoulli" (binary pixels; the decoder gives logits)
             or "gaussian" (the decoder gives means; one standard deviation σ for all pixels is learned).
-        num_hidden: hidden layers in each network.
+        num_hidden: hidden layers in each fully connected network.
         activation: "gelu", "tanh" or "relu".
         data_dim: number of pixels D.
+        decoder: "connected", or "convolutional" for a `ConvolutionalDecoder`, which knows that pixels
+            have neighbours; the images are then squares whose side is a multiple of 4, such as 28 × 28.
         generator: where the initial weights come from; None takes fresh entropy.
 
     Attributes:
-        config: the arguments above without the generator, as a dict; `save` stores it.
+        config: the arguments above without the generator, as a dict; `save` stores it. The decoder is in
+            it where it is convolutional alone, so that files without one are of connected decoders.
         likelihood: the name of the likelihood; its parameters are scalars of the model, such as
             x_log_var, the log σ² of the Gaussian one.
 
     Raises:
-        ValueError: an unknown likelihood or activation, or a size below 1.
+        ValueError: an unknown likelihood, activation or decoder, a size below 1, or images that a
+            convolutional decoder cannot make.
 
     Source: Kingma & Welling 2014, section 3 and appendix C.
     """
@@ -47,6 +52,7 @@ class VAE(nn.Module):
         num_hidden: int = 2,
         activation: str = "gelu",
         data_dim: int = 784,
+        decoder: str = "connected",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -61,11 +67,17 @@ class VAE(nn.Module):
             raise ValueError(f"likelihood: expected one of {tuple(LIKELIHOODS)}, got {likelihood!r}")
         if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {tuple(ACTIVATIONS)}, got {activation!r}")
+        if decoder not in DECODERS:
+            raise ValueError(f"decoder: expected one of {DECODERS}, got {decoder!r}")
         self.config = {**sizes, "likelihood": likelihood, "activation": activation}
         self.latent_dim, self.data_dim, self.likelihood = sizes["latent_dim"], sizes["data_dim"], likelihood
         hidden = [sizes["hidden_dim"]] * sizes["num_hidden"]
         self.encoder = _mlp([self.data_dim, *hidden, 2 * self.latent_dim], ACTIVATIONS[activation])
-        self.decoder = _mlp([self.latent_dim, *hidden, self.data_dim], ACTIVATIONS[activation])
+        if decoder == "convolutional":
+            self.config["decoder"] = decoder
+            self.decoder = ConvolutionalDecoder(self.latent_dim, self.data_dim, ACTIVATIONS[activation])
+        else:
+            self.decoder = _mlp([self.latent_dim, *hidden, self.data_dim], ACTIVATIONS[activation])
         self.observation = LIKELIHOODS[likelihood]
         for name, start in self.observation.parameters.items():
             self.register_parameter(name, nn.Parameter(torch.tensor(start)))
@@ -174,9 +186,65 @@ class VAE(nn.Module):
         """PyTorch's own scheme for linear layers (uniform, ±1/√fan_in), from this generator."""
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
-                bound = 1 / math.sqrt(layer.in_features)
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
+                fan_in = layer.in_features
+            elif isinstance(layer, nn.ConvTranspose2d):  # what meets in a number of the larger map
+                fan_in = layer.in_channels * (layer.kernel_size[0] // layer.stride[0]) ** 2
+            else:
+                continue
+            bound = 1 / math.sqrt(fan_in)
+            for values in layer.parameters():
+                values.uniform_(-bound, bound, generator=generator)
+
+
+class ConvolutionalDecoder(nn.Sequential):
+    """From z of shape (..., d) to pixels of shape (..., D), by maps that are doubled twice in each direction.
+
+    A linear layer makes 64 maps of a quarter of the image's side (7 × 7 for 28 × 28 pixels). Two transposed
+    convolutions follow: each number of a map adds a little picture of 4 × 4, the same at every place, to
+    maps of twice the side. Last comes a bias for each pixel, where the mean image goes.
+
+    Args:
+        latent_dim: size d of z.
+        data_dim: number of pixels D.
+        activation: the class of what follows each layer but the last.
+
+    Raises:
+        ValueError: D pixels are no square, or its side is no multiple of 4.
+
+    Source: Radford, Metz & Chintala 2016, section 3 (they call the convolutions fractionally strided).
+    """
+
+    def __init__(self, latent_dim: int, data_dim: int, activation: type[nn.Module]) -> None:
+        side = math.isqrt(data_dim)
+        if side**2 != data_dim or side % 4:
+            raise ValueError(
+                "data_dim: expected a square whose side is a multiple of 4 for a convolutional decoder, such "
+                f"as 28 * 28, got {data_dim}"
+            )
+        skip_init, double = nn.utils.skip_init, {"kernel_size": 4, "stride": 2, "padding": 1}
+        super().__init__(
+            skip_init(nn.Linear, latent_dim, 64 * (side // 4) ** 2),
+            activation(),
+            nn.Unflatten(-1, (64, side // 4, side // 4)),
+            skip_init(nn.ConvTranspose2d, 64, 32, **double),
+            activation(),
+            skip_init(nn.ConvTranspose2d, 32, 1, **double, bias=False),
+            nn.Flatten(),
+            _Bias(data_dim),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The pixels; a convolution knows one leading axis, z may have any."""
+        return super().forward(z.reshape(-1, z.shape[-1])).reshape(*z.shape[:-1], -1)
+
+
+class _Bias(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
 
 
 def reparameterize(

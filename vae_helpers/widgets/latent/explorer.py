@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vae_helpers.models._validate import check_batch
 from vae_helpers.models.storage import whole_file
-from vae_helpers.models.vae import VAE
+from vae_helpers.models.vae import VAE, ConvolutionalDecoder
 from vae_helpers.pictures import plotting
 from vae_helpers.widgets.stage import Staged
 from vae_helpers.widgets.views import png_of
@@ -33,7 +33,7 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
     not exactly representable in half precision (the shipped ones are) is rounded.
 
     Args:
-        model: a VAE with two latents and a Bernoulli likelihood, for 28 × 28 images.
+        model: a VAE with two latents, a Bernoulli likelihood and a connected decoder, for 28 × 28 images.
         mu: means of q(z given x), shape (n, 2), drawn as digits.
         labels: the class of each, 0 to 9, shape (n,).
         alt: what the picture shows, in one sentence. A second explorer with the same sentence takes
@@ -67,6 +67,8 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
                 "model: expected 2 latents, a Bernoulli likelihood and 784 pixels, got "
                 f"{model.latent_dim}, {model.likelihood} and {model.data_dim}"
             )
+        if isinstance(model.decoder, ConvolutionalDecoder):
+            raise ValueError("model: expected a connected decoder, got a convolutional one")
         check_batch("mu", mu, 2)
         linear = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
         parts = [part.detach().cpu() for layer in linear for part in (layer.weight, layer.bias)]
