@@ -10,6 +10,7 @@ import importlib.util
 import math
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import scipy
@@ -106,12 +107,27 @@ def checks() -> None:
         assert report.codes == frozenset(codes), f"{check.__name__}: {report}"
 
 
+def files() -> None:
+    """What is shipped is installed, each data set with its license."""
+    shipped = Path(importlib.util.find_spec("vae_helpers").origin).parent / "shipped"
+    for name in (
+        "mnist/mnist.npz",
+        "mnist/LICENSE",
+        "fashion/t10k-images-idx3-ubyte.gz",
+        "fashion/t10k-labels-idx1-ubyte.gz",
+        "fashion/LICENSE",
+        "weights/latent_2.safetensors",
+    ):
+        assert (shipped / name).is_file(), f"{name} is not installed"
+
+
 def main() -> None:
     """All of it, in an environment without PyTorch."""
     for name in ("torch", "matplotlib", "ipywidgets", "IPython", "tqdm"):
         assert importlib.util.find_spec(name) is None, f"{name} is installed here"
     numerics()
     checks()
+    files()
     assert all(module.__doc__ for module in (notebook_00, notebook_01, notebook_02, notebook_03, notebook_04))
     assert "torch" not in sys.modules
     version = importlib.metadata.version("vae_helpers")

@@ -96,6 +96,8 @@ def test_licenses_are_there():
     assert "ShareAlike 3.0" in (ROOT / "vae_helpers" / "shipped" / "mnist" / "LICENSE").read_text(
         encoding="utf-8"
     )
+    fashion = (ROOT / "vae_helpers" / "shipped" / "fashion" / "LICENSE").read_text(encoding="utf-8")
+    assert "MIT License" in fashion and "2017 Zalando SE" in fashion
 
 
 def test_the_quick_loop_executes_no_notebook_and_opens_no_browser(request):

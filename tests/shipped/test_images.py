@@ -11,7 +11,7 @@ import torch
 from support.worlds import idx, write_idx
 
 from vae_helpers.shipped import images as module
-from vae_helpers.shipped.images import load_idx, load_mnist
+from vae_helpers.shipped.images import FASHION, load_idx, load_mnist
 
 # How often each digit 0–9 occurs in the original label files.
 LABEL_COUNTS = {
@@ -87,6 +87,33 @@ def test_loading_needs_no_network(monkeypatch):
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     assert len(load_mnist("test")[0]) == 10_000
+
+
+@pytest.mark.parametrize(
+    "name, digest",
+    [
+        ("images-idx3", "4dfe4b10393a3d71052654929920f988792269baf4f6da9f736342c20d5417b2"),
+        ("labels-idx1", "af7938be5719422e8517551bf2d75db4819f3cf74292f252f03a241bc5e2ba64"),
+    ],
+)
+def test_the_excerpt_of_fashion_is_the_one_that_was_cut(name, digest):
+    assert hashlib.sha256((FASHION / f"t10k-{name}-ubyte.gz").read_bytes()).hexdigest() == digest
+
+
+def test_the_excerpt_of_fashion_begins_as_everybody_knows_it():
+    images, labels = load_idx(FASHION, "test")
+    assert images.shape == (1000, 784) and images.min() == 0 and images.max() == 1
+    assert labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]  # an ankle boot, a pullover, trousers, …
+    assert torch.bincount(labels).tolist() == [107, 105, 111, 93, 115, 87, 97, 95, 95, 95]
+    # All 70,000 have the mean 0.2861 and the standard deviation 0.3530.
+    assert images.mean().item() == pytest.approx(0.286, abs=0.01)
+    assert images.std().item() == pytest.approx(0.353, abs=0.01)
+
+
+def test_the_excerpt_of_fashion_is_small_and_has_no_training_images():
+    assert sum(path.stat().st_size for path in FASHION.iterdir()) < 500_000
+    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte"):
+        load_idx(FASHION)
 
 
 @pytest.mark.parametrize("split", ["valid", "Train", "", None])

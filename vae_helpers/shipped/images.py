@@ -1,4 +1,4 @@
-"""Images on disk: MNIST, which is shipped with the course, and a reader's own in its file format."""
+"""Images on disk: MNIST, an excerpt of Fashion-MNIST, and a reader's own in MNIST's file format."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import Tensor
 
 MNIST_PATH = Path(__file__).parent / "mnist" / "mnist.npz"
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+# A folder for `load_idx`: the first 1,000 test images of Fashion-MNIST, and no training images.
+FASHION = Path(__file__).parent / "fashion"
 _IDX_PREFIX = {"train": "train", "test": "t10k"}
 
 
@@ -49,7 +51,7 @@ def load_idx(folder: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
 
     Args:
         folder: where the files lie: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or
-            `t10k-…` for the test split, gzipped (`.gz`) or not.
+            `t10k-…` for the test split, gzipped (`.gz`) or not. `FASHION` has a test split.
         split: "train" or "test".
 
     Returns:
