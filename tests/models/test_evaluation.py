@@ -25,6 +25,8 @@ from vae_helpers.models import (
     VAE,
     active_units,
     binarize,
+    elbo,
+    elbo_quadrature,
     evaluation,
     gaps,
     importance_bounds,
@@ -270,6 +272,25 @@ def test_importance_bound_follows_its_generator():
 
 
 @WORLDS
+def test_the_elbo_by_quadrature_in_the_linear_world(d, size):
+    world, model, x = linear_world(d, size)
+    result = elbo_quadrature(model, x)
+    assert result.dtype == torch.float64 and result.shape == (len(x),)
+    np.testing.assert_allclose(result, world.elbo(*as_numpy(x, *model.encode(x))), rtol=1e-10)
+
+
+def test_the_elbo_by_quadrature_of_digits_is_that_of_many_draws(largest):
+    model = load_pretrained("digits_2")
+    x = binarize(load_mnist("test")[0][:5], generator())
+    sizes = largest(model, 2**17)
+    result = elbo_quadrature(model, x)
+    assert max(sizes) <= 2**17 and len(sizes) > 2
+    draws = torch.stack([elbo(model, x, generator=generator(seed)).elbo for seed in range(2000)]).double()
+    error = draws.std(dim=0) / len(draws) ** 0.5  # below 0.05 nats
+    assert ((draws.mean(dim=0) - result).abs() < 4.5 * error).all() and error.max() < 0.05
+
+
+@WORLDS
 def test_gaps_in_the_linear_world(d, size):
     world, model, x = linear_world(d, size)
     result = gaps(model, x)
@@ -368,7 +389,7 @@ def test_active_units_of_an_encoder_set_by_hand(options, expected):
     assert result.dtype == torch.bool and result.tolist() == expected
 
 
-@pytest.mark.parametrize("call", [quadrature, log_evidence_quadrature, gaps])
+@pytest.mark.parametrize("call", [quadrature, log_evidence_quadrature, elbo_quadrature, gaps])
 def test_three_latents_are_too_many_for_quadrature(call):
     with pytest.raises(ValueError, match="at most 2 latents for quadrature, got 3; use log_evidence_iwae"):
         call(*a_world(latent_dim=3))
@@ -381,6 +402,7 @@ def test_three_latents_are_too_many_for_quadrature(call):
         (lambda m, x: log_evidence_quadrature(m, x, num_grid=20.0), TypeError, "num_grid: .*whole number"),
         (lambda m, x: log_evidence_quadrature(m, x, limit=0), ValueError, "limit: .*above 0, got 0"),
         (lambda m, x: log_evidence_quadrature(m, x, limit=math.nan), ValueError, "limit: .*got nan"),
+        (lambda m, x: elbo_quadrature(m, x, 0), ValueError, "num_nodes: .*at least 1"),
         (lambda m, x: log_evidence_iwae(m, x, 0), ValueError, "num_samples: .*at least 1"),
         (lambda m, x: log_evidence_iwae(m, x, True), TypeError, "num_samples: .*whole number"),
         (lambda m, x: importance_bounds(m, x, ()), ValueError, "counts: .*got none"),
@@ -400,7 +422,16 @@ def test_options_that_are_refused(call, error, message):
 
 
 @pytest.mark.parametrize(
-    "call", [quadrature, log_evidence_quadrature, importance_bounds, log_evidence_iwae, gaps, active_units]
+    "call",
+    [
+        quadrature,
+        log_evidence_quadrature,
+        elbo_quadrature,
+        importance_bounds,
+        log_evidence_iwae,
+        gaps,
+        active_units,
+    ],
 )
 @pytest.mark.parametrize(
     "x, message",

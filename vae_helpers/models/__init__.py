@@ -2,6 +2,7 @@
 
 from vae_helpers.models.evaluation import (
     active_units,
+    elbo_quadrature,
     gaps,
     importance_bounds,
     log_evidence_iwae,
