@@ -122,7 +122,7 @@ check_mean_log_likelihood = Exercise(
         Mistake(
             "swapped",
             instead=lambda x, w, b, s: _by_terms(x, 0, b, np.hypot(s, w)),
-            where="notebook 1, section 5",
+            where="notebook 1, section 4",
         ),
         "This is the log-likelihood at the mean cause, z = 0. The others do not explain x equally well.",
         Mistake("term-missing", scatter=0),
@@ -164,7 +164,7 @@ check_log_of_mean = Exercise(
     takes="log_likelihoods, shape (n,), in nats, in NumPy or PyTorch (whichever it can)",
     returns="log((1/n) Σ exp(log_likelihoods)), a number in nats, also where exp gives zero or infinity",
     source="Bishop 2006, eq. 11.2 (the average), in logarithms",
-    where="notebook 1, section 5",
+    where="notebook 1, section 4",
     truth=lambda log_likelihoods: logsumexp(log_likelihoods, b=1 / len(log_likelihoods)),
     program=_shifted_by_the_largest,
     cases=[
@@ -229,8 +229,8 @@ check_relative_second_moment = Exercise(
     title="An encoder that is too wide",
     takes="width, a float c above 1/√2, and num_latents, an int d",
     returns="E_q[(p(x, z)/q(z))²] / p(x)², a number: q = N(m, c² v I), and the posterior is N(m, v I)",
-    source="Owen 2013, chapter 9 (the second moment of importance sampling)",
-    where="notebook 1, section 5",
+    source="Bishop 2006, eq. 11.19 (the second moment of what is averaged there)",
+    where="notebook 1, section 4",
     truth=_by_averaging,
     program=_by_exponents,
     cases=[(1.0, 3), (1.2, 1), (0.9, 2), (1.5, 4), (2.0, 10), (1.2, 20)],
