@@ -14,10 +14,10 @@ from vae_helpers.checks.exercises.notebook_05 import (
     check_best_baseline,
     check_path_gradient,
     check_score_estimate,
-    check_variances_of_sine,
+    check_slopes_at_a_jump,
 )
 
-CHECKS = [check_best_baseline, check_score_estimate, check_variances_of_sine, check_path_gradient]
+CHECKS = [check_best_baseline, check_score_estimate, check_slopes_at_a_jump, check_path_gradient]
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 LOGIT, STEP = 0.4, 1e-4
@@ -194,75 +194,104 @@ def test_the_score_estimate_is_unbiased():
     assert abs(by_score - (mean(LOGIT + STEP) - mean(LOGIT - STEP)) / (2 * STEP)) < 1e-7
 
 
-# --- Two variances for a sine ---------------------------------------------------------------------
+# --- A jump in f ----------------------------------------------------------------------------------
 
 
-def sine_by_nodes(k):
-    score, path = np.sin(k * NODES) * NODES, k * np.cos(k * NODES)
-    return [WEIGHTS @ g**2 - (WEIGHTS @ g) ** 2 for g in (score, path)]
+def slopes_with_scipy(mu, std, c, h):
+    return 2 * mu, 2 * mu + h * stats.norm.pdf(c, mu, std)
 
 
-def sine_by_quad(k):
-    def mean(g):
-        return quad(lambda z: stats.norm.pdf(z) * g(z), -10, 10, limit=200)[0]
-
-    true = mean(lambda z: k * math.cos(k * z))
-    score = mean(lambda z: (z * math.sin(k * z)) ** 2) - true**2
-    return score, mean(lambda z: (k * math.cos(k * z)) ** 2) - true**2
+def slopes_with_torch(mu, std, c, h):
+    """The slope of E[f] by the gradient of the distribution function."""
+    mean = torch.tensor(mu, dtype=torch.float64, requires_grad=True)
+    above = 1 - torch.distributions.Normal(mean, std).cdf(torch.tensor(c, dtype=torch.float64))
+    return np.array([2 * mu, torch.autograd.grad(mean**2 + std**2 + h * above, mean)[0].item()])
 
 
-RIGHT_SINES = [(check_variances_of_sine, sine_by_nodes), (check_variances_of_sine, sine_by_quad)]
+def slopes_by_score(mu, std, c, h):
+    """The slope of E[f] by the score function, integrated on either side of the jump."""
+
+    def part(low, high, jump):
+        def integrand(z):
+            return stats.norm.pdf(z, mu, std) * (z**2 + jump) * (z - mu) / std**2
+
+        return quad(integrand, low, high, epsabs=1e-12)[0]
+
+    return 2 * mu, part(mu - 12 * std, c, 0.0) + part(c, mu + 12 * std, h)
 
 
-def sine_exchanged(k):
-    return sine_by_nodes(k)[::-1]
+RIGHT_SLOPES = [
+    (check_slopes_at_a_jump, slopes_with_scipy),
+    (check_slopes_at_a_jump, slopes_with_torch),
+    (check_slopes_at_a_jump, slopes_by_score),
+]
 
 
-def sine_mean_squares(k):
-    return [WEIGHTS @ g**2 for g in (np.sin(k * NODES) * NODES, k * np.cos(k * NODES))]
+def slopes_taken_for_equal(mu, std, c, h):
+    exact = slopes_with_scipy(mu, std, c, h)[1]
+    return exact, exact
 
 
-def sine_no_chain_rule(k):
-    path = np.cos(k * NODES)
-    return sine_by_nodes(k)[0], WEIGHTS @ path**2 - (WEIGHTS @ path) ** 2
+def slopes_without_the_jump(mu, std, c, h):
+    return 2 * mu, 2 * mu
 
 
-def sine_inner_once(k):
-    score, _ = sine_by_nodes(k)
-    return score, k * WEIGHTS @ np.cos(k * NODES) ** 2 - (k * WEIGHTS @ np.cos(k * NODES)) ** 2
+def slopes_exchanged(*case):
+    return slopes_with_scipy(*case)[::-1]
 
 
-def sine_means_as_they_are(k):
-    return np.array(sine_mean_squares(k)) - k * math.exp(-(k**2) / 2)
+def slopes_with_a_sign(mu, std, c, h):
+    return 2 * mu, 2 * mu - h * stats.norm.pdf(c, mu, std)
 
 
-def sine_first_mean_square(k):
-    return sine_mean_squares(k)[0], sine_by_nodes(k)[1]
+def slopes_with_the_probability(mu, std, c, h):
+    return 2 * mu, 2 * mu + h * stats.norm.sf(c, mu, std)
 
 
-def sine_second_mean_square(k):
-    return sine_by_nodes(k)[0], sine_mean_squares(k)[1]
+def slopes_without_the_inner_derivative(mu, std, c, h):
+    return 2 * mu, 2 * mu + h * stats.norm.pdf((c - mu) / std)
 
 
-def sine_std(k):
-    return np.sqrt(sine_by_nodes(k))
+def slopes_with_the_variance(mu, std, c, h):
+    return 2 * mu, 2 * mu + h * stats.norm.pdf(c, mu, std**2)
 
 
-def sine_of_f(k):
-    return WEIGHTS @ np.sin(k * NODES) ** 2, sine_by_nodes(k)[1]
+def slopes_without_the_mean(mu, std, c, h):
+    return 2 * mu, 2 * mu + h * stats.norm.pdf(c, scale=std)
 
 
-WRONG_SINES = [
-    (check_variances_of_sine, sine_exchanged, "swapped"),
-    (check_variances_of_sine, sine_mean_squares, "term-missing"),
-    (check_variances_of_sine, sine_no_chain_rule, "term-missing"),
-    (check_variances_of_sine, sine_std, "std-for-var"),
-    (check_variances_of_sine, sine_of_f, "term-wrong"),
-    (check_variances_of_sine, sine_inner_once, "term-scale"),
-    (check_variances_of_sine, sine_means_as_they_are, "std-for-var"),
-    (check_variances_of_sine, sine_first_mean_square, "term-missing"),
-    (check_variances_of_sine, sine_second_mean_square, "term-missing"),
-    (check_variances_of_sine, times(sine_by_nodes, 2), "half"),
+def slopes_with_the_standard_normal(mu, std, c, h):
+    return 2 * mu, 2 * mu + h * stats.norm.pdf(c)
+
+
+def slopes_without_the_height(mu, std, c, h):
+    return 2 * mu, 2 * mu + stats.norm.pdf(c, mu, std)
+
+
+def slopes_of_the_jump_alone(mu, std, c, h):
+    return 0.0, h * stats.norm.pdf(c, mu, std)
+
+
+def slopes_without_the_two(mu, std, c, h):
+    return mu, mu + h * stats.norm.pdf(c, mu, std)
+
+
+WRONG_SLOPES = [
+    (check_slopes_at_a_jump, slopes_taken_for_equal, "term-wrong"),
+    (check_slopes_at_a_jump, slopes_without_the_jump, "term-missing"),
+    (check_slopes_at_a_jump, slopes_exchanged, "swapped"),
+    (check_slopes_at_a_jump, slopes_with_a_sign, "term-sign"),
+    (check_slopes_at_a_jump, slopes_with_the_probability, "term-wrong"),
+    (check_slopes_at_a_jump, slopes_without_the_inner_derivative, "term-missing"),
+    (check_slopes_at_a_jump, slopes_with_the_variance, "var-for-std"),
+    (check_slopes_at_a_jump, slopes_without_the_mean, "term-missing"),
+    (check_slopes_at_a_jump, slopes_with_the_standard_normal, "term-wrong"),
+    (check_slopes_at_a_jump, slopes_without_the_height, "term-missing"),
+    (check_slopes_at_a_jump, slopes_of_the_jump_alone, "term-missing"),
+    (check_slopes_at_a_jump, slopes_without_the_two, "term-scale"),
+    (check_slopes_at_a_jump, times(slopes_with_scipy, -1), "sign"),
+    (check_slopes_at_a_jump, times(slopes_with_scipy, 2), "half"),
+    (check_slopes_at_a_jump, lambda mu, std, c, h: 2 * mu, "shape"),
 ]
 
 
@@ -381,7 +410,7 @@ def name_of(value):
 
 
 @pytest.mark.parametrize(
-    ("check", "answer"), [*RIGHT_BASELINES, *RIGHT_SCORES, *RIGHT_SINES, *RIGHT_PATHS], ids=name_of
+    ("check", "answer"), [*RIGHT_BASELINES, *RIGHT_SCORES, *RIGHT_SLOPES, *RIGHT_PATHS], ids=name_of
 )
 def test_right_answers_pass(check, answer):
     found = check(answer)
@@ -389,7 +418,7 @@ def test_right_answers_pass(check, answer):
 
 
 @pytest.mark.parametrize(
-    ("check", "answer", "code"), [*WRONG_BASELINES, *WRONG_SCORES, *WRONG_SINES, *WRONG_PATHS], ids=name_of
+    ("check", "answer", "code"), [*WRONG_BASELINES, *WRONG_SCORES, *WRONG_SLOPES, *WRONG_PATHS], ids=name_of
 )
 def test_mistakes_are_named(check, answer, code):
     found = check(answer)
@@ -399,7 +428,7 @@ def test_mistakes_are_named(check, answer, code):
 
 def test_two_numbers_that_fit_nothing_are_unknown():
     assert check_best_baseline(lambda A, B, C, std: (A * B, C + std)).codes == {"unknown"}
-    assert check_variances_of_sine(lambda k: (k, 1 + k)).codes == {"unknown"}
+    assert check_slopes_at_a_jump(lambda mu, std, c, h: (c, 1 + h)).codes == {"unknown"}
     assert check_path_gradient(lambda *case: np.cos(case[5])).codes == {"unknown"}
 
 
@@ -410,7 +439,7 @@ def test_no_constant_passes():
 
 
 def test_references_agree_with_another_road():
-    oracles = [baseline_by_search, score_with_autograd, sine_by_quad, path_by_loops]
+    oracles = [baseline_by_search, score_with_autograd, slopes_by_score, path_by_loops]
     for check, oracle in zip(CHECKS, oracles, strict=True):
         for case in check.cases:
             np.testing.assert_allclose(

@@ -135,51 +135,71 @@ check_score_estimate = Exercise(
 )
 
 
-def _sine_by_formula(k: float) -> tuple[float, float]:
-    """From sin² = ½ (1 - cos 2kz), cos² = ½ (1 + cos 2kz) and E[z² cos(tz)] = (1 - t²) exp(-½ t²)."""
-    mean, damped = k * np.exp(-(k**2) / 2), np.exp(-2 * k**2)
-    return 0.5 * (1 - (1 - 4 * k**2) * damped) - mean**2, 0.5 * k**2 * (1 + damped) - mean**2
+def _slopes_by_differences(mu: float, std: float, t: float, h: float) -> tuple[float, float]:
+    """The path's slopes by quadrature, and E[f(z)] = μ² + σ² + h P(z > t) by central differences."""
+
+    def mean_of_f(mu: float) -> float:
+        return mu**2 + std**2 + h * special.ndtr((mu - t) / std)
+
+    step = 1e-4 * std
+    exact = (mean_of_f(mu + step) - mean_of_f(mu - step)) / (2 * step)
+    return _mean(lambda e: 2 * (mu + std * e)), exact
 
 
-def _sine_by_quadrature(
-    k: float, *, score=np.asarray, inner=float, inner_squared=np.square, power=2, score_mean=1, path_mean=1
+def _density(t: float, mu: float, std: float) -> float:
+    return np.exp(-0.5 * ((t - mu) / std) ** 2) / (np.sqrt(2 * np.pi) * std)
+
+
+def _slopes_by_formula(
+    mu: float, std: float, t: float, h: float, *, smooth=2, seen=0, jump=1, height=float, density=_density
 ) -> tuple[float, float]:
-    """Mean square less squared mean, of sin(kz) times the score z and of cos(kz) times the inner k."""
-    by_score = _mean(lambda z: np.sin(k * z) * score(z))
-    by_path = inner(k) * _mean(lambda z: np.cos(k * z))
-    score_square = _mean(lambda z: (np.sin(k * z) * score(z)) ** 2)
-    path_square = inner_squared(k) * _mean(lambda z: np.cos(k * z) ** 2)
-    return score_square - score_mean * by_score**power, path_square - path_mean * by_path**power
+    """2 μ by the path, which does not see the jump, and 2 μ + h N(t; μ, σ²)."""
+    missed = height(h) * density(t, mu, std)
+    return smooth * mu + seen * missed, smooth * mu + jump * missed
 
 
-check_variances_of_sine = Exercise(
-    title="Two variances for a sine",
-    takes="the number k, where f(z) = sin(kz) and z ~ N(0, 1)",
-    returns="the variances of two estimates of the derivative by the mean: (score function, reparameterized)",
-    source="Mohamed et al. 2020, section 3 (where the pathwise estimate has the larger variance)",
-    where="notebook 5, section 4",
-    truth=_sine_by_formula,
-    program=_sine_by_quadrature,
-    cases=[(1.0,), (0.2,), (5.0,), (0.6,), (2.0,)],
+check_slopes_at_a_jump = Exercise(
+    title="A jump in f",
+    takes="the numbers mu, std, t and h, where f(z) = z², plus h wherever z > t, and z ~ N(mu, std²)",
+    returns="(the mean of the reparameterized estimate of ∂E[f(z)]/∂mu, that slope itself)",
+    source="Mohamed et al. 2020, section 5.3 (when the pathwise estimate is unbiased)",
+    where="notebook 5, section 5",
+    truth=_slopes_by_differences,
+    program=_slopes_by_formula,
+    cases=[
+        (0.0, 1.0, 0.0, 1.0),
+        (2.0, 1.0, 1.5, 3.0),
+        (-1.0, 0.5, -0.6, 2.0),
+        (0.5, 2.0, -1.0, -10.0),
+        (1.2, 0.7, 2.0, 0.5),
+    ],
     mistakes=[
-        "The two numbers have changed places.",
+        "Your first number knows of the jump. The path estimate is f'(z) at the drawn points: what is f' "
+        "there, on either side of t?",
+        Mistake("term-wrong", seen=AnyOf(1, -1)),
+        "Your second number is what the path sees. When μ moves, draws cross t, and the mean of f moves with "
+        "them.",
+        Mistake("term-missing", jump=0),
+        "The numbers have changed places.",
         Mistake("swapped", then=lambda pair: pair[::-1]),
-        "These are mean squares. A variance has the squared mean taken off.",
-        Mistake("term-missing", score_mean=0, path_mean=0),
-        "These are standard deviations; variances are asked for.",
-        Mistake("std-for-var", then=np.sqrt),
-        "The inner derivative of sin(kz) is missing in the reparameterized estimate.",
-        Mistake("term-missing", inner=AnyOf(float, np.ones_like), inner_squared=np.ones_like),
-        "The inner derivative of sin(kz) has to be squared with the rest.",
-        Mistake("term-scale", inner_squared=float),
-        "The mean is taken off as it is: it has to be squared.",
-        Mistake("std-for-var", power=1),
-        "The first number is the variance of f alone: the score multiplies it inside the expectation.",
-        Mistake("term-wrong", score=np.ones_like),
-        "The second number is a mean square. A variance has the squared mean taken off.",
-        Mistake("term-missing", path_mean=0),
-        "The first number is a mean square. A variance has the squared mean taken off.",
-        Mistake("term-missing", score_mean=0),
+        "The jump's part has the wrong sign: when μ rises, more draws lie above t.",
+        Mistake("term-sign", jump=-1),
+        "P(z > t) is in your slope itself. How fast does this probability change with μ?",
+        Mistake("term-wrong", density=lambda t, mu, std: special.ndtr((mu - t) / std)),
+        "The inner derivative is missing: (μ - t)/σ changes by 1/σ when μ changes by 1.",
+        Mistake("term-missing", density=lambda t, mu, std: std * _density(t, mu, std)),
+        "σ² stands where σ belongs.",
+        Mistake("var-for-std", density=lambda t, mu, std: _density(t, mu, std**2)),
+        "The density is that of q, whose mean is μ.",
+        Mistake("term-missing", density=lambda t, mu, std: _density(t, 0.0, std)),
+        "The density is that of q, at t. You took the standard normal's.",
+        Mistake("term-wrong", density=lambda t, mu, std: _density(t, 0.0, 1.0)),
+        "The height of the jump has no part in your answer.",
+        Mistake("term-missing", height=np.ones_like),
+        "z² has a slope, too: the smooth part is missing.",
+        Mistake("term-missing", smooth=0),
+        "The derivative of z² is 2z.",
+        Mistake("term-scale", smooth=1),
     ],
 )
 
@@ -224,7 +244,7 @@ check_path_gradient = Exercise(
     takes="x (D,), W (D, d), the numbers b and s, m (d,), L (d, d), lower triangular, and eps (d,)",
     returns="the reparameterized gradient of log N(x; W z + b, s² I) by L at z = m + L ε, lower triangular",
     source="Rezende et al. 2014, section 3 (Gaussian gradient identities)",
-    where="notebook 5, section 3",
+    where="notebook 5, section 2",
     truth=_path_by_differences,
     program=_path_by_chain_rule,
     cases=[
