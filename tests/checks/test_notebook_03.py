@@ -326,7 +326,7 @@ def test_what_the_reports_say():
     assert "At factor = ½ the prior is" in check_prior_of_slip(slip_without_half).message
     assert "in bits" in check_kl_of_uniform(times(uniform_by_quadrature, BITS)).message
     assert check_split_kl(split_summed).message.endswith("See notebook 3, section 1.")
-    assert check_split_kl(split_reversed).message.endswith("See notebook 3, section 5.")
+    assert check_split_kl(split_reversed).message.endswith("See notebook 3, section 6.")
 
 
 def test_two_numbers_that_fit_nothing_are_unknown():

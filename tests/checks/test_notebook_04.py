@@ -363,7 +363,7 @@ RATIO_WRONG = [
 
 def test_the_lost_digits_are_shown_at_a_place():
     message = check_variance_over_kl(ratio_naive).message
-    assert message.startswith("For mu = ") and "notebook 3, section 6" in message
+    assert message.startswith("For mu = ") and "notebook 3, Deeper" in message
 
 
 # --- Antithetic pairs ----------------------------------------------------------------------------

@@ -38,7 +38,7 @@ CODES: dict[str, Code] = {
     "term-scale": Code(ALL, "One term has another factor, which is given."),
     "term-missing": Code(ALL, "One term is not there."),
     "term-wrong": Code(ALL, "One term is replaced by another function."),
-    "std-for-var": Code("kl log_prob elbo", "σ stands where σ² belongs.", _at(5, 6)),
+    "std-for-var": Code("kl log_prob elbo", "σ stands where σ² belongs.", _at(5, 5)),
     "log-std": Code(
         "kl log_prob elbo", "log σ stands where log σ² belongs, or log_var is read as log σ.", _at(0, 5)
     ),
@@ -50,26 +50,26 @@ CODES: dict[str, Code] = {
         "Two quantities have changed places (σ² and log σ²; mean and std; image and prediction).",
         _at(10, 2),
     ),
-    "reverse": Code("kl elbo", "KL(p, q) instead of KL(q, p).", _at(3, 5)),
+    "reverse": Code("kl elbo", "KL(p, q) instead of KL(q, p).", _at(3, 6)),
     # Log-densities.
     "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", _at(6, 6)),
     "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", _at(6, 6)),
     "log-of-square": Code("log_prob", "The logarithm was taken of the squared distance too.", _at(10, 3)),
     "not-log": Code("log_prob bernoulli", "A probability (density) instead of its logarithm.", _at(1, 1)),
-    "var-for-std": Code("log_prob reparameterize elbo", "σ² stands where σ belongs.", _at(5, 6)),
+    "var-for-std": Code("log_prob reparameterize elbo", "σ² stands where σ belongs.", _at(5, 5)),
     "probabilities-not-logits": Code(
         "bernoulli elbo", "Logits are taken for probabilities, or probabilities for logits.", _at(6, 1)
     ),
     "targets-flipped": Code("bernoulli elbo", "x and 1 - x have changed places.", _at(6, 1)),
     "squared-error": Code("bernoulli elbo", "A squared distance instead of a log-likelihood.", _at(6, 6)),
     # The reparameterized sample.
-    "noise-shared": Code("reparameterize elbo", "Rows or latents share their noise.", _at(5, 3)),
+    "noise-shared": Code("reparameterize elbo", "Rows or latents share their noise.", _at(5, 2)),
     "noise-missing": Code(
-        "reparameterize elbo", "No noise at all: the mean is returned or decoded.", _at(5, 3)
+        "reparameterize elbo", "No noise at all: the mean is returned or decoded.", _at(5, 2)
     ),
-    "noise-not-normal": Code("reparameterize elbo", "The noise is not standard normal.", _at(5, 3)),
-    "std-missing": Code("reparameterize elbo", "The noise is not scaled by σ.", _at(5, 3)),
-    "not-differentiable": Code("reparameterize elbo", "No gradient reaches mu or log_var.", _at(5, 5)),
+    "noise-not-normal": Code("reparameterize elbo", "The noise is not standard normal.", _at(5, 2)),
+    "std-missing": Code("reparameterize elbo", "The noise is not scaled by σ.", _at(5, 2)),
+    "not-differentiable": Code("reparameterize elbo", "No gradient reaches mu or log_var.", _at(5, 3)),
     # The ELBO.
     "kl-added": Code("elbo", "The KL is added to the log-likelihood.", _at(2, 5)),
 }

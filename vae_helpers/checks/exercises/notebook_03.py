@@ -124,7 +124,7 @@ check_kl_of_equal_correlations = Exercise(
     takes="the dimension d (an integer) and the correlation, which is above -1/(d - 1) and below 1",
     returns="KL(N(0, R), N(0, I)), where R has this correlation everywhere: one number, in nats",
     source="Cover & Thomas 2006, theorem 8.4.1 (the entropy of a multivariate Gaussian)",
-    where="notebook 3, section 4",
+    where="notebook 3, Deeper",
     truth=lambda dim, rho: kl_of_covariances(rho + (1 - rho) * np.eye(dim), np.eye(dim)),
     program=_by_eigenvalues,
     cases=[(2, 0.6), (3, -0.3), (5, 0.5), (1, 0.5), (10, 0.9)],
@@ -180,7 +180,7 @@ def _on_a_grid(
     return parts(log_q, mixture(logsumexp(log_q, axis=0) - log_n), stats.norm.logpdf(_Z), log_n)
 
 
-_ORDER = "notebook 3, section 5"
+_ORDER = "notebook 3, section 6"
 
 check_split_kl = Exercise(
     title="The average KL in two parts",

@@ -282,7 +282,7 @@ check_variance_over_kl = Exercise(
         cases=[(1e-6, 0.0), (0.0, 1e-8), (0.0, -3e-9), (4e-9, 3e-9)],
         cause="Your function is right where q differs from p, and loses its digits where the two are nearly "
         "equal. Which subtraction takes a number from another that is almost the same?",
-        where="notebook 3, section 6",
+        where="notebook 3, Deeper",
     ),
     mistakes=[
         "Your fraction is upside down.",
