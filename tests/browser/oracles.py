@@ -110,7 +110,7 @@ def draw_road(mean: float, std: float, road: str) -> dict[str, Any]:
 
 @oracle("02")
 def elbo_and_gap(mean: float, std: float) -> dict[str, Any]:
-    return draw_road(mean, std, "b")
+    return draw_road(mean, std, "e")
 
 
 # ---- 03: the KL by quadrature of its own integrand ------------------------------------------------
@@ -172,10 +172,9 @@ def _estimates(mu: float, std: float, eps: Any) -> tuple[torch.Tensor, torch.Ten
     eps = torch.as_tensor(eps, dtype=torch.float64)
     mean = torch.full_like(eps, mu, requires_grad=True)
     z = mean + std * eps
-    path = torch.autograd.grad(Normal(1.5 * z + 0.5, 0.75).log_prob(torch.tensor(2.0)).sum(), mean)[0]
+    path = torch.autograd.grad((z**2).sum(), mean)[0]
     z = z.detach()
-    level = Normal(1.5 * z + 0.5, 0.75).log_prob(torch.tensor(2.0, dtype=torch.float64))
-    score = level * torch.autograd.grad(Normal(mean, std).log_prob(z).sum(), mean)[0]
+    score = z**2 * torch.autograd.grad(Normal(mean, std).log_prob(z).sum(), mean)[0]
     return z, score, path
 
 

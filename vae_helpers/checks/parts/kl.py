@@ -126,7 +126,7 @@ KL = Formula(
         ((0.5, -1.0, 2.0), (-30.0, 0.5, 30.0)),
     ],
     safety=frozenset({"1/σ²", "1/σ", "1/σ⁴", "μ²/σ⁴"}),
-    stable_where="notebook 5, section 6",
+    stable_where="notebook 5, section 5",
     read_random=terms_of,
     harmless=[uniform((0.3, 2.5), (0.2, 2.5))],  # log-variances that survive a logarithm
 )

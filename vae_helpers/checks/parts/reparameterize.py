@@ -18,7 +18,7 @@ from vae_helpers.checks.parts import sampling
 from vae_helpers.numerics._validate import Array
 
 EXERCISE = "The reparameterized sample"
-WHERE = "notebook 5, section 3"
+WHERE = "notebook 5, section 2"
 GENERATOR_NAMES = {"generator", "gen", "g", "rng"}
 IGNORED = said("""term-wrong: Your function gives another value at each call: it draws noise of its own, but
     eps is given.""")

@@ -21,7 +21,7 @@ MISSING = said("noise-missing: There is no noise: this is the mean of q, not a d
 VARIANCE = said("var-for-std: The noise is multiplied by σ²: the draws have the variance σ⁴.")
 STD_MISSING = said("""std-missing: The noise is not scaled: whatever log_var says, the draws have the variance
     1.""")
-SWAPPED = Finding("swapped", "Mean and standard deviation have changed places.", "notebook 5, section 3")
+SWAPPED = Finding("swapped", "Mean and standard deviation have changed places.", "notebook 5, section 2")
 READ_AS_STD = said("term-wrong: log_var itself multiplies the noise: it is a logarithm, and may be negative.")
 OTHER_SCALE = said("term-wrong: Another function of log_var stands where σ belongs.")
 OTHER_MEAN = said("term-wrong: The draws have another mean than mu: something else is added.")
