@@ -181,7 +181,7 @@ check_em_step = Exercise(
         "the weight of the decoder that maximises the ELBO of the data set when every q is the posterior "
         "under the old weight, a number; b = 0.5 and s = 0.6 stay"
     ),
-    source="Neal & Hinton 1998, section 2",
+    source="Neal & Hinton 1998",
     where="notebook 2, section 5",
     truth=_vertex_of_a_parabola,
     program=_by_regression,
