@@ -303,7 +303,7 @@ check_switched_on = Exercise(
         "The noise of q is used for the prior too; fresh is not used.",
         Mistake("noise-shared", off=lambda eps, fresh: eps),
         "The noise is scaled by σ², not by σ.",
-        Mistake("var-for-std", power=1, where="notebook 5, section 6"),
+        Mistake("var-for-std", power=1, where="notebook 5, section 5"),
         "The distortion is averaged over the pixels.",
         Mistake("mean-pixels", per_pixel=True, where="notebook 6, section 3"),
         "The distortion of all images together is returned.",

@@ -350,7 +350,7 @@ check_safe_bound = Exercise(
         "The draws of q are not used.",
         Mistake("term-missing", instead=lambda model, x, eps, fresh: _with_torch(model, x, eps[:0], fresh)),
         "The noise is scaled by σ², not by σ.",
-        Mistake("var-for-std", power=1, where="notebook 5, section 6"),
+        Mistake("var-for-std", power=1, where="notebook 5, section 5"),
         "The log-likelihood is averaged over the pixels.",
         Mistake("mean-pixels", per_pixel=True, where="notebook 6, section 3"),
     ],
