@@ -73,7 +73,7 @@ def draw_posterior(x: float, noise_std: float, prior_std: float) -> dict[str, An
     # the share of the way from the prior's mean to the cause that would explain x without noise
     gain = np.cov(_pairs(noise_std, prior_std))
     trust = 0.4 * gain[0, 1] / gain[1, 1]
-    return {"posterior mean": mean, "std": variance**0.5, "trust λ": trust, "p(x)": evidence}
+    return {"posterior mean": mean, "std": variance**0.5, "trust": trust, "p(x)": evidence}
 
 
 def _pairs(noise_std: float, prior_std: float) -> np.ndarray:
@@ -157,7 +157,7 @@ def draw_error_bars(num_samples: int, dim: int) -> dict[str, Any]:
         "exact KL": dim * exact,
         "first estimate": ratios[:, 0].mean(),
         "its standard error": stats.sem(ratios[:, 0]),
-        "sd(w)/√n": (dim * variance / num_samples) ** 0.5,
+        "sd(k₁)/√n": (dim * variance / num_samples) ** 0.5,
         "hold the truth": f"{hold.sum()} of 100",
     }
 
