@@ -211,6 +211,26 @@ def one_row_numpy(mu, log_var):
     return mu + np.exp(0.5 * log_var) * np.random.default_rng().standard_normal((1, mu.shape[1]))
 
 
+@wrong("reparameterize", "noise-shared")
+def generator_one_row(mu, log_var, generator):
+    return mu + torch.exp(0.5 * log_var) * torch.randn(mu.shape[1], generator=generator, dtype=mu.dtype)
+
+
+@wrong("reparameterize", "noise-shared")
+def generator_one_column(mu, log_var, generator):
+    return mu + torch.exp(0.5 * log_var) * torch.randn(len(mu), 1, generator=generator, dtype=mu.dtype)
+
+
+@wrong("reparameterize", "noise-shared var-for-std")
+def generator_one_number(mu, log_var, rng):
+    return mu + np.exp(log_var) * rng.standard_normal()
+
+
+@wrong("reparameterize", "noise-missing")
+def generator_unused(mu, log_var, generator):
+    return mu + torch.exp(0.5 * log_var)
+
+
 @wrong("reparameterize", "noise-not-normal", source="public VAEs: torch.rand_like(std)")
 def uniform_noise(mu, logvar):
     std = torch.exp(0.5 * logvar)

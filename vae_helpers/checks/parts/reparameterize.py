@@ -70,14 +70,14 @@ def _is_noise(third: inspect.Parameter, parameters: Sequence[inspect.Parameter])
 
 def _report(fn: Callable[..., Any], takes_noise: bool) -> Report:
     student = Student(fn if takes_noise else sampling.with_generator(fn))
-    return safely(EXERCISE, lambda: _check(student, takes_noise, handed=student.fn is not fn))
+    return safely(EXERCISE, lambda: _check(student, takes_noise))
 
 
-def _check(student: Student, takes_noise: bool, handed: bool) -> Report:
+def _check(student: Student, takes_noise: bool) -> Report:
     if takes_noise:
         findings, seen = _given_noise(student)
         return report(EXERCISE, findings, seen, student.notes, WHERE)
-    findings, notes = sampling.own_noise(student, handed)
+    findings, notes = sampling.own_noise(student)
     return report(EXERCISE, findings, "", notes + student.notes, WHERE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -46,29 +47,33 @@ def wrong_shape(z: Array, mu: Array) -> Finding:
 
 
 def with_generator(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of mu and log_var alone: the same one, or one with a generator where it wants one."""
+    """A function of mu and log_var alone: the same one, or one with a generator where it wants one.
+
+    Each call hands over another one, in an order that is always the same: noise that stays is no noise then.
+    """
     parameters = parameters_of(fn)
     if parameters is None or len(parameters) < 3 or parameters[2].default is not inspect.Parameter.empty:
         return fn
 
+    seeds = itertools.count()
+
     def handed(mu: Any, log_var: Any) -> Any:
         if isinstance(mu, np.ndarray):
-            return fn(mu, log_var, np.random.default_rng(0))
+            return fn(mu, log_var, np.random.default_rng(next(seeds)))
         import torch
 
-        return fn(mu, log_var, torch.Generator().manual_seed(0))
+        return fn(mu, log_var, torch.Generator().manual_seed(next(seeds)))
 
     return handed
 
 
-def own_noise(student: Student, handed: bool) -> tuple[list[Finding], list[str]]:
+def own_noise(student: Student) -> tuple[list[Finding], list[str]]:
     """Tests the distribution of many draws of four latents, of which two have equal parameters.
 
     Where these are neither surely right nor surely wrong, four times as many decide.
 
     Args:
         student: a function of mu and log_var.
-        handed: its noise comes from a generator that is handed to it, the same at each call.
 
     Returns:
         The mistakes, and remarks that accuse nobody.
@@ -86,7 +91,7 @@ def own_noise(student: Student, handed: bool) -> tuple[list[Finding], list[str]]
         findings = distribution(z, mu, v, fixed)
         if findings or student.seconds > PATIENCE or not is_open(z, mu, v):
             break
-    notes = [SAME_EACH_TIME] if fixed and not handed and not findings else []
+    notes = [SAME_EACH_TIME] if fixed and not findings else []
     if not findings:
         notes.append(seen_by(z.size))
     return [*findings, *gradients(student, False, findings)], notes
