@@ -67,7 +67,7 @@ def _draw_checks(ax: Axes) -> None:
     _draw_rows(ax, LEFT, 1.22, 0.6)
     evidence = "$\\log\\,p(x)$ by\nquadrature"
     _draw_check(ax, DIGITS["06"][0], 1.22, 0.6, 1.55, "ELBO", evidence)
-    _draw_check(ax, DIGITS["07"][0], 1.22, 0.6, 1.75, "one latent more", "the padded\nmodel")
+    _draw_check(ax, DIGITS["07"][0], 1.22, 0.6, 1.75, "another latent", "the padded\nmodel")
     x = DIGITS["08"][0]
     _draw_check(ax, x - 0.69, 1.22, 0.6, 1.28, "2 latents", evidence)
     _draw_check(ax, x + 0.69, 1.22, 0.6, 1.28, "50 latents", "tighter\nbounds", DASHED)

@@ -25,7 +25,7 @@ CODES: dict[str, Code] = {
     # About the answer as a whole.
     "not-attempted": Code(ALL, "The function still returns nothing."),
     "error": Code(ALL, "It raises an exception, or returns what is not a number."),
-    "shape": Code(ALL, "The result has the wrong shape for a batch.", _at(0, 5)),
+    "shape": Code(ALL, "The result has the wrong shape for a batch.", _at(0, 4)),
     "batch-reduced": Code(ALL, "Summed or averaged over the batch, too.", _at(6, 3)),
     "unstable": Code(ALL, "Right at moderate values, infinite or wrong at extreme ones."),
     "unknown": Code(ALL, "Wrong in a way that fits no known mistake."),
@@ -40,7 +40,7 @@ CODES: dict[str, Code] = {
     "term-wrong": Code(ALL, "One term is replaced by another function."),
     "std-for-var": Code("kl log_prob elbo", "σ stands where σ² belongs.", _at(5, 5)),
     "log-std": Code(
-        "kl log_prob elbo", "log σ stands where log σ² belongs, or log_var is read as log σ.", _at(0, 5)
+        "kl log_prob elbo", "log σ stands where log σ² belongs, or log_var is read as log σ.", _at(0, 4)
     ),
     "mean-latent": Code("kl elbo", "Averaged over the latents instead of summed.", _at(6, 3)),
     "mean-pixels": Code("log_prob bernoulli elbo", "Averaged over the pixels instead of summed.", _at(6, 3)),
@@ -54,13 +54,13 @@ CODES: dict[str, Code] = {
     # Log-densities.
     "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", _at(6, 6)),
     "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", _at(6, 6)),
-    "log-of-square": Code("log_prob", "The logarithm was taken of the squared distance too.", _at(10, 3)),
+    "log-of-square": Code("log_prob", "The logarithm was taken of the squared distance too.", "notebook 10, Deeper"),
     "not-log": Code("log_prob bernoulli", "A probability (density) instead of its logarithm.", _at(1, 1)),
     "var-for-std": Code("log_prob reparameterize elbo", "σ² stands where σ belongs.", _at(5, 5)),
     "probabilities-not-logits": Code(
-        "bernoulli elbo", "Logits are taken for probabilities, or probabilities for logits.", _at(6, 1)
+        "bernoulli elbo", "Logits are taken for probabilities, or probabilities for logits.", _at(6, 3)
     ),
-    "targets-flipped": Code("bernoulli elbo", "x and 1 - x have changed places.", _at(6, 1)),
+    "targets-flipped": Code("bernoulli elbo", "x and 1 - x have changed places.", _at(6, 3)),
     "squared-error": Code("bernoulli elbo", "A squared distance instead of a log-likelihood.", _at(6, 6)),
     # The reparameterized sample.
     "noise-shared": Code("reparameterize elbo", "Rows or latents share their noise.", _at(5, 2)),

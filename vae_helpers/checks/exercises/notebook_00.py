@@ -51,7 +51,7 @@ check_kl_in_bits = Exercise(
     where="notebook 0, section 3",
     truth=lambda mu, std: moments(mu, std)[0] / LOG_2,
     program=_half_of_terms,
-    cases=[(0.0, 2.0), (1.0, 1.0), (1.0, 0.5), (-2.0, 1.5), (0.3, 0.8), (0.5, 3.0)],
+    cases=[(0.0, 2.0), (1.5, 1.0), (1.5, 0.5), (-2.0, 1.5), (0.3, 0.8), (0.5, 3.0)],
     mistakes=[
         "This is the divergence in nats. Bits are another unit for the same thing.",
         Mistake("scale", unit=1),
@@ -132,7 +132,7 @@ check_draws_to_tell_apart = Exercise(
     where="notebook 0, section 3",
     truth=lambda mu, std, wrong_by: 16 * moments(mu, std)[1] / (wrong_by * moments(mu, std)[0]) ** 2,
     program=_draws_by_formula,
-    cases=[(1.0, 0.5, 0.01), (1.0, 1.0, 0.01), (0.0, 2.0, 0.02), (-2.0, 1.5, 0.005), (0.5, 0.8, 0.02)],
+    cases=[(1.5, 0.5, 0.01), (1.5, 1.0, 0.01), (0.0, 2.0, 0.02), (-2.0, 1.5, 0.005), (0.5, 0.8, 0.02)],
     tolerance=0.03,
     mistakes=[
         "This is the square root of the number. The error falls with the root of n, not with n.",
