@@ -1,5 +1,6 @@
 """From values to codes: measuring, fitting, naming. The gallery has the breadth; here are the joints."""
 
+import re
 import time
 
 import numpy as np
@@ -148,9 +149,10 @@ def test_users_of_a_code_are_checks():
 def test_places_exist():
     places = {code.where for code in CODES.values()} | {formula.where for formula in FORMULAS}
     for place in filter(None, places):
-        number, section = (int("".join(filter(str.isdigit, part))) for part in place.split(","))
-        text = "\n".join(markdown(next(p for p in PATHS if int(p.stem[:2]) == number)))
-        assert f"## {section}. " in text, place
+        number, section = place.removeprefix("notebook ").split(", ")
+        text = "\n".join(markdown(next(p for p in PATHS if int(p.stem[:2]) == int(number))))
+        heading = section if section == "Deeper" else section.removeprefix("section ") + "."
+        assert re.search(rf"^## {heading}\s", text, flags=re.MULTILINE), place
 
 
 def test_noise_hides_no_offset():
