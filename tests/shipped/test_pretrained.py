@@ -63,6 +63,7 @@ def loss_without_latents(likelihood):
 
 def test_the_models_are_those_that_the_notebooks_name():
     names = {"digits_20", "digits_2", "grey_20"} | {f"latent_{d}" for d in (1, 2, 3, 5, 10, 20, 50)}
+    names |= {"plain_20"}
     names |= {f"beta_{beta}" for beta in (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)}
     remedies = ("none", "warmup_0.2", "warmup_0.5", "free_bits_0.1", "free_bits_0.25")
     names |= {f"remedy_{remedy}_{seed}" for remedy in remedies for seed in (1, 3)}
@@ -91,6 +92,16 @@ def test_names_say_what_is_inside(name, latent_dim, likelihood):
 def test_weights_are_stored_in_half_precision(name):
     with safe_open(FOLDER / f"{name}.safetensors", framework="pt") as file:
         assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}
+
+
+def test_the_plain_autoencoder_adds_no_noise_and_keeps_its_codes_where_it_likes():
+    model = load_pretrained("plain_20")
+    with torch.no_grad():
+        mu, log_var = model.encode(observed(model, load_mnist("test")[0], 100))
+    assert (torch.exp(0.5 * log_var).mean(dim=0) < 1e-3 * mu.std(dim=0)).all()
+    assert (mu**2).mean() > 3  # those of a VAE have 1
+    _, distortion, rate = parts("plain_20")
+    assert distortion < parts("digits_20")[1] - 10 and rate > 100  # it tells all, at any price
 
 
 def test_digits_20_reaches_95_nats():

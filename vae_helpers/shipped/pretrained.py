@@ -57,6 +57,8 @@ RECIPES: dict[str, Recipe] = {
     "digits_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18, **_LONG}},
     "digits_2": {"model": {"latent_dim": 2}, "fit": {"epochs": 40, **_LONG}},
     "grey_20": {"model": {"latent_dim": 20, "likelihood": "gaussian"}, "fit": {"epochs": 18, **_LONG}},
+    # Nothing is charged for the code, so that hardly any noise is left in it: a plain autoencoder.
+    "plain_20": {"model": {"latent_dim": 20}, "fit": {"epochs": 18, "beta": 0.0, **_LONG}},
     **{
         f"latent_{d}": {"model": {"latent_dim": d, "hidden_dim": 360}, "fit": {"epochs": 30, **_LONG}}
         for d in LATENT_DIMS
@@ -86,6 +88,7 @@ def load_pretrained(name: str) -> VAE:
     Args:
         name: a key of `RECIPES`: "digits_20" and "digits_2" have a Bernoulli likelihood on
             binarized pixels and 20 or 2 latents; "grey_20" a Gaussian one on grey values;
+            "plain_20" is "digits_20" as a plain autoencoder, trained with weight 0 on the KL;
             "latent_1" to "latent_50" are the family of notebook 7, d in `LATENT_DIMS`; "beta_0.1" to
             "beta_16" and "remedy_none_1" to "remedy_free_bits_0.25_3" are those of notebook 9, for
             each weight in `BETAS`, and for each of `REMEDIES` and `SEEDS`.

@@ -119,9 +119,9 @@ check_best_constant = Exercise(
         Mistake("term-missing", empty=0),
         "Only the empty pixels are charged. What does the model pay for a pixel that is inked?",
         Mistake("term-missing", ink=0),
-        "This is the floor of section 1: what the tosses cost someone who knows each grey value. A "
+        "This is the floor of section 4: what the tosses cost someone who knows each grey value. A "
         "decoder that ignores z does not know which image it is.",
-        Mistake("term-wrong", where="notebook 6, section 1", probability=np.asarray),
+        Mistake("term-wrong", where="notebook 6, section 4", probability=np.asarray),
         "Fair coins are one choice of constant logits, but not the best for these images.",
         Mistake("term-wrong", probability=lambda images: 0.5),
         "One probability serves all pixels. The decoder may return another logit for each.",
@@ -166,7 +166,7 @@ check_tighter_bound = Exercise(
     takes="a Bernoulli VAE, x of shape (batch, D) and standard normal noise eps, (num_samples, batch, d)",
     returns="the importance-weighted bound on log p(x) that these draws give, in nats, shape (batch,)",
     source="Burda, Grosse & Salakhutdinov 2016, eq. 8",
-    where="notebook 6, section 5",
+    where="notebook 6, section 2",
     truth=_bound_by_scipy,
     program=_bound_by_torch,
     kinds=("torch float32",),
