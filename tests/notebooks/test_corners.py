@@ -1,7 +1,6 @@
 """Every slider of every notebook in every corner of what it allows, without a browser.
 
-Of each notebook, those cells are run in this process that its sliders rest on. In notebook 6 they
-train for minutes: its sliders are left to the browser tests.
+Of each notebook, those cells are run in this process that its sliders rest on.
 """
 
 import contextlib
@@ -38,7 +37,6 @@ OVERLAP = 0.2  # share of the smaller one by which the boxes of two texts may ov
 SMALLEST = 11  # points of a text
 BLANK = 1e-3  # standard deviation of the pixels of a picture that shows nothing
 BETWEEN = 20  # places besides the corners
-CHEAP = [path for path in PATHS if not path.stem.startswith("06")]
 
 
 class Drawn(NamedTuple):
@@ -262,7 +260,7 @@ def visit(explorer, texts):
     return faults
 
 
-@pytest.fixture(scope="module", params=CHEAP, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=PATHS, ids=lambda path: path.stem)
 def notebook(request):
     """The explorers of a notebook whose cells have been run, and what is wrong with each."""
     with contextlib.ExitStack() as stack:
