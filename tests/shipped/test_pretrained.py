@@ -1,6 +1,7 @@
 """The shipped models: that they are what the recipes name, and how good they are."""
 
 import math
+import re
 import sys
 from functools import cache
 from itertools import pairwise
@@ -13,6 +14,7 @@ from support.worlds import all_weights, generator, write_idx
 
 from vae_helpers.models import VAE, active_units, load, mean_elbo, observed
 from vae_helpers.shipped import load_idx, load_mnist, pretrained
+from vae_helpers.shipped.images import FASHION
 from vae_helpers.shipped.pretrained import (
     BETAS,
     FOLDER,
@@ -29,25 +31,29 @@ from vae_helpers.shipped.pretrained import (
 NAMES = pytest.mark.parametrize("name", list(RECIPES))
 
 
+def x_of(name):
+    """All test images that are shipped, binarized where the likelihood is Bernoulli."""
+    images = load_idx(FASHION, "test")[0] if "images" in RECIPES[name] else load_mnist("test")[0]
+    return observed(load_pretrained(name), images, 100)
+
+
 @cache
 def parts(name):
-    """-ELBO, distortion and rate on all test images, binarized where the likelihood is Bernoulli."""
-    model = load_pretrained(name)
-    x = observed(model, load_mnist("test")[0], 100)
+    """-ELBO, distortion and rate on these."""
+    model, x = load_pretrained(name), x_of(name)
     elbo, log_likelihood, kl = mean_elbo(model, x, generator(101))
     return -elbo, -log_likelihood, kl
 
 
 def loss(name):
-    """-ELBO on all test images."""
+    """-ELBO on these."""
     return parts(name)[0]
 
 
 @cache
 def active(name):
-    """The number of active units on the test images."""
-    model = load_pretrained(name)
-    return int(active_units(model, observed(model, load_mnist("test")[0], 100)).sum())
+    """The number of active units on these."""
+    return int(active_units(load_pretrained(name), x_of(name)).sum())
 
 
 @cache
@@ -63,7 +69,7 @@ def loss_without_latents(likelihood):
 
 def test_the_models_are_those_that_the_notebooks_name():
     names = {"digits_20", "digits_2", "grey_20"} | {f"latent_{d}" for d in (1, 2, 3, 5, 10, 20, 50)}
-    names |= {"plain_20"}
+    names |= {"plain_20", "conv_50", "fashion_50", "fashion_conv_50"}
     names |= {f"beta_{beta}" for beta in (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)}
     remedies = ("none", "warmup_0.2", "warmup_0.5", "free_bits_0.1", "free_bits_0.25")
     names |= {f"remedy_{remedy}_{seed}" for remedy in remedies for seed in (1, 3)}
@@ -275,6 +281,74 @@ def test_more_latents_are_worth_nats_until_there_are_enough():
     # About 1 nat between 10 and 20, where the noise of the draws is below 0.1.
     assert all(losses[a] > losses[b] + 0.3 for a, b in pairwise([d for d in LATENT_DIMS if d <= 20]))
     assert losses[50] == pytest.approx(losses[20], abs=1.5)
+
+
+# --- another decoder, other images ----------------------------------------------------------
+
+BESIDE = ("latent_50", "conv_50", "fashion_50", "fashion_conv_50")
+
+
+def test_the_four_differ_in_decoder_and_images_alone():
+    recipes = [RECIPES[name] for name in BESIDE]
+    assert all(recipe["fit"] == recipes[0]["fit"] and "seeds" not in recipe for recipe in recipes)
+    assert [recipe.get("images") for recipe in recipes] == [None, None, "Fashion-MNIST", "Fashion-MNIST"]
+    assert [recipe["model"].get("decoder") for recipe in recipes] == [None, "convolutional"] * 2
+    assert all(
+        recipe["model"] | {"decoder": ""} == recipes[0]["model"] | {"decoder": ""} for recipe in recipes
+    )
+
+
+def test_the_number_of_active_units_depends_on_images_and_decoder():
+    latent, conv, fashion, fashion_conv = map(active, BESIDE)
+    assert fashion < latent - 4 and fashion < fashion_conv - 6 and latent < conv - 4
+
+
+def test_a_convolutional_decoder_is_told_more_and_the_bound_is_nearly_the_same():
+    latent, conv, fashion, fashion_conv = map(parts, BESIDE)
+    for connected, convolutional in ((latent, conv), (fashion, fashion_conv)):
+        assert convolutional[0] == pytest.approx(connected[0], abs=2)
+        assert convolutional[1] < connected[1] - 1 and convolutional[2] > connected[2] + 1
+
+
+def test_the_models_of_fashion_are_worth_many_nats():
+    x = x_of("fashion_50").double()
+    mean = x.mean(dim=0).clamp(1e-3, 1 - 1e-3)  # even with the test images' own mean image
+    blind = torch.distributions.Bernoulli(mean).entropy().sum().item()
+    assert all(loss(name) < blind - 100 for name in ("fashion_50", "fashion_conv_50"))
+
+
+def test_the_four_are_small():
+    assert all((FOLDER / f"{name}.safetensors").stat().st_size < 2e6 for name in BESIDE)
+
+
+@pytest.fixture
+def with_others(tiny, monkeypatch):
+    """A recipe of other images beside those of MNIST."""
+    monkeypatch.setitem(pretrained.RECIPES, "c", {"model": MODEL, "fit": TWICE, "images": "Letters"})
+    return tiny
+
+
+def test_command_without_names_leaves_out_what_needs_other_images(with_others, capsys):
+    assert main(["--workers", "1"]) == 0
+    assert {path.stem for path in with_others.iterdir()} == {"a", "b"}
+
+
+def test_a_recipe_of_other_images_is_not_trained_on_mnist(with_others, capsys):
+    told = "expected the training images of Letters for 'c', got none.*--data FOLDER --folder OUT"
+    with pytest.raises(SystemExit, match="2"):
+        main(["a", "c"])
+    assert re.search(f"data: {told}", capsys.readouterr().err) and not with_others.exists()
+    with pytest.raises(ValueError, match=f"^images: {told}"):
+        make("c")
+    with pytest.raises(ValueError, match=f"^data: {told}"):
+        make_all(["c"])
+
+
+def test_a_recipe_of_other_images_is_trained_on_what_is_given(with_others, own_images):
+    out = own_images / "out"
+    assert main(["c", "--data", str(own_images), "--folder", str(out), "--workers", "1"]) == 0
+    expected = make("c", images=load_idx(own_images)[0])
+    assert torch.equal(all_weights(load(out / "c.safetensors")), all_weights(expected.half().float()))
 
 
 # --- the families of notebook 9 -------------------------------------------------------------

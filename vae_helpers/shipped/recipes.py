@@ -27,12 +27,15 @@ class Recipe(TypedDict, total=False):
         fit: the keywords of `fit`.
         seeds: of the "model" and of the "training"; 1 and 2 where they are not given.
         start: the name of the model whose weights it starts from; fresh ones where it is not given.
+        images: the name of the data set, which has to be given, for it is not shipped; MNIST where there
+            is none.
     """
 
     model: dict[str, Any]
     fit: dict[str, Any]
     seeds: dict[str, int]
     start: str
+    images: str
 
 
 def settings_of(recipe: Recipe, images: Tensor) -> dict[str, Any]:
