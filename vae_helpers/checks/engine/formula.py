@@ -25,6 +25,13 @@ UNKNOWN = said("""unknown: This fits no mistake that is known here. Work the exa
 NEARLY = said("""unstable: Your values are nearly right, which is too little for a closed form: perhaps a
     small number is added inside a logarithm or a square root, or a value is clipped.""")
 DENSITIES = said("not-log: Your values are probabilities (densities): their logarithm is asked for.")
+# What a loop that is a step short, or an index, leaves of the entries of a row.
+LEFT_OF = {
+    "the last of the {axis} is not counted": slice(None, -1),
+    "the first of the {axis} is not counted": slice(1, None),
+    "only the first of the {axis} is counted": slice(None, 1),
+    "only the last of the {axis} is counted": slice(-1, None),
+}
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,8 @@ def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> l
             return name_mistakes(
                 formula, Reading({n: factor * c for n, c in formula.true.items()}, frozenset())
             )
+    if left_out := _left_out(formula, measurement):
+        return left_out
     reading = read(measurement, formula.core, formula.extras, formula.whole)
     if reading is not None and (small := _for_safety(formula, reading)):
         rest = {name: value for name, value in reading.coefficients.items() if name not in small}
@@ -211,6 +220,19 @@ def _diagnose(student: Student, formula: Formula, measurement: Measurement) -> l
     if all(fitting.agrees(sample, formula.truth, tolerance=0.03) for sample in measurement.samples):
         return [NEARLY]
     return _elsewhere(student, formula) or [formula.unknown]
+
+
+def _left_out(formula: Formula, measurement: Measurement) -> list[Finding]:
+    """Whether the values are right but for entries of the rows that are not counted."""
+    for words, part in LEFT_OF.items():
+
+        def shorter(*rows: Array, part: slice = part) -> Array:
+            return formula.truth(*(row[..., part] for row in rows))
+
+        if all(fitting.agrees(sample, shorter) for sample in measurement.samples):
+            text = words.format(axis=formula.axis)
+            return [said(f"term-missing: Of each row {text}: the sum goes over all of them.")]
+    return []
 
 
 def _for_safety(formula: Formula, reading: Reading) -> set[str]:
@@ -373,6 +395,10 @@ def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding
 def _unstable(student: Student, formula: Formula, seen: Measurement, reading: Reading) -> list[Finding]:
     """Whether a function stays at extreme arguments what it is at moderate ones."""
     event = _breakdown(student, formula, seen, reading, formula.extreme)
+    if not event and student.kind == "torch float64":  # networks have single precision
+        single = Student(student.fn, ("torch float32",), student.result)
+        event = _breakdown(single, formula, seen, reading, formula.extreme)
+        event = event and f"{event} (In single precision, that of networks; in double it is right.)"
     return [Finding("unstable", f"For {event}", formula.stable_where)] if event else []
 
 

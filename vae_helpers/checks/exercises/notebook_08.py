@@ -19,31 +19,31 @@ from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import Array
 
 
-def _group_by_group(log_w: Array, k: int) -> Array:
-    groups = [log_w[start : start + k] for start in range(0, len(log_w), k)]
+def _group_by_group(log_r: Array, k: int) -> Array:
+    groups = [log_r[start : start + k] for start in range(0, len(log_r), k)]
     return np.mean([special.logsumexp(group, axis=0, b=1 / k) for group in groups], axis=0)
 
 
 def _by_an_axis_of_groups(
-    log_w: Array,
+    log_r: Array,
     k: int,
     *,
-    groups=lambda log_w, k: log_w.reshape(-1, k, log_w.shape[1]),
+    groups=lambda log_r, k: log_r.reshape(-1, k, log_r.shape[1]),
     divisor=lambda groups: groups.shape[1],
     average=np.mean,
 ) -> Array:
     """With the rows as an array (group, draw, batch)."""
-    grouped = groups(log_w, k)
+    grouped = groups(log_r, k)
     return average(np.logaddexp.reduce(grouped, axis=1) - np.log(divisor(grouped)), axis=0)
 
 
-def _log_weights(seed: int, shape: tuple[int, int], level: float = -4.0) -> Array:
+def _log_ratios(seed: int, shape: tuple[int, int], level: float = -4.0) -> Array:
     return np.round(level + 1.5 * np.random.default_rng(seed).standard_normal(shape), 2)
 
 
 check_grouped_bound = Exercise(
     title="The bound from groups of draws",
-    takes="log_w, log-weights of shape (K, batch), and k, a divisor of K: each k rows in turn are a group",
+    takes="log_r, log-ratios of shape (K, batch), and k, a divisor of K: each k rows in turn are a group",
     returns="the average of the groups' bounds, in nats, shape (batch,)",
     source="Burda, Grosse & Salakhutdinov 2016, eq. 8",
     where="notebook 8, section 3",
@@ -52,27 +52,27 @@ check_grouped_bound = Exercise(
     cases=[
         (np.log([[1.0], [3.0]]), 2),
         (np.log([[1.0], [3.0], [2.0], [6.0]]), 2),
-        (_log_weights(1, (6, 2)), 3),
-        (_log_weights(2, (12, 3)), 2),
-        (_log_weights(3, (8, 2)), 1),
-        (_log_weights(4, (20, 4)), 10),
+        (_log_ratios(1, (6, 2)), 3),
+        (_log_ratios(2, (12, 3)), 2),
+        (_log_ratios(3, (8, 2)), 1),
+        (_log_ratios(4, (20, 4)), 10),
     ],
     mistakes=[
-        "The weights of a group are added up, but not averaged.",
+        "The ratios of a group are added up, but not averaged.",
         Mistake("term-missing", divisor=lambda groups: 1),
         "Each group's sum is divided by the number of all draws. How many are in one group?",
         Mistake("term-wrong", divisor=lambda groups: groups.shape[0] * groups.shape[1]),
         "The logarithms are averaged: that is the bound with one draw, the ELBO, for every k.",
-        Mistake("term-wrong", groups=lambda log_w, k: log_w[:, None]),
+        Mistake("term-wrong", groups=lambda log_r, k: log_r[:, None]),
         "This is the bound with all draws in one group: k is not used.",
-        Mistake("term-wrong", groups=lambda log_w, k: log_w[None]),
+        Mistake("term-wrong", groups=lambda log_r, k: log_r[None]),
         "This is the bound of the first group. The others know something, too.",
-        Mistake("term-missing", groups=lambda log_w, k: log_w[None, :k]),
+        Mistake("term-missing", groups=lambda log_r, k: log_r[None, :k]),
         "You make k groups. Asked for are groups of k draws.",
-        Mistake("swapped", groups=lambda log_w, k: log_w.reshape(k, -1, log_w.shape[1])),
+        Mistake("swapped", groups=lambda log_r, k: log_r.reshape(k, -1, log_r.shape[1])),
         "A group takes its draws from all over the table. That is as good a bound, but not the one asked "
         "for: the first k rows are the first group.",
-        Mistake("term-wrong", groups=lambda log_w, k: np.stack(np.split(log_w, k), axis=1)),
+        Mistake("term-wrong", groups=lambda log_r, k: np.stack(np.split(log_r, k), axis=1)),
         "The bounds of the groups are added up. One more group should only make their average surer.",
         Mistake("term-scale", average=np.sum),
     ],
@@ -82,46 +82,46 @@ check_grouped_bound = Exercise(
             (np.array([[-130.0, 800.0], [-131.0, 790.0], [-950.0, 1.0], [-940.0, 2.0]]), 2),
             (np.array([[-2000.0], [-3000.0], [-2500.0]]), 1),
         ],
-        cause="Right for moderate weights. An image of 784 pixels has weights such as e^-900, which no "
+        cause="Right for moderate ratios. An image of 784 pixels has ratios such as e^-900, which no "
         "computer holds.",
     ),
 )
 
 
 def _by_shares(
-    log_w: Array, *, normalised=1, weights=np.exp, power=2, below=lambda w: (w**2).sum(axis=0)
+    log_r: Array, *, normalised=1, weights=np.exp, power=2, below=lambda w: (w**2).sum(axis=0)
 ) -> Array:
     """(Σ w)² / Σ w²; a common factor cancels, and those that add up to 1 can be held."""
-    w = weights(log_w - normalised * special.logsumexp(log_w, axis=0))
+    w = weights(log_r - normalised * special.logsumexp(log_r, axis=0))
     return w.sum(axis=0) ** power / below(w)
 
 
 check_effective_draws = Exercise(
     title="The effective number of draws",
-    takes="log_w, log-weights of shape (k, batch)",
+    takes="log_r, log-ratios of shape (k, batch)",
     returns="(Σ w)² / Σ w² of each image, shape (batch,)",
-    source="Owen 2013, chapter 9 (the effective sample size of importance sampling)",
+    source="Owen 2013, section 9.3 (importance sampling diagnostics)",
     where="notebook 8, section 3",
-    truth=lambda log_w: np.exp(2 * special.logsumexp(log_w, axis=0) - special.logsumexp(2 * log_w, axis=0)),
+    truth=lambda log_r: np.exp(2 * special.logsumexp(log_r, axis=0) - special.logsumexp(2 * log_r, axis=0)),
     program=_by_shares,
     cases=[
         (np.log([[1.0], [3.0]]),),
-        (_log_weights(5, (3, 2)),),
-        (_log_weights(6, (7, 3), 1.0),),
-        (_log_weights(7, (20, 4), -2.0),),
+        (_log_ratios(5, (3, 2)),),
+        (_log_ratios(6, (7, 3), 1.0),),
+        (_log_ratios(7, (20, 4), -2.0),),
     ],
     mistakes=[
-        "The fraction is upside down: for equal weights all draws count.",
+        "The fraction is upside down: for equal ratios all draws count.",
         Mistake("swapped", then=np.reciprocal),
         "This is the share of the draws that count. Asked for is their number.",
         Mistake("term-scale", below=lambda w: len(w) * (w**2).sum(axis=0)),
-        "The logarithms are taken for the weights.",
+        "The logarithms are taken for the ratios.",
         Mistake("not-log", normalised=0, weights=np.positive),
-        "The sum in the numerator is not squared: your number changes when all weights are doubled.",
+        "The sum in the numerator is not squared: your number changes when all ratios are doubled.",
         Mistake("term-wrong", normalised=0, power=1),
-        "This is the sum over the largest weight. It asks less than the sum of squares.",
+        "This is the sum over the largest ratio. It asks less than the sum of squares.",
         Mistake("term-wrong", below=lambda w: w.max(axis=0)),
-        "This is the exponential of the entropy of the normalised weights: another count, not this one.",
+        "This is the exponential of the entropy of the normalised ratios: another count, not this one.",
         Mistake("term-wrong", below=lambda w: np.exp(-special.entr(w).sum(axis=0))),
         "This is the logarithm of the number.",
         Mistake("term-wrong", then=np.log),
@@ -132,8 +132,8 @@ check_effective_draws = Exercise(
             (np.array([[-800.0, 700.0], [-803.0, 699.0], [-801.0, 698.0]]),),
             (np.array([[-1500.0], [-1500.0], [-1500.0], [-9000.0]]),),
         ],
-        cause="Right for moderate weights. Weights of images are smaller than any number that a computer "
-        "holds; but only their ratios matter.",
+        cause="Right for moderate ratios. Those of images are smaller than any number that a computer "
+        "holds; but only their shares of the sum matter.",
     ),
 )
 
@@ -237,7 +237,7 @@ check_approximation_gap = Exercise(
     takes="cov, the covariance matrix of the posterior, shape (d, d)",
     returns="the smallest KL(q, posterior) of all Gaussians q with a diagonal covariance, in nats, a number",
     source="Bishop 2006, section 10.1.2 (a factorized approximation of a Gaussian)",
-    where="notebook 8, section 5",
+    where="notebook 8, section 4",
     truth=_by_determinants,
     program=_of_the_best_variances,
     cases=[
@@ -272,8 +272,8 @@ def _with_scipy(model: VAE, x: Array, eps: Array, fresh: Array) -> Array:
     (mu, std), n, m = encoded(model, x), len(eps), len(fresh)
     z = np.concatenate([mu + std * eps, fresh])
     log_p, log_q = scipy.stats.norm.logpdf(z).sum(axis=-1), scipy.stats.norm.logpdf(z, mu, std).sum(axis=-1)
-    log_r = special.logsumexp([log_q, log_p], axis=0, b=np.reshape([n, m], (2, 1, 1)) / (n + m))
-    return special.logsumexp(log_likelihood(model, x, z) + log_p - log_r, axis=0, b=1 / (n + m))
+    log_mix = special.logsumexp([log_q, log_p], axis=0, b=np.reshape([n, m], (2, 1, 1)) / (n + m))
+    return special.logsumexp(log_likelihood(model, x, z) + log_p - log_mix, axis=0, b=1 / (n + m))
 
 
 def _log_mixture(log_q: Tensor, log_p: Tensor, n: int, m: int) -> Tensor:
@@ -281,16 +281,16 @@ def _log_mixture(log_q: Tensor, log_p: Tensor, n: int, m: int) -> Tensor:
 
 
 def _with_torch(
-    *case: Any, power=0.5, per_pixel=False, prior=1, log_r=_log_mixture, average=log_mean
+    *case: Any, power=0.5, per_pixel=False, prior=1, log_mix=_log_mixture, average=log_mean
 ) -> Tensor:
-    """The logarithm of the average weight p(x, z) / r(z), r being the mixture of q and the prior."""
+    """The logarithm of the average p(x, z) / g(z), g being the mixture of q and the prior."""
     model, x, eps, fresh = in_torch(*case)
     mu, log_var = model.encode(x)
     z = torch.cat([mu + torch.exp(power * log_var) * eps, fresh])
     log_px = model.log_likelihood(x, z) / (x.shape[-1] if per_pixel else 1)
     log_p = Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
     log_q = Normal(mu, torch.exp(log_var / 2)).log_prob(z).sum(dim=-1)
-    return average(log_px + prior * log_p - log_r(log_q, log_p, len(eps), len(fresh)))
+    return average(log_px + prior * log_p - log_mix(log_q, log_p, len(eps), len(fresh)))
 
 
 _RNG = np.random.default_rng(8)  # draws the cases in the order in which they stand below
@@ -309,11 +309,11 @@ check_safe_bound = Exercise(
         "draws from q; fresh, m draws from the prior for each image, shape (m, batch, d)"
     ),
     returns=(
-        "the bound by all n + m draws, each weighted by p(x, z) over the density of the mixture from which "
-        "n + m draws contain n of q, in nats, shape (batch,)"
+        "the bound by all n + m draws, the ratio of each being p(x, z) over the density of the mixture from "
+        "which n + m draws contain n of q, in nats, shape (batch,)"
     ),
-    source="Owen 2013, chapter 9 (mixture importance sampling)",
-    where="notebook 8, section 4",
+    source="Owen 2013, section 9.11 (mixture importance sampling)",
+    where="notebook 8, section 3",
     truth=_with_scipy,
     program=_with_torch,
     cases=[
@@ -325,25 +325,25 @@ check_safe_bound = Exercise(
     kinds=("torch float32",),
     mistakes=[
         "Each draw is divided by the density that it was drawn from. That is unbiased, but where q "
-        "misses a draw of q may still have a huge weight. All draws together come from the mixture.",
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: torch.cat([log_q[:n], log_p[n:]])),
+        "misses a draw of q may still have a huge ratio. All draws together come from the mixture.",
+        Mistake("term-wrong", log_mix=lambda log_q, log_p, n, m: torch.cat([log_q[:n], log_p[n:]])),
         "All draws are divided by q, those of the prior, too.",
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_q),
+        Mistake("term-wrong", log_mix=lambda log_q, log_p, n, m: log_q),
         "All draws are divided by the prior, those of q, too.",
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: log_p),
+        Mistake("term-wrong", log_mix=lambda log_q, log_p, n, m: log_p),
         "The two densities are added without their shares: this mixture integrates to 2.",
-        Mistake("term-missing", log_r=lambda log_q, log_p, n, m: torch.logaddexp(log_q, log_p)),
+        Mistake("term-missing", log_mix=lambda log_q, log_p, n, m: torch.logaddexp(log_q, log_p)),
         "The shares multiply logarithms. The density of a mixture is a sum of densities.",
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: (n * log_q + m * log_p) / (n + m)),
+        Mistake("term-wrong", log_mix=lambda log_q, log_p, n, m: (n * log_q + m * log_p) / (n + m)),
         "The shares have changed places: n of the n + m draws are those of q.",
-        Mistake("swapped", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, m, n)),
+        Mistake("swapped", log_mix=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, m, n)),
         "The mixture is half and half, whatever the numbers of draws are.",
-        Mistake("term-wrong", log_r=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, 1, 1)),
-        "The logarithms of the weights are averaged; the average belongs inside the logarithm.",
-        Mistake("term-wrong", average=lambda log_w: log_w.mean(dim=0)),
-        "The weights are added up, but not averaged.",
-        Mistake("term-missing", average=lambda log_w: torch.logsumexp(log_w, dim=0)),
-        "The weight lacks p(z): it is the joint p(x, z) that stands above.",
+        Mistake("term-wrong", log_mix=lambda log_q, log_p, n, m: _log_mixture(log_q, log_p, 1, 1)),
+        "The logarithms of the ratios are averaged; the average belongs inside the logarithm.",
+        Mistake("term-wrong", average=lambda log_r: log_r.mean(dim=0)),
+        "The ratios are added up, but not averaged.",
+        Mistake("term-missing", average=lambda log_r: torch.logsumexp(log_r, dim=0)),
+        "The ratio lacks p(z): it is the joint p(x, z) that stands above.",
         Mistake("term-missing", prior=0),
         "The draws of the prior are not used.",
         Mistake("term-missing", instead=lambda model, x, eps, fresh: _with_torch(model, x, eps, fresh[:0])),

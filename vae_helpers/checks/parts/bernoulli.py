@@ -60,6 +60,8 @@ EXCHANGED = said("""swapped: In the cross-entropy x and the prediction have chan
     argument of PyTorch's functions is the prediction.""")
 SQUARED_ERROR = said("""squared-error: This is a squared distance. Which distribution of a binary pixel has it
     as its logarithm?""")
+SOFTMAX = said("""term-wrong: A softmax over the pixels stands where a sigmoid of each belongs: its
+    probabilities add up to 1, as if exactly one pixel were white.""")
 CONSTANT = said("constant: The value is off by a constant for each pixel.")
 GROWS = said("sign: It also grows with the distance, where a log-likelihood falls.")
 
@@ -106,8 +108,14 @@ BERNOULLI = Formula(
         "|x - a|": lambda x, a: np.abs(x - a),
         "the probability": lambda x, a: np.exp(np.where(x == 1, special.log_expit(a), special.log_expit(-a))),
     },
+    whole={
+        "x log softmax a": lambda x, a: (x * special.log_softmax(a, axis=-1)).sum(-1),
+        "(1 - x) log(1 - softmax a)": lambda x, a: ((1 - x) * np.log1p(-special.softmax(a, axis=-1))).sum(-1),
+    },
     patterns=[
         Pattern({"x p": 1, "log(1 + exp p)": -1}, [SIGMOID_TWICE]),
+        Pattern({"x log softmax a": 1, "(1 - x) log(1 - softmax a)": 1}, [SOFTMAX]),
+        Pattern({"x log softmax a": 1}, [SOFTMAX]),
         Pattern({"x log a": 1, "(1 - x) log(1 - a)": 1}, [LOGARITHM_OF_LOGITS]),
         Pattern({"x log(1 - p)": 1, "(1 - x) log p": 1}, [FLIPPED]),
         Pattern({"x a": 1, "log(1 + exp x)": -1}, [EXCHANGED]),
