@@ -10,6 +10,7 @@ from vae_helpers.widgets.views import numbers, pictures, plot, steps
 
 # These need PyTorch, which the notebooks of the NumPy world do not load.
 _NEED_TORCH = {
+    "Family": "vae_helpers.widgets.family",
     "LatentExplorer": "vae_helpers.widgets.latent.explorer",
     "doctor": "vae_helpers.widgets.checkup",
 }
