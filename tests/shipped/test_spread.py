@@ -42,17 +42,19 @@ def test_three_seeds_and_parts_that_add_up(name):
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_the_first_is_the_shipped_model(name):
-    """By other draws and the formula alone; one draw of the ELBO of 10,000 images errs by 0.05 nats."""
+    """By other draws and the formula alone; both sides draw once for each image."""
     model, found = load_pretrained(MEMBERS[name]), load_spread(name)
     x = observed(model, load_mnist("test")[0], 0)
     with torch.no_grad():
-        values = torch.cat(
-            [elbo(model, part, generator=generator(5)).elbo for part in x.split(1000)]
-        ).double()
-    assert abs(values.mean().item() - found["elbo"][0]) < 0.3
+        first, second = (
+            torch.cat([elbo(model, part, generator=g).elbo for part in x.split(1000)]).double()
+            for g in (generator(5), generator(6))
+        )
+    error = ((first - second).std() / len(x) ** 0.5).item()  # of a difference of two such averages
+    assert error < 0.3 and abs(first.mean().item() - found["elbo"][0]) < 5 * error
     assert int(active_units(model, x).sum()) == found["active_units"][0]
     # A tighter bound, on other images: it is above the ELBO of these images.
-    assert found["bound"][0] > values[:1000].mean().item()
+    assert found["bound"][0] > first[:1000].mean().item()
 
 
 def test_each_seed_has_generators_of_its_own():
