@@ -54,7 +54,9 @@ CODES: dict[str, Code] = {
     # Log-densities.
     "log-sigma-missing": Code("log_prob", "The term with log σ² is not there.", _at(6, 6)),
     "log-two-pi-missing": Code("log_prob", "The constant with log 2π is not there.", _at(6, 6)),
-    "log-of-square": Code("log_prob", "The logarithm was taken of the squared distance too.", "notebook 10, Deeper"),
+    "log-of-square": Code(
+        "log_prob", "The logarithm was taken of the squared distance too.", "notebook 10, Deeper"
+    ),
     "not-log": Code("log_prob bernoulli", "A probability (density) instead of its logarithm.", _at(1, 1)),
     "var-for-std": Code("log_prob reparameterize elbo", "σ² stands where σ belongs.", _at(5, 5)),
     "probabilities-not-logits": Code(
