@@ -8,6 +8,8 @@ from vae_helpers.audit.adapters import (
     pytorch_example,
     pytorch_vae,
 )
+from vae_helpers.audit.bounds import bracket
+from vae_helpers.audit.calibration import pareto_k
 from vae_helpers.audit.report import Audit, Check, Figure
 from vae_helpers.audit.run import audit
 
@@ -16,9 +18,11 @@ __all__ = [
     "Check",
     "Figure",
     "audit",
+    "bracket",
     "course_vae",
     "keras_pair",
     "lightning",
+    "pareto_k",
     "pyro_pair",
     "pytorch_example",
     "pytorch_vae",
