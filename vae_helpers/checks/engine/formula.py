@@ -395,7 +395,8 @@ def _factor_findings(formula: Formula, name: str, factor: float) -> list[Finding
 def _unstable(student: Student, formula: Formula, seen: Measurement, reading: Reading) -> list[Finding]:
     """Whether a function stays at extreme arguments what it is at moderate ones."""
     event = _breakdown(student, formula, seen, reading, formula.extreme)
-    if not event and student.kind == "torch float64":  # networks have single precision
+    # Networks have single precision; of other sums the parts may cancel, which says nothing more.
+    if not event and student.kind == "torch float64" and reading.coefficients == formula.true:
         single = Student(student.fn, ("torch float32",), student.result)
         event = _breakdown(single, formula, seen, reading, formula.extreme)
         event = event and f"{event} (In single precision, that of networks; in double it is right.)"
