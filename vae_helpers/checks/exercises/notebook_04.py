@@ -273,7 +273,7 @@ check_variance_over_kl = Exercise(
     title="Spread against divergence",
     takes="the numbers mu and log_var, of q = N(mu, exp(log_var)), also where q is nearly p = N(0, 1)",
     returns="Var[log q - log p] / KL(q, p), one number (nats) to four digits",
-    source="Higham 2002, section 1.14.1 (on the digits that cancel)",
+    source="Higham 2002, chapter 1 (on the digits that cancel)",
     where="notebook 4, section 3",
     truth=lambda mu, log_var: moments(mu, np.exp(log_var / 2))[1] / _kl(mu, np.exp(log_var / 2)),
     program=_by_expm1,

@@ -89,7 +89,7 @@ check_best_constant = Exercise(
     title="The best decoder that ignores z",
     takes="images of shape (N, D), with values in [0, 1]",
     returns="-log p(x) of the best decoder that ignores z on these images, in nats per image, a number",
-    source="Cover & Thomas 2006, theorem 5.4.3 (the cost of a code is its entropy if the code fits)",
+    source="Cover & Thomas 2006, chapter 5 (the cost of a code is its entropy if the code fits)",
     where="notebook 6, section 4",
     truth=lambda images: scipy.stats.bernoulli.entropy(images.mean(axis=0)).sum(),  # knows that 0 log 0 = 0
     program=_cross_entropy,

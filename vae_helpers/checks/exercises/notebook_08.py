@@ -100,7 +100,7 @@ check_effective_draws = Exercise(
     title="The effective number of draws",
     takes="log_r, log-ratios of shape (k, batch)",
     returns="(Σ w)² / Σ w² of each image, shape (batch,)",
-    source="Owen 2013, section 9.3 (importance sampling diagnostics)",
+    source="Owen 2013, chapter 9 (importance sampling diagnostics)",
     where="notebook 8, section 3",
     truth=lambda log_r: np.exp(2 * special.logsumexp(log_r, axis=0) - special.logsumexp(2 * log_r, axis=0)),
     program=_by_shares,
@@ -312,7 +312,7 @@ check_safe_bound = Exercise(
         "the bound by all n + m draws, the ratio of each being p(x, z) over the density of the mixture from "
         "which n + m draws contain n of q, in nats, shape (batch,)"
     ),
-    source="Owen 2013, section 9.11 (mixture importance sampling)",
+    source="Owen 2013, chapter 9 (mixture importance sampling)",
     where="notebook 8, section 3",
     truth=_with_scipy,
     program=_with_torch,
