@@ -67,9 +67,14 @@ def test_pictures_are_compared_as_nbval_compares_them(compared):
     compared(STORED[0], ("show()", other), *STORED[2:])
 
 
+def test_spaces_that_a_longer_line_has_left_at_the_end_pass(compared):
+    compared(("print(3.14)", STREAM | {"text": "3.14     \n"}), *STORED[1:])
+
+
 @pytest.mark.parametrize(
     "place, shown",
     [
+        (0, ("print(3.14)", STREAM | {"text": " 3.14\n"})),
         (0, ("print(3.14)", STREAM | {"text": "3.15\n"})),
         (0, ("print(3.14)",)),
         (1, ("show()", PICTURE, PICTURE)),
