@@ -1,0 +1,174 @@
+// An explorer in the place of its still picture: its parts, what moves them, and what it tells.
+
+import { keepInAddress, keyOf, pairsOf, positionOf, writeAddress } from "./address.js";
+import { computedKind } from "./computed.js";
+import { build, makeControls } from "./controls.js";
+import { storedKind } from "./frames.js";
+import { fillLatent } from "./latent.js";
+import { makeTable, makeViews } from "./views.js";
+
+const REST = 800; // milliseconds without a move, after which the numbers are spoken
+const KINDS = { frames: storedKind, computed: computedKind };
+const running = []; // the explorers of the page
+
+/** Puts an explorer into its host; throws what is wrong with the description and leaves the host as it was. */
+export function startExplorer(host, description) {
+  const parts = makeParts(description);
+  const fill = description.kind === "latent" ? fillLatent : fillExplorer;
+  const explorer = fill(description, parts, globalThis.vaeLatent?.render);
+  parts.link.addEventListener("click", () => shareLink(parts, writeAddress(explorer.key, explorer.pairs())));
+  explorer.say = parts.say;
+  explorer.showCoupling = makeCoupling(explorer, parts.actions);
+  host.replaceChildren(parts.root);
+  host.classList.add("vae-live");
+  Object.assign(host, { numbers: explorer.numbers, steps: explorer.steps }); // for whoever checks the numbers
+  running.push(explorer);
+  running.forEach((one) => one.showCoupling());
+  explorer.started?.(host);
+  return explorer;
+}
+
+function makeParts(description) {
+  const status = build("p", { class: "vae-status", role: "status" });
+  const spoken = build("p", { class: "vae-spoken", role: "status" });
+  const link = build("button", { class: "vae-link", type: "button" }, "link to this position");
+  const actions = build("div", { class: "vae-actions" }, link);
+  const name = description.name.replaceAll("_", " ");
+  const root = build("div", { class: "vae-explorer", role: "group", "aria-label": `explorer: ${name}` });
+  return { root, status, spoken, link, actions, say: (words) => { if (status.textContent !== words) status.textContent = words; } };
+}
+
+// ---- controls and views -------------------------------------------------------------------------
+
+/** The last index that each control may take: that of another control's value where it must not exceed it. */
+function highestOf(controls, indices) {
+  return controls.map(({ values, at_most: limiting }) => {
+    const by = controls.findIndex(({ name }) => name === limiting), most = values.length - 1;
+    return by < 0 ? most : Math.max(0, values.findLastIndex((value) => value <= controls[by].values[indices[by]]));
+  });
+}
+
+function fillExplorer(description, parts) {
+  const { controls, views } = description, kind = KINDS[description.kind]?.(description), key = keyOf(description);
+  if (!kind) throw new Error(`kind: expected frames, computed or latent, got ${description.kind}`);
+  const starts = controls.map(({ start }) => start), drawn = makeViews(views), table = makeTable(controls, kind.table);
+  let indices = starts, wishes = [], asked = false, rest = 0, host = null, moves = 0;
+  const inputs = makeControls(controls, (i, index) => explorer.move(i, index));
+  const remark = kind.remark ? [build("p", { class: "vae-remark" }, kind.remark)] : [];
+  parts.root.append(inputs.root, parts.status, ...drawn.roots, ...remark, parts.actions, table.root, parts.spoken);
+
+  const explorer = {
+    key, controls, numbers: kind.numbers, steps: kind.steps,
+    pairs: () => pairsOf(controls, indices),
+    focus: inputs.focus,
+    started(place) { host = place; watchWidth(host, ask); go(starts, -1); draw(); },
+    move(i, index, byReader = true) { // many events, one picture a frame
+      wishes = [...wishes.filter((wish) => wish.i !== i), { i, index, byReader }];
+      ask();
+    },
+    go(pairs) {
+      const wanted = positionOf(controls, pairs);
+      wishes = [];
+      parts.say(go(wanted ?? starts, -1));
+      draw();
+      return Boolean(wanted);
+    },
+  };
+
+  function ask() {
+    if (!asked) requestAnimationFrame(draw);
+    asked = true;
+  }
+  /** Goes to a position or the nearest one there is, and gives what is to be said about it. */
+  function go(wanted, moved) {
+    const highest = highestOf(controls, wanted), within = wanted.map((index, i) => Math.min(index, highest[i]));
+    const settled = kind.settle(within, moved);
+    ({ indices } = settled);
+    return settled.note;
+  }
+  function draw() {
+    asked = false;
+    for (const { i, index, byReader } of wishes.splice(0)) {
+      parts.say(go(indices.map((here, k) => (k === i ? index : here)), i));
+      if (!byReader) continue;
+      tellPartners(explorer, i, index);
+      keepInAddress(key, explorer.pairs());
+      speakAfterRest();
+    }
+    inputs.show(indices, highestOf(controls, indices));
+    drawn.show(kind.look(widthOf(host, views)));
+    parts.root.dataset.frames = ++moves;
+  }
+  function speakAfterRest() {
+    clearTimeout(rest);
+    rest = setTimeout(() => { parts.spoken.textContent = drawn.spoken(); table.refresh(); }, REST);
+  }
+  return explorer;
+}
+
+/** How wide a drawing is: all of the room, but not more than the notebook's picture. */
+function widthOf(host, views) {
+  const widest = Math.max(320, ...views.map(({ width }) => width ?? 0)), style = getComputedStyle(host);
+  const room = host.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return Math.floor(Math.min(widest, room > 0 ? room : widest));
+}
+
+function watchWidth(host, changed) {
+  let width = host.clientWidth;
+  new ResizeObserver(() => {
+    if (host.clientWidth === width) return;
+    width = host.clientWidth;
+    changed();
+  }).observe(host);
+}
+
+// ---- controls that mean the same ----------------------------------------------------------------
+
+let coupled = false; // one choice for the whole page
+
+const sameControl = (a, b) => a.name === b.name && a.label === b.label && JSON.stringify(a.values) === JSON.stringify(b.values);
+
+/** The other explorers of the page that have a control of the same meaning, and which of theirs it is. */
+function partnersOf(explorer, control) {
+  return running.filter((other) => other !== explorer)
+    .map((other) => [other, other.controls.findIndex((one) => sameControl(one, control))]).filter(([, i]) => i >= 0);
+}
+
+function tellPartners(explorer, i, index) {
+  if (coupled) partnersOf(explorer, explorer.controls[i]).forEach(([other, k]) => other.move(k, index, false));
+}
+
+/** A checkbox among the actions of an explorer, where there is something to couple. */
+function makeCoupling(explorer, actions) {
+  const box = build("input", { type: "checkbox" }), words = build("span", {}), label = build("label", { class: "vae-coupling" }, box, words);
+  box.addEventListener("change", () => {
+    coupled = box.checked;
+    running.forEach((one) => one.showCoupling());
+  });
+  return () => {
+    const shared = explorer.controls.filter((control) => partnersOf(explorer, control).length);
+    words.textContent = ` move ${shared.map((control) => control.label).join(" and ")} in all explorers of this page`;
+    box.checked = coupled;
+    if (shared.length) actions.append(label);
+    else label.remove();
+  };
+}
+
+// ---- links --------------------------------------------------------------------------------------
+
+/** Copies the address of a position; where the browser does not let a page do so, shows it. */
+async function shareLink({ actions, say }, hash) {
+  const address = location.href.split("#")[0] + hash;
+  history.replaceState(history.state, "", hash);
+  actions.querySelector(".vae-address")?.remove();
+  try {
+    await navigator.clipboard.writeText(address);
+    say("The link to this position is copied.");
+  } catch {
+    const field = build("input", { class: "vae-address", readonly: "", "aria-label": "link to this position", value: address });
+    actions.append(field);
+    field.focus();
+    field.select();
+    say("Copy the link from the field.");
+  }
+}
