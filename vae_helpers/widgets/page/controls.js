@@ -10,7 +10,7 @@ export function build(tag, attributes, ...children) {
   return node;
 }
 
-/** Sets a property or an attribute only where it differs, or screen readers would repeat themselves. */
+/** Sets a property only where it differs, or screen readers would repeat themselves. */
 function renew(node, properties) {
   for (const [name, value] of Object.entries(properties)) if (node[name] !== value) node[name] = value;
 }
@@ -45,7 +45,8 @@ function makeRow(control, move) {
     if (control.kind === "choice") return;
     renew(input, { max: String(Math.max(highest, 1)) });
     renew(input, { value: String(index) }); // a new end may have moved it
-    renew(input, { ariaValueText: withUnit(control, index) });
+    const spoken = withUnit(control, index);
+    if (input.getAttribute("aria-valuetext") !== spoken) input.setAttribute("aria-valuetext", spoken);
     renew(readout, { textContent: control.texts[index] });
   }
   return { root, input, show };

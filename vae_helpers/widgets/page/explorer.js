@@ -19,12 +19,17 @@ export function startExplorer(host, description) {
   parts.link.addEventListener("click", () => shareLink(parts, writeAddress(explorer.key, explorer.pairs())));
   explorer.say = parts.say;
   explorer.showCoupling = makeCoupling(explorer, parts.actions);
-  host.replaceChildren(parts.root);
   host.classList.add("vae-live");
+  try {
+    explorer.started?.(host);
+  } catch (error) {
+    host.classList.remove("vae-live");
+    throw error;
+  }
+  host.replaceChildren(parts.root);
   Object.assign(host, { numbers: explorer.numbers, steps: explorer.steps }); // for whoever checks the numbers
   running.push(explorer);
   running.forEach((one) => one.showCoupling());
-  explorer.started?.(host);
   return explorer;
 }
 
@@ -34,7 +39,7 @@ function makeParts(description) {
   const link = build("button", { class: "vae-link", type: "button" }, "link to this position");
   const actions = build("div", { class: "vae-actions" }, link);
   const name = description.name.replaceAll("_", " ");
-  const root = build("div", { class: "vae-explorer", role: "group", "aria-label": `explorer: ${name}` });
+  const root = build("div", { class: `vae-explorer vae-${description.kind}`, role: "group", "aria-label": `explorer: ${name}` });
   return { root, status, spoken, link, actions, say: (words) => { if (status.textContent !== words) status.textContent = words; } };
 }
 
@@ -67,7 +72,8 @@ function fillExplorer(description, parts) {
       ask();
     },
     go(pairs) {
-      const wanted = positionOf(controls, pairs);
+      const named = positionOf(controls, pairs), highest = named && highestOf(controls, named);
+      const wanted = named?.every((index, i) => index <= highest[i]) ? named : null;
       wishes = [];
       parts.say(go(wanted ?? starts, -1));
       draw();

@@ -169,23 +169,27 @@ function writeBeside(name, x, y, font) {
   return lines.map((line, i) => write(line, x, first + i * LINE_HEIGHT * font, { font, anchor: "end" })).join("");
 }
 
+/** How much a legend's line and the space behind it take before its words. */
+export const handleOf = ({ width, font }) => (isNarrow(width) ? 2.6 : 3.4) * font;
+
 /** How much room a legend in one column takes. */
-export function legendSize({ font }, entries) {
-  const lines = entries.flatMap(({ text }) => text.split("\n"));
-  return { width: 3.4 * font + Math.max(...lines.map((line) => textWidth(line, font))), height: 1.45 * font * lines.length };
+export function legendSize(sheet, entries) {
+  const lines = entries.flatMap(({ text }) => text.split("\n")), { font } = sheet;
+  return { width: handleOf(sheet) + Math.max(...lines.map((line) => textWidth(line, font))), height: 1.45 * font * lines.length };
 }
 
 /** Names beside their lines or areas (`fill`); in one row if `inRow`, which is broken where it meets `right`. */
-export function drawLegend({ font, stroke: wide }, entries, left, top, { inRow = false, right = Infinity } = {}) {
-  let [x, y] = [left, top], parts = [];
+export function drawLegend(sheet, entries, left, top, { inRow = false, right = Infinity } = {}) {
+  const { font, stroke: wide } = sheet, handle = handleOf(sheet), long = short(handle - 0.6 * font), parts = [];
+  let [x, y] = [left, top];
   for (const { text, look, fill } of entries) {
-    const lines = text.split("\n"), width = 3.4 * font + Math.max(...lines.map((line) => textWidth(line, font)));
+    const lines = text.split("\n"), width = handle + Math.max(...lines.map((line) => textWidth(line, font)));
     if (inRow && x > left && x + width > right) [x, y] = [left, y + 1.45 * font];
     const middle = y + 0.7 * font;
     parts.push(fill
-      ? `<rect x="${short(x)}" y="${short(middle - 0.4 * font)}" width="${short(2.8 * font)}" height="${short(0.8 * font)}" fill="${look.color}" fill-opacity="${fill}"/>`
-      : `<path d="M${short(x)} ${short(middle)}h${short(2.8 * font)}" ${stroke(look, wide)}/>`);
-    lines.forEach((line, i) => parts.push(write(line, x + 3.4 * font, middle + 0.36 * font + i * LINE_HEIGHT * font, { font, anchor: "start" })));
+      ? `<rect x="${short(x)}" y="${short(middle - 0.4 * font)}" width="${long}" height="${short(0.8 * font)}" fill="${look.color}" fill-opacity="${fill}"/>`
+      : `<path d="M${short(x)} ${short(middle)}h${long}" ${stroke(look, wide)}/>`);
+    lines.forEach((line, i) => parts.push(write(line, x + handle, middle + 0.36 * font + i * LINE_HEIGHT * font, { font, anchor: "start" })));
     if (inRow) x += width + 1.2 * font;
     else y += 1.45 * font + (lines.length - 1) * LINE_HEIGHT * font;
   }

@@ -1,7 +1,7 @@
 // Notebook 2: q beside prior and posterior, the ELBO and the gap as bars, and road e line by line.
 
 import { averageOver, klOfNormals, linspace, logNormal, normal } from "./../math.js";
-import { drawBar, drawCurve, drawFrame, drawLegend, drawSheet, fillBetween, inside, isNarrow, makeAxes, sheetOf, textWidth } from "./../paper.js";
+import { drawBar, drawCurve, drawFrame, drawLegend, drawSheet, fillBetween, handleOf, inside, isNarrow, makeAxes, sheetOf, textWidth } from "./../paper.js";
 
 /** log p(x), and mean and standard deviation of the posterior, of z ~ N(0, 1), x given z ~ N(w z + b, s²). */
 function exactTruth({ w, b, s, x }) {
@@ -52,7 +52,7 @@ function drawGuessed({ mean, std }, parameters, look, sheet, room) {
     return drawCurve(axes, z, density, look[role]) + fillBetween(axes, z, z.map(() => 0), density, look[role].color, 0.08);
   });
   const entries = ["prior", "posterior", "q"].map((text) => ({ text, look: look[text] }));
-  const wide = entries.reduce((sum, { text }) => sum + 3.4 * font + textWidth(text, font), 2 * 1.2 * font);
+  const wide = entries.reduce((sum, { text }) => sum + handleOf(sheet) + textWidth(text, font), 2 * 1.2 * font);
   const left = axes.box.left + Math.max(4, (axes.box.width - wide) / 2);
   const legend = drawLegend(sheet, entries, left, axes.box.top, { inRow: true, right: room.left + room.width + font });
   return inside(axes, ...curves) + drawFrame(axes) + legend;

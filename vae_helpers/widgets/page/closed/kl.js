@@ -1,7 +1,7 @@
 // Notebook 3: a Gaussian beside the prior, and the KL and its two parts as maps over all Gaussians.
 
 import { linspace, LOG_2PI, normal } from "./../math.js";
-import { contourLines, contourRegion, drawCurve, drawFrame, drawLegend, drawMark, drawPath, drawSheet, fillBetween, inside, isNarrow, makeAxes, sheetOf, textWidth, write } from "./../paper.js";
+import { contourLines, contourRegion, drawCurve, drawFrame, drawLegend, drawMark, drawPath, drawSheet, fillBetween, handleOf, inside, isNarrow, makeAxes, sheetOf, textWidth, write } from "./../paper.js";
 
 const crossEntropy = (mu, logVar) => 0.5 * (LOG_2PI + Math.exp(logVar) + mu ** 2);
 const minusEntropy = (_mu, logVar) => -0.5 * (LOG_2PI + logVar + 1);
@@ -34,7 +34,7 @@ function drawDensities(mu, logVar, look, width) {
     return drawCurve(axes, z, density, look[role]) + fillBetween(axes, z, z.map(() => 0), density, look[role].color, 0.08);
   });
   const entries = [{ text: "p(z)", look: look.prior }, { text: "q(z)", look: look.q }];
-  const wide = 8 * font + textWidth("p(z)q(z)", font), left = axes.box.left + (axes.box.width - wide) / 2;
+  const wide = 2 * handleOf(sheet) + 1.2 * font + textWidth("p(z)q(z)", font), left = axes.box.left + (axes.box.width - wide) / 2;
   return drawSheet(sheet, height, inside(axes, ...curves), drawFrame(axes), drawLegend(sheet, entries, left, 0, { inRow: true }));
 }
 
