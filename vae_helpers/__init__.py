@@ -1,6 +1,6 @@
 """Helpers of the course on variational autoencoders. Each folder is a layer:
 
-numerics, models, shipped, pictures, experiments, widgets, checks, audit. A layer imports from those
+numerics, models, shipped, pictures, experiments, widgets, checks, audit, site. A layer imports from those
 before it in this list. Import the layer that you need (`from vae_helpers.numerics import gaussian`):
 nothing is imported here, so that the NumPy notebooks start without PyTorch.
 """

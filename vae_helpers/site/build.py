@@ -1,0 +1,127 @@
+"""The web edition: the notebooks as pages whose sliders need no kernel, made by Sphinx in one go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import nbformat
+
+from vae_helpers.pictures.plotting import COURSE
+from vae_helpers.site import frames, notebooks, slices
+from vae_helpers.widgets.bundle import as_classic_script
+from vae_helpers.widgets.lab import data
+
+WIDGETS = Path(__file__).parents[1] / "widgets"
+MATHJAX = Path("node_modules", "mathjax", "es5", "tex-svg-full.js")  # below docs/
+_NOTATION = "### The notation of all notebooks"  # of notebook 0
+_MARK = ".vae-course-site"  # says that a folder was made here, and may be made anew
+
+
+def build(out: str | Path, *, course: Path = COURSE, workers: int = 2, cache: Path | None = None) -> Path:
+    """Makes the web edition from the notebooks as they are committed.
+
+    Args:
+        out: the folder of the edition; it is made anew if an edition is what it holds.
+        course: the folder with `notebooks/` and `docs/`.
+        workers: processes that draw the stored positions of explorers.
+        cache: where drawn positions are kept for the next time; None draws all of them.
+
+    Returns:
+        The folder, whose `index.html` is the first page.
+
+    Raises:
+        FileNotFoundError: MathJax is not there, or one of the course's folders.
+        FileExistsError: `out` holds something else than an edition.
+        RuntimeError: Sphinx has an error or a warning.
+        ValueError: a picture without a text, an explorer that fails, a page whose positions are too large.
+    """
+    out = Path(out).resolve()
+    if not (course / "docs" / MATHJAX).is_file():
+        raise FileNotFoundError(
+            f"MathJax: expected {course / 'docs' / MATHJAX}; npm install --prefix docs --ignore-scripts brings it"
+        )
+    if out.exists() and not (out / _MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"out: expected an empty folder or an earlier edition, got {out}")
+    with tempfile.TemporaryDirectory(prefix="vae-site-") as temporary, _exchanged(out) as made:
+        source = Path(temporary, "source")
+        _stage(source, course, workers, cache)
+        _run_sphinx(source, made, Path(temporary, "doctrees"))
+        (made / _MARK).touch()
+        (made / ".nojekyll").touch()  # or GitHub would leave out the folders that begin with "_"
+    return out
+
+
+@contextmanager
+def _exchanged(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place at the end, or vanishes after an error."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made, old = (out.with_name(f"{out.name}.{uuid4().hex}.{kind}") for kind in ("part", "old"))
+    try:
+        yield made
+        if out.exists():
+            os.replace(out, old)
+        os.replace(made, out)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+# ---- what Sphinx reads ----------------------------------------------------------------------
+
+
+def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None:
+    shutil.copytree(course / "docs", source, ignore=shutil.ignore_patterns("node_modules", "package*.json"))
+    static = source / "_static"
+    (static / "mathjax").mkdir()
+    shutil.copy(course / "docs" / MATHJAX, static / "mathjax")
+    (static / "notebooks").mkdir()
+    for path in sorted((course / "notebooks").glob("[0-9]*.ipynb")):
+        shutil.copy(path, static / "notebooks")
+        notebooks.stage(path, source, slices.explorers(path))
+    (source / "notation.md").write_text(_notation(course / "notebooks" / "00_start_here.ipynb"), encoding="utf-8")
+    _write_scripts(static)
+    (static / "explorers").mkdir()
+    frames.make_all(course / "notebooks", static / "explorers", workers=workers, cache=cache)
+
+
+def _notation(start: Path) -> str:
+    """The page of the notation: that section of notebook 0, which has it for all."""
+    cells = nbformat.read(start, as_version=4).cells
+    found = [cell.source for cell in cells if cell.source.startswith(_NOTATION)]
+    if len(found) != 1:
+        raise ValueError(f"{start.name}: expected one section {_NOTATION!r}, got {len(found)}")
+    return "# Notation\n" + found[0].partition("\n")[2]
+
+
+def _write_scripts(static: Path) -> None:
+    """The scripts and styles of explorers and the Lab, each as one file that a page opened from a folder may load."""
+    page, lab = WIDGETS / "page", WIDGETS / "lab"
+    (static / "page.js").write_text(as_classic_script(page / "main.js", "vaePage"), encoding="utf-8")
+    latent = (WIDGETS / "latent" / "explorer.css").read_text(encoding="utf-8")
+    (static / "page.css").write_text((page / "page.css").read_text(encoding="utf-8") + latent, encoding="utf-8")
+    (static / "lab.js").write_text(as_classic_script(lab / "lab.js", "vaeLab"), encoding="utf-8")
+    shutil.copy(lab / "lab.css", static)
+
+
+# ---- Sphinx ---------------------------------------------------------------------------------
+
+
+def _run_sphinx(source: Path, out: Path, doctrees: Path) -> None:
+    """Makes the pages; the same input gives the same bytes."""
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2"]
+    command += ["-d", str(doctrees), str(source), str(out)]
+    env = os.environ | {"SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"Sphinx: expected no error and no warning, got\n{ran.stderr.strip()}")
+    (out / ".buildinfo").unlink(missing_ok=True)
+    shutil.rmtree(out / "_sources", ignore_errors=True)
