@@ -1,0 +1,1 @@
+"""A VAE that is trained in the page, beside the exact log p(x)."""
