@@ -1,0 +1,1 @@
+"""The web edition: the notebooks as pages whose explorers work without a kernel."""
