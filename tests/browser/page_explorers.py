@@ -1,4 +1,4 @@
-"""Pages with explorers of the web edition, made for a test: descriptions, data scripts and the page around them."""
+"""Pages with explorers of the web edition, made for a test: descriptions, data scripts, the page around."""
 
 from __future__ import annotations
 
@@ -94,7 +94,10 @@ def _view(view: Any, found: Found) -> dict[str, Any]:
 
 def _look(color: str, linestyle: Any) -> dict[str, Any]:
     with mpl.rc_context({"lines.scale_dashes": False}):  # dashes in units of the line's width
-        return {"color": color, "dash": list(Line2D([], [], linestyle=linestyle)._unscaled_dash_pattern[1] or ())}
+        return {
+            "color": color,
+            "dash": list(Line2D([], [], linestyle=linestyle)._unscaled_dash_pattern[1] or ()),
+        }
 
 
 def latent() -> dict[str, Any]:
@@ -112,15 +115,30 @@ def latent() -> dict[str, Any]:
 
 def square(color: str) -> str:
     """A picture of one colour."""
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20" fill="{color}"/></svg>'
+    size = 'width="40" height="20"'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><rect {size} fill="{color}"/></svg>'
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 
 def stored(name: str = "made_up") -> dict[str, Any]:
     """A made-up explorer with stored positions: each of three controls alone, and a grid of the first two."""
     controls = [
-        {"name": "dim", "label": "dimension d", "unit": "", "kind": "slider", "values": [1, 2, 5, 10], "start": 1},
-        {"name": "noise", "label": "noise s", "unit": "V", "kind": "slider", "values": [-0.5, 0.0, 0.5], "start": 0},
+        {
+            "name": "dim",
+            "label": "dimension d",
+            "unit": "",
+            "kind": "slider",
+            "values": [1, 2, 5, 10],
+            "start": 1,
+        },
+        {
+            "name": "noise",
+            "label": "noise s",
+            "unit": "V",
+            "kind": "slider",
+            "values": [-0.5, 0.0, 0.5],
+            "start": 0,
+        },
         {"name": "road", "label": "road", "unit": "", "kind": "choice", "values": ["a", "b"], "start": 0},
     ]
     for control in controls:
@@ -129,7 +147,10 @@ def stored(name: str = "made_up") -> dict[str, Any]:
     positions = [[1, 0, 0], *([i, 0, 0] for i in (0, 2, 3)), *([1, j, 0] for j in (1, 2)), [1, 0, 1]]
     positions += [[i, j, 0] for i in (0, 3) for j in (1, 2)]
     rowsets = [
-        [{"relation": "", "latex": r"\log p(x)", "reason": "start"}, {"relation": "≥", "latex": letter, "reason": "drop"}]
+        [
+            {"relation": "", "latex": r"\log p(x)", "reason": "start"},
+            {"relation": "≥", "latex": letter, "reason": "drop"},
+        ]
         for letter in "ab"
     ]
     shown = [
@@ -142,16 +163,31 @@ def stored(name: str = "made_up") -> dict[str, Any]:
         for number, position in enumerate(positions)
     ]
     views = [
-        {"kind": "picture", "alt": "A square in one colour.", "title": "a square", "pixels": False, "width": 400, "height": 200},
+        {
+            "kind": "picture",
+            "alt": "A square in one colour.",
+            "title": "a square",
+            "pixels": False,
+            "width": 400,
+            "height": 200,
+        },
         {"kind": "numbers", "unit": "nats", "digits": 3},
         {"kind": "steps", "title": "A road (nats)", "rowsets": rowsets},
     ]
     frames = [square(f"rgb({20 * number}, 90, 120)") for number in range(len(positions))]
     known = {"notebook": "99_test", "name": name, "kind": "frames", "combine": [["dim", "noise"]]}
-    return known | {"controls": controls, "views": views, "positions": positions, "shown": shown, "frames": frames}
+    return known | {
+        "controls": controls,
+        "views": views,
+        "positions": positions,
+        "shown": shown,
+        "frames": frames,
+    }
 
 
-def write_page(folder: Path, descriptions: list[dict[str, Any]], *, missing: str = "", dark: bool = False) -> str:
+def write_page(
+    folder: Path, descriptions: list[dict[str, Any]], *, missing: str = "", dark: bool = False
+) -> str:
     """Writes a page with explorers, its script and its data; gives its address.
 
     Args:
@@ -174,12 +210,21 @@ def write_page(folder: Path, descriptions: list[dict[str, Any]], *, missing: str
     )
     colors = "background: #121212; color: #eee" if dark else "background: #fff; color: #222"
     path = folder / "page.html"
-    path.write_text(
-        f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Explorers</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="_static/explorers.css">
-<style>body {{ {colors}; font: 16px/1.5 sans-serif; margin: 0 auto; max-width: 920px; padding: 0 12px; overflow-wrap: anywhere; }}</style>
-<script defer src="_static/explorers.js"></script></head><body><main><h1>Explorers</h1>{places}</main></body></html>""",
-        encoding="utf-8",
-    )
+    path.write_text(_PAGE.replace("COLORS", colors).replace("PLACES", places), encoding="utf-8")
     return path.as_uri()
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Explorers</title>
+<link rel="stylesheet" href="_static/explorers.css">
+<style>
+body { COLORS; font: 16px/1.5 sans-serif; margin: 0 auto; max-width: 920px; padding: 0 12px;
+  overflow-wrap: anywhere; }
+</style>
+<script defer src="_static/explorers.js"></script>
+<main><h1>Explorers</h1>PLACES</main>
+</html>
+"""

@@ -53,7 +53,7 @@ export function makeAxes(sheet, { left, top, width, height }, plan) {
   const xnames = plan.xnames ?? tickNames(xticks), ynames = plan.ynames ?? tickNames(yticks);
   const before = TICK + 4 + Math.max(0, ...ynames.flatMap((name) => name.split("\n")).map((line) => textWidth(line, font)))
     + (plan.ylabel ? 1.5 * font : 0);
-  const below = TICK + 2 + lines(xnames) * LINE_HEIGHT * font + (plan.xlabel ? 1.35 * font : 0.2 * font);
+  const below = TICK + 2 + lines(xnames) * LINE_HEIGHT * font + (plan.xlabel ? 1.55 * font : 0.2 * font);
   const above = plan.title ? 2 * font : 0.7 * font, after = 0.3 * font + textWidth(xnames.at(-1) ?? "", font) / 2;
   const box = { left: left + before, top: top + above, width: width - before - after, height: height - above - below };
   const [[x0, x1], [y0, y1]] = [plan.x, plan.y];
