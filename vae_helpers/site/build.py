@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import nbformat
 from vae_helpers.pictures.plotting import COURSE
 from vae_helpers.site import frames, notebooks, slices
 from vae_helpers.widgets.bundle import as_classic_script
-from vae_helpers.widgets.lab import data
 
 WIDGETS = Path(__file__).parents[1] / "widgets"
 MATHJAX = Path("node_modules", "mathjax", "es5", "tex-svg-full.js")  # below docs/
@@ -46,9 +44,8 @@ def build(out: str | Path, *, course: Path = COURSE, workers: int = 2, cache: Pa
     """
     out = Path(out).resolve()
     if not (course / "docs" / MATHJAX).is_file():
-        raise FileNotFoundError(
-            f"MathJax: expected {course / 'docs' / MATHJAX}; npm install --prefix docs --ignore-scripts brings it"
-        )
+        missing = course / "docs" / MATHJAX
+        raise FileNotFoundError(f"expected {missing}; npm install --prefix docs --ignore-scripts brings it")
     if out.exists() and not (out / _MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"out: expected an empty folder or an earlier edition, got {out}")
     with tempfile.TemporaryDirectory(prefix="vae-site-") as temporary, _exchanged(out) as made:
@@ -87,7 +84,8 @@ def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None
     for path in sorted((course / "notebooks").glob("[0-9]*.ipynb")):
         shutil.copy(path, static / "notebooks")
         notebooks.stage(path, source, slices.explorers(path))
-    (source / "notation.md").write_text(_notation(course / "notebooks" / "00_start_here.ipynb"), encoding="utf-8")
+    notation = _notation(course / "notebooks" / "00_start_here.ipynb")
+    (source / "notation.md").write_text(notation, encoding="utf-8")
     _write_scripts(static)
     (static / "explorers").mkdir()
     frames.make_all(course / "notebooks", static / "explorers", workers=workers, cache=cache)
@@ -103,11 +101,15 @@ def _notation(start: Path) -> str:
 
 
 def _write_scripts(static: Path) -> None:
-    """The scripts and styles of explorers and the Lab, each as one file that a page opened from a folder may load."""
-    page, lab = WIDGETS / "page", WIDGETS / "lab"
-    (static / "page.js").write_text(as_classic_script(page / "main.js", "vaePage"), encoding="utf-8")
-    latent = (WIDGETS / "latent" / "explorer.css").read_text(encoding="utf-8")
-    (static / "page.css").write_text((page / "page.css").read_text(encoding="utf-8") + latent, encoding="utf-8")
+    """Scripts and styles of explorers and the Lab, as files that a page opened from a folder may load."""
+    page, latent, lab = WIDGETS / "page", WIDGETS / "latent", WIDGETS / "lab"
+    scripts = [
+        as_classic_script(latent / "explorer.js", "vaeLatent"),
+        as_classic_script(page / "main.js", "vaeExplorer"),  # which the data of an explorer call
+    ]
+    styles = [path.read_text(encoding="utf-8") for path in (latent / "explorer.css", page / "page.css")]
+    (static / "page.js").write_text("\n".join(scripts), encoding="utf-8")
+    (static / "page.css").write_text("\n".join(styles), encoding="utf-8")
     (static / "lab.js").write_text(as_classic_script(lab / "lab.js", "vaeLab"), encoding="utf-8")
     shutil.copy(lab / "lab.css", static)
 
