@@ -9,95 +9,40 @@ from pathlib import Path
 from typing import Any
 
 import lab
-import matplotlib as mpl
-import numpy as np
 import torch
-from matplotlib.lines import Line2D
 
 from vae_helpers.models.likelihoods import binarize
-from vae_helpers.pictures.plotting import ROLES
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.pretrained import load_pretrained
+from vae_helpers.site.description import describe, traits_of
 from vae_helpers.site.slices import Found, Slicer
 from vae_helpers.widgets import page as explorers
 from vae_helpers.widgets.latent.explorer import LatentExplorer
-from vae_helpers.widgets.views import Numbers, Picture, Steps, call, decimals
+from vae_helpers.widgets.views import decimals
 
-# Those that a page computes: the notebook, its explorer, and the notebook's constants that the formulas need.
-COMPUTED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "00_start_here": ("draw_two_gaussians", ()),
-    "01_bayes_rule": ("draw_posterior", ("weight", "bias")),
-    "02_elbo": ("elbo_and_gap", ("w", "b", "s", "x")),
-    "03_gaussian_kl": ("draw_q", ()),
-    "05_reparameterization": ("draw_sample_path", ("noise",)),
+# The explorers that a page computes.
+COMPUTED = {
+    "00_start_here": "draw_two_gaussians",
+    "01_bayes_rule": "draw_posterior",
+    "02_elbo": "elbo_and_gap",
+    "03_gaussian_kl": "draw_q",
+    "05_reparameterization": "draw_sample_path",
 }
+ALT = "The latent plane of a model, for a test."
 STILL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 
 
 @cache
 def made(notebook: str) -> Found:
-    """The notebook's own explorer, with the notebook's variables, of those that a page computes."""
-    slicer, (name, _) = Slicer(lab.ROOT / "notebooks" / f"{notebook}.ipynb"), COMPUTED[notebook]
-    return next(found for found in slicer.run() if found.name == name)
+    """The notebook's own explorer, of those that a page computes."""
+    slicer = Slicer(lab.ROOT / "notebooks" / f"{notebook}.ipynb")
+    return next(found for found in slicer.run() if found.name == COMPUTED[notebook])
 
 
 @cache
 def computed(notebook: str) -> dict[str, Any]:
     """The description of an explorer that a page computes, from the notebook's own."""
-    found, (name, constants) = made(notebook), COMPUTED[notebook]
-    known = found.namespace | {"noise": _defaults(found.shown.views[0].functions[0]).get("noise")}
-    return {
-        "notebook": notebook,
-        "name": name,
-        "kind": "computed",
-        "controls": [_control(key, control) for key, control in found.shown.controls.items()],
-        "views": [_view(view, found) for view in found.shown.views],
-        "look": {role: _look(**style) for role, style in ROLES.items()},
-        "parameters": {key: np.asarray(known[key]).tolist() for key in constants},
-    }
-
-
-def _defaults(function: Any) -> dict[str, Any]:
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    return dict(zip(reversed(names), reversed(function.__defaults__ or ()), strict=False))
-
-
-def _control(name: str, control: Any) -> dict[str, Any]:
-    given, digits = control.input, int(control.input.readout_format[1])
-    num = round((given.max - given.min) / given.step) + 1
-    values = [round(given.min + i * given.step, 9) for i in range(num)]
-    return {
-        "name": name,
-        "label": given.description,
-        "unit": control.unit,
-        "kind": "slider",
-        "values": values,
-        "texts": [decimals(value, digits) for value in values],
-        "start": values.index(given.value),
-        "at_most": control.at_most,
-    }
-
-
-def _view(view: Any, found: Found) -> dict[str, Any]:
-    if isinstance(view, Picture):
-        width, height = (round(100 * side) for side in view._figure.get_size_inches())
-        return {"kind": "picture", "alt": view.alt, "title": view.title, "width": width, "height": height}
-    if isinstance(view, Numbers):
-        return {"kind": "numbers", "unit": view._unit, "digits": view._digits}
-    assert isinstance(view, Steps)
-    derivation = call(*view.functions, found.shown.values)
-    rows = [row._asdict() for row in derivation.rows()]
-    keys = ("relation", "latex", "reason")
-    title = f"{derivation.title} ({derivation.unit})"
-    return {"kind": "steps", "title": title, "rows": [{key: row[key] for key in keys} for row in rows]}
-
-
-def _look(color: str, linestyle: Any) -> dict[str, Any]:
-    with mpl.rc_context({"lines.scale_dashes": False}):  # dashes in units of the line's width
-        return {
-            "color": color,
-            "dash": list(Line2D([], [], linestyle=linestyle)._unscaled_dash_pattern[1] or ()),
-        }
+    return describe(made(notebook))
 
 
 def latent() -> dict[str, Any]:
@@ -105,12 +50,9 @@ def latent() -> dict[str, Any]:
     model, (images, labels) = load_pretrained("latent_2"), load_mnist("test")
     with torch.no_grad():
         mu, _ = model.encode(binarize(images[:300], torch.Generator().manual_seed(0)))
-    explorer = LatentExplorer(model, mu, labels[:300], alt="The latent plane of a model, for a test.")
-    plain = ("sizes", "activation", "spacing", "labels", "colors", "limit", "z")
-    traits = {name: getattr(explorer, name) for name in plain}
-    traits |= {name: base64.b64encode(getattr(explorer, name)).decode() for name in ("weights", "points")}
-    alt = "The latent plane of a model, for a test."
-    return {"notebook": "07_test", "name": "plane", "kind": "latent", "alt": alt, "traits": traits}
+    explorer = LatentExplorer(model, mu, labels[:300], alt=ALT)
+    traits = traits_of(explorer)
+    return {"notebook": "07_test", "name": "plane", "kind": "latent", "alt": ALT, "traits": traits}
 
 
 def square(color: str) -> str:

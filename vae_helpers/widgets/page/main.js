@@ -58,7 +58,9 @@ function follow(host) {
     const words = decodeURIComponent(location.hash.split("?")[1]);
     explorer.say(`The address names a position that does not exist (${words}); this is the first position.`);
   }
-  host.scrollIntoView({ block: "start", behavior: "instant" });
+  const show = () => host.scrollIntoView({ block: "start", behavior: "instant" });
+  show();
+  if (document.readyState !== "complete") window.addEventListener("load", show, { once: true }); // what is above may have grown
 }
 
 function goToAddress() {

@@ -90,15 +90,18 @@ function makeLine({ relation, latex, reason }) {
   return { root, formula, value };
 }
 
-/** Sets formulas by MathJax where the page has it, as soon as it is there; elsewhere they stay as TeX. */
+let typesetting = Promise.resolve(); // MathJax takes one thing at a time
+
+/** Sets formulas by MathJax once it has set the page; where the page has none, they stay as TeX. */
 function typeset(formulas) {
-  const set = () => {
+  const set = async () => {
+    if (document.readyState !== "complete") await new Promise((done) => window.addEventListener("load", done, { once: true }));
+    await window.MathJax?.startup?.promise;
+    if (!window.MathJax?.typesetPromise) return;
     formulas.forEach((node) => { node.textContent = `\\(\\displaystyle ${node.dataset.tex}\\)`; });
-    return window.MathJax.typesetPromise(formulas).catch(() => {});
+    await window.MathJax.typesetPromise(formulas);
   };
-  if (window.MathJax?.typesetPromise) set();
-  else if (document.readyState !== "complete")
-    window.addEventListener("load", () => { if (window.MathJax?.typesetPromise) set(); }, { once: true });
+  typesetting = typesetting.then(set).catch((error) => console.error(error)); // one formula must not stop the others
 }
 
 /** What is too wide takes the focus, and the arrow keys scroll it. */

@@ -48,8 +48,8 @@ function drawMaps(mu, logVar, look, width) {
 }
 
 function axesOfMap({ part }, sheet, room) {
-  const gap = { ...room, width: room.width - 0.4 * sheet.font };
-  return makeAxes(sheet, gap, { x: MEANS, y: LOG_VARS, xticks: [-3, -2, -1, 0, 1, 2, 3], xlabel: "μ", ylabel: "log σ²", title: `${part} (nats)` });
+  const gap = { ...room, width: room.width - 0.4 * sheet.font }, xticks = room.width < 15 * sheet.font ? [-2, 0, 2] : [-3, -2, -1, 0, 1, 2, 3];
+  return makeAxes(sheet, gap, { x: MEANS, y: LOG_VARS, xticks, xlabel: "μ", ylabel: "log σ²", title: `${part} (nats)` });
 }
 
 function drawQ(map, sheet, room, look, mu, logVar) {
