@@ -1,8 +1,8 @@
 """What a page needs to know of an explorer, read from the live object that the notebook's code has made.
 
-A description is JSON: the controls with every position and its text, what is shown, and how it looks. Of the
-explorers that a page computes itself it holds the constants of the notebook; of the others `frames` adds what is
-seen at the positions that it stores.
+A description is JSON: the controls with every position and its text, what is shown, and how it looks. Of
+the explorers that a page computes itself it holds the constants of the notebook; to the others `frames` adds
+what is seen at the positions that it stores.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def steps_at(view: Steps, values: dict[str, Any]) -> tuple[str, list[dict[str, s
 
 
 def look() -> dict[str, dict[str, Any]]:
-    """The colour and the dashes of each role; dashes and gaps in units of the line's width, [] a solid line."""
+    """The colour and the dashes of each role, in units of the line's width; [] is a solid line."""
     return {
         role: {"color": style["color"], "dash": _dash(style["linestyle"])} for role, style in ROLES.items()
     }
@@ -229,7 +229,7 @@ def traits_of(explorer: Any) -> dict[str, Any]:
 
 
 def stored_trainings(found: Found) -> tuple[dict[Any, list[float]], Any]:
-    """The losses of the trainings that a notebook has stored, by their setting, and the one that is shown first.
+    """The losses of the trainings that a notebook holds, by their setting, and which one is shown first.
 
     `train_live(…, losses=LOSSES[10])` shows one of a dict; the others are there too.
     """

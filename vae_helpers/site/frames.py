@@ -43,7 +43,7 @@ from vae_helpers.widgets.views import Numbers, Picture, Pictures, Steps, View, d
 
 MOST_BYTES = 3_000_000  # of all explorers of one page, as they are loaded
 _COLORS, _GREYS = 64, 32  # of a drawing and of images: as many as the eye tells apart, a third of the bytes
-_WINDOW = 20  # steps whose mean a training tells
+_WINDOW = 20  # steps whose mean a training tells, as in the curve
 
 
 class Grid(NamedTuple):
@@ -62,11 +62,20 @@ class Grid(NamedTuple):
 # Which controls can be combined, by what the explorer teaches.
 GRIDS: dict[str, tuple[Grid, ...]] = {
     # The last line of every road is the same ELBO, whatever q is; and the gap closes where both fit.
-    "02_elbo.draw_road": (Grid("road", "mean", (1, 3)), Grid("mean", "std", (5, 5))),
+    "02_elbo.draw_road": (
+        Grid("road", "mean", (1, 3)),
+        Grid("road", "std", (1, 3)),
+        Grid("mean", "std", (5, 5)),
+    ),
     # How many draws a dimension needs: the picture's one question.
     "04_monte_carlo.draw_error_bars": (Grid("num_samples", "dim"),),
     # The latents of each model in the order of their KL; from any digit to any other.
-    "07_latent_dimension.dashboard": (Grid("latent_dim", "latent"), Grid("first", "second")),
+    "07_latent_dimension.dashboard": (
+        Grid("latent_dim", "latent"),
+        Grid("latent_dim", "first"),
+        Grid("latent_dim", "second"),
+        Grid("first", "second"),
+    ),
     # How fast the bound rises with k for a q that is beside, or too narrow.
     "08_how_tight_is_the_bound.exact_bound": (Grid("mean", "k", (5, 1)), Grid("std", "k", (3, 1))),
     # The water level is the product of both.
@@ -164,8 +173,8 @@ def _check_size(page: str, sizes: dict[str, int]) -> None:
     if (together := sum(sizes.values())) > MOST_BYTES:
         parts = ", ".join(f"{key.partition('.')[2]} {size:,}" for key, size in sizes.items())
         raise ValueError(
-            f"{page}: expected at most {MOST_BYTES:,} bytes of explorers on a page, got {together:,} ({parts}); "
-            "a coarser grid in GRIDS has less"
+            f"{page}: expected at most {MOST_BYTES:,} bytes of explorers on a page, got {together:,} "
+            f"({parts}); a coarser grid in GRIDS has less"
         )
 
 
@@ -358,7 +367,7 @@ def _stored_training(found: Found) -> dict[str, Any]:
             picture | {"width": width, "height": height},
             {"kind": "numbers", "unit": "nats", "digits": 1},
         ],
-        "note": f"On this page nothing is trained. It shows the short trainings that the notebook has stored: "
+        "note": "On this page nothing is trained. It shows the short trainings that the notebook holds: "
         f"{several}. In the notebook the button trains any of them.",
         "combine": [],
         "positions": [[k] for k in order],
