@@ -7,6 +7,7 @@ can reach are drawn here: each control alone from the first position, and of som
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import json
@@ -132,17 +133,22 @@ def make_all(
         raise FileNotFoundError(f"out: expected an existing folder, got {out}")
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
-    if cache is not None:
-        Path(cache).mkdir(parents=True, exist_ok=True)
-    long_first = sorted(paths, key=lambda path: [not path.stem.startswith(begin) for begin in _LONGEST])
-    with _one_thread_each(), _pool(min(workers, len(paths))) as run:
-        scripts = dict(run(_make_or_read, [(path, cache) for path in long_first]))
+    kept = {path: _Kept(path, Path(cache)) for path in paths} if cache is not None else {}
+    scripts = {path: held for path, each in kept.items() if (held := each.read())}
+    missing = [path for path in paths if path not in scripts]
+    missing.sort(key=lambda path: [not path.stem.startswith(begin) for begin in _LONGEST])
+    if missing:
+        with _one_thread_each(), _pool(min(workers, len(missing))) as run:
+            for path, made in zip(missing, run(make, missing), strict=True):
+                scripts[path] = made
+                if path in kept:
+                    kept[path].write(made)
     found = []
     for path in paths:
-        for name, (text, made) in scripts[path.stem].items():
+        for name, (text, made) in scripts[path].items():
             with whole_file(out / name) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="\n")
-            found.append(Made(*made))
+            found.append(made)
     return found
 
 
@@ -407,32 +413,54 @@ def _pool(workers: int) -> Iterator[Any]:
         yield map
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield pool.map
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # what has not begun need not begin
+            raise
 
 
-def _make_or_read(task: tuple[Path, str | Path | None]) -> tuple[str, dict[str, tuple[str, Made]]]:
-    """A notebook's name and its scripts, from the cache where it has them."""
-    path, cache = task
-    if cache is None:
-        return path.stem, make(path)
-    kept, key = Path(cache, f"{path.stem}.json"), fingerprint(path)
-    try:
-        held = json.loads(kept.read_text(encoding="utf-8"))
-        if held["key"] == key:
-            return path.stem, {name: (text, Made(*made)) for name, (text, made) in held["scripts"].items()}
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, ValueError):
-        pass  # nothing there, or nothing of use
-    scripts = make(path)
-    with whole_file(kept) as temporary:
-        temporary.write_text(json.dumps({"key": key, "scripts": scripts}), encoding="utf-8")
-    return path.stem, scripts
+class _Kept:
+    """The scripts of a notebook in a folder, for as long as nothing that they rest on changes."""
+
+    def __init__(self, notebook: Path, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._key = folder / f"{notebook.stem}.json", fingerprint(notebook)
+
+    def read(self) -> dict[str, tuple[str, Made]]:
+        """The scripts; none if there are none, or none of use."""
+        try:
+            held = json.loads(self._path.read_text(encoding="utf-8"))
+            fits = held["key"] == self._key
+            return (
+                {name: (text, Made(*made)) for name, (text, made) in held["scripts"].items()} if fits else {}
+            )
+        except (
+            FileNotFoundError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # written by something else
+            return {}
+
+    def write(self, scripts: dict[str, tuple[str, Made]]) -> None:
+        """Puts them in the place of earlier ones."""
+        with whole_file(self._path) as temporary:
+            temporary.write_text(json.dumps({"key": self._key, "scripts": scripts}), encoding="utf-8")
 
 
 def fingerprint(path: str | Path) -> str:
     """Tells apart whatever the scripts of a notebook rest on: its code, the helpers, weights, libraries."""
-    package, seen = Path(vae_helpers.__file__).parent, hashlib.sha256()
+    seen = hashlib.sha256(_fingerprint_of_all().encode())
     for cell, source in code_of(path).items():
         seen.update(f"{cell} {source}\0".encode())
+    return seen.hexdigest()
+
+
+@functools.cache
+def _fingerprint_of_all() -> str:
+    package, seen = Path(vae_helpers.__file__).parent, hashlib.sha256()
     for each in sorted(package.rglob("*")):
         if each.suffix == ".py":
             seen.update(f"{each.relative_to(package)} {each.read_text(encoding='utf-8')}\0".encode())
