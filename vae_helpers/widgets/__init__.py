@@ -1,4 +1,4 @@
-"""Sliders that move formulas, a training that is watched, the explorer of latents, and the doctor."""
+"""Sliders that move formulas, watched trainings, the explorer of latents, the Lab, and the doctor."""
 
 from importlib import import_module
 from typing import Any
@@ -11,6 +11,7 @@ from vae_helpers.widgets.views import numbers, pictures, plot, steps
 # These need PyTorch, which the notebooks of the NumPy world do not load.
 _NEED_TORCH = {
     "Family": "vae_helpers.widgets.family",
+    "Lab": "vae_helpers.widgets.lab.lab",
     "LatentExplorer": "vae_helpers.widgets.latent.explorer",
     "doctor": "vae_helpers.widgets.checkup",
 }

@@ -55,6 +55,22 @@ export function makeImages(rows) {
   return { count: rows.length, starts, places, values };
 }
 
+/** Two lists of images as one. */
+export function joinImages(first, second) {
+  const rows = [first, second], ends = rows.map(({ starts, count }) => starts[count]);
+  const joined = { count: first.count + second.count };
+  joined.starts = new Int32Array(joined.count + 1);
+  joined.starts.set(first.starts);
+  for (let i = 0; i <= second.count; i++) joined.starts[first.count + i] = ends[0] + second.starts[i];
+  joined.places = new Uint8Array(ends[0] + ends[1]);
+  joined.values = new Float32Array(ends[0] + ends[1]);
+  rows.forEach(({ places, values }, i) => {
+    joined.places.set(places, i * ends[0]);
+    joined.values.set(values, i * ends[0]);
+  });
+  return joined;
+}
+
 /** The images of a part of the data (see data.py) as rows of 196 numbers: 0 or 1, or in thirds where grey is asked. */
 export function unpackRows({ count, upper, lower }, grey) {
   const high = bytesOf(upper), low = bytesOf(lower);

@@ -47,7 +47,7 @@ export const LOSSES = [
   {
     name: "std", title: "σ where σ² belongs, in the KL", code: "std-for-var", form: wrongKl({ a: 0, s: 1 }),
     formula: "log p(x | z) − β · ½ Σ (σ + μ² − 1 − log σ²)",
-    printed: "It prints a number that is too high: its “KL” can be below zero.",
+    printed: "It prints a little less than the ELBO where σ is below 1; where σ is above 1, its “KL” can be below zero.",
     effect: "A latent that says nothing would like σ = 2, not σ = 1. Where σ is small it hardly matters.",
   },
   {

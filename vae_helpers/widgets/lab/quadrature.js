@@ -10,14 +10,15 @@ import { decode, inkSum, softplusSum } from "./engine.js";
 export const ENOUGH = 1e-4; // nats: by no more may a finer grid change the mean over the images
 export const GRIDS = { 1: [121, 241, 481, 961], 2: [61, 81, 121, 161, 241] }; // points on each axis
 export const LIMIT = 6; // the grid spans [−6, 6] on each axis; beyond it the prior has a mass of 4e-9
+const ORIGIN = [0, 0];
 const CHUNK = 256; // points that are decoded at once
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
-/** The points of a grid with `points` on each axis, one after the other: the last latent moves fastest. */
-export function gridPoint(index, points, latents, limit, z, at) {
+/** A point of a grid with `points` on each axis, `limit` to each side of `center`: the last latent moves fastest. */
+function gridPoint(index, points, latents, center, limit, z, at) {
   const step = (2 * limit) / (points - 1);
   for (let i = latents - 1, rest = index; i >= 0; i--, rest = Math.floor(rest / points)) {
-    z[at + i] = -limit + step * (rest % points);
+    z[at + i] = center[i] - limit + step * (rest % points);
   }
 }
 
@@ -27,11 +28,11 @@ function parityOf(index, points, latents) {
 }
 
 /** Calls `visit(index, logits, from, rest)` for each point; log p(x, z) is the ink sum of the logits plus `rest`. */
-function overGrid(model, points, limit, visit) {
+function overGrid(model, points, center, limit, visit) {
   const { latents } = model, count = points ** latents, z = new Float32Array(CHUNK * latents);
   for (let start = 0; start < count; start += CHUNK) {
     const size = Math.min(CHUNK, count - start);
-    for (let k = 0; k < size; k++) gridPoint(start + k, points, latents, limit, z, k * latents);
+    for (let k = 0; k < size; k++) gridPoint(start + k, points, latents, center, limit, z, k * latents);
     const logits = decode(model, z, size);
     for (let k = 0; k < size; k++) {
       let square = 0;
@@ -46,7 +47,7 @@ function overGrid(model, points, limit, visit) {
 export function logEvidence(model, images, points, limit = LIMIT) {
   const { latents } = model, groups = 2 ** latents, { count } = images;
   const highest = new Float64Array(count).fill(-Infinity), sums = new Float64Array(count * groups);
-  overGrid(model, points, limit, (index, logits, from, rest) => {
+  overGrid(model, points, ORIGIN, limit, (index, logits, from, rest) => {
     const group = parityOf(index, points, latents);
     for (let b = 0; b < count; b++) {
       const joint = rest + inkSum(images, b, logits, from), above = joint - highest[b];
@@ -82,15 +83,28 @@ function sumUp(highest, sums, count, groups, logCell) {
   return { values, errors };
 }
 
-/** The posterior p(z | x) of one image at the points of a grid, as probabilities that sum to 1, and log p(x). */
-export function posterior(model, images, row, points, limit = LIMIT) {
+/** The posterior p(z | x) of one image at the points of a grid, as probabilities that sum to 1. */
+export function posterior(model, images, row, points, limit = LIMIT, center = ORIGIN) {
   const joint = new Float64Array(points ** model.latents);
-  overGrid(model, points, limit, (index, logits, from, rest) => {
+  overGrid(model, points, center, limit, (index, logits, from, rest) => {
     joint[index] = rest + inkSum(images, row, logits, from);
   });
   const highest = joint.reduce((x, y) => Math.max(x, y), -Infinity);
   let total = 0;
   for (let k = 0; k < joint.length; k++) total += joint[k] = Math.exp(joint[k] - highest);
   for (let k = 0; k < joint.length; k++) joint[k] /= total;
-  return { probabilities: joint, logEvidence: highest + Math.log(total) + model.latents * Math.log((2 * limit) / (points - 1)) };
+  return { probabilities: joint, points, center: [...center], limit };
+}
+
+/** Mean and standard deviation on each axis of probabilities on a grid. */
+export function moments({ probabilities, points, center, limit }, latents) {
+  const z = new Float64Array(latents), mean = new Float64Array(latents), square = new Float64Array(latents);
+  probabilities.forEach((probability, index) => {
+    gridPoint(index, points, latents, center, limit, z, 0);
+    for (let i = 0; i < latents; i++) {
+      mean[i] += probability * z[i];
+      square[i] += probability * z[i] ** 2;
+    }
+  });
+  return { mean: Array.from(mean), std: Array.from(square, (value, i) => Math.sqrt(Math.max(0, value - mean[i] ** 2))) };
 }
