@@ -6,7 +6,7 @@ import io
 import matplotlib as mpl
 import pytest
 import torch
-from support.cells import PATHS, code_cells, read
+from support.cells import PATHS, code_cells
 
 from vae_helpers.site.slices import Slicer, code_of, explorers
 from vae_helpers.widgets import stage
@@ -29,30 +29,7 @@ def words_of_all(path):
     return {name: shown.still()[2] for name, shown in stage.ON_STAGE.items()}
 
 
-# ---- the course's notebooks -------------------------------------------------------------------
-
-
-def stored_words(path):
-    """The words in the stored outputs of the cells that make explorers, by cell."""
-    cells = read(path).cells
-    made = {n for n, c in enumerate(cells) if c.cell_type == "code" and "vae-still" in str(c.outputs)}
-    texts = {
-        n: [o.data["text/plain"] for o in cells[n].outputs if "text/plain" in o.get("data", {})] for n in made
-    }
-    return {n: texts[n][0] for n in sorted(texts) if "doctor" not in cells[n].source}
-
-
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_the_slices_of_a_notebook_give_the_numbers_that_it_stores(path):
-    shown = {found.place.cell: found.shown.still()[2] for found in Slicer(path).run()}
-    assert shown == stored_words(path)
-
-
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_names_that_are_read_are_those_on_the_stage_of_the_notebook(path):
-    named = explorers(path)
-    assert list(named) == list(stored_words(path))
-    assert len(set(named.values())) == len(named) and all(named.values())
+# ---- the course's notebooks; test_course_explorers.py runs them --------------------------------
 
 
 def test_the_names_of_one_notebook():

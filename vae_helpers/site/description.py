@@ -43,6 +43,12 @@ def key_of(found: Found) -> str:
     return f"{found.place.notebook}.{found.name}"
 
 
+def constants(notebook: str) -> dict[str, tuple[str, ...]]:
+    """The variables of a notebook that its descriptions hold, by the names of the explorers."""
+    keys = [key for key in COMPUTED if key.startswith(f"{notebook}.")]
+    return {key.removeprefix(f"{notebook}."): COMPUTED[key] for key in keys}
+
+
 def describe(found: Found) -> dict[str, Any]:
     """The description of an explorer, without stored positions.
 

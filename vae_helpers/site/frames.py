@@ -28,6 +28,7 @@ from PIL import Image
 import vae_helpers
 from vae_helpers.models.storage import whole_file
 from vae_helpers.site.description import (
+    constants,
     control_of,
     describe,
     key_of,
@@ -160,7 +161,7 @@ def make(path: str | Path) -> dict[str, tuple[str, Made]]:
         RuntimeError: a cell of the notebook fails.
     """
     scripts: dict[str, tuple[str, Made]] = {}
-    for found in Slicer(path).run():
+    for found in Slicer(path).run(also=constants(Path(path).stem)):
         described = describe(found)
         if described["kind"] == "frames":
             described |= stored(found, described)
@@ -269,7 +270,7 @@ def _draw(
     found: Found, positions: list[tuple[int, ...]], pictures: bool = True
 ) -> tuple[list[dict[str, Any]], list[str], list[tuple[str, list[dict[str, str]]]]]:
     """What is shown at each position; the different pictures; the different sets of formulas."""
-    explorer, drawer = found.shown, _Drawer(pictures)
+    explorer, drawer = found.shown, Drawer(pictures)
     shown = []
     for position in positions:
         values = values_at(explorer, position)
@@ -281,7 +282,7 @@ def _draw(
     return shown, drawer.frames, drawer.rowsets
 
 
-class _Drawer:
+class Drawer:
     """Shows views at one position after another, and draws nothing twice."""
 
     def __init__(self, pictures: bool = True) -> None:

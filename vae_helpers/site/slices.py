@@ -20,7 +20,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,10 +152,16 @@ class Slicer:
             found.append(Place(self.notebook, statement.cell, index, calls[0]))
         return found
 
-    def needed(self, place: Place) -> list[int]:
-        """The numbers of the statements that an explorer rests on, with its own, in order."""
+    def needed(self, place: Place, also: Iterable[str] = ()) -> list[int]:
+        """The numbers of the statements that an explorer rests on, with its own, in order.
+
+        Args:
+            place: the explorer.
+            also: names of the notebook that are wanted besides.
+        """
         last = place.index
         wanted = {last, *(n for n in range(last) if self._is_setting(self.statements[n]))}
+        wanted |= {n for name in also for n in self._sources(name, last)}
         open_ = list(wanted)
         while open_:
             index = open_.pop()
@@ -199,7 +205,9 @@ class Slicer:
             return False
         return statement.names <= self._imported and not _SHOWING.fullmatch(last_name(node.value.func))
 
-    def run(self, places: Iterable[Place] | None = None) -> Iterator[Found]:
+    def run(
+        self, places: Iterable[Place] | None = None, also: Mapping[str, Iterable[str]] | None = None
+    ) -> Iterator[Found]:
         """Runs what explorers need, top to bottom in one fresh namespace, and gives each as it is made.
 
         What was printed is thrown away. Matplotlib's and PyTorch's settings are brought back at the end, and
@@ -207,12 +215,15 @@ class Slicer:
 
         Args:
             places: which explorers; all if None.
+            also: the variables of the notebook that are wanted besides, by the names of the explorers.
 
         Raises:
             RuntimeError: a cell fails; the message names the notebook and the cell.
         """
         places = {place.index: place for place in (self.places if places is None else places)}
-        wanted = sorted({index for place in places.values() for index in self.needed(place)})
+        also = also or {}
+        needed = [self.needed(place, also.get(place.name, ())) for place in places.values()]
+        wanted = sorted(set().union(*needed))
         namespace: dict[str, Any] = {"__name__": "__main__"}
         with mpl.rc_context(), _one_thread():
             for index in wanted:
