@@ -114,7 +114,12 @@ def stored(name: str = "made_up") -> dict[str, Any]:
             "height": 200,
         },
         {"kind": "numbers", "unit": "nats", "digits": 3},
-        {"kind": "steps", "title": "A road (nats)", "rowsets": rowsets},
+        {
+            "kind": "steps",
+            "title": "Road a (nats)",
+            "titles": ["Road a (nats)", "Road b (nats)"],
+            "rowsets": rowsets,
+        },
     ]
     frames = [square(f"rgb({20 * number}, 90, 120)") for number in range(len(positions))]
     known = {"notebook": "99_test", "name": name, "kind": "frames", "combine": [["dim", "noise"]]}

@@ -531,12 +531,22 @@ def test_a_list_changes_the_formulas_of_the_lines(at_start):
     assert formulas.inner_text() == "≥ a"
     move(at_start, host, 2, "ArrowDown")
     assert formulas.inner_text() == "≥ b"
+    assert (
+        host.get_by_role("table", name="Road b (nats)").get_by_role("columnheader").inner_text()
+        == "Road b (nats)"
+    )
 
 
 def test_the_page_says_what_is_stored_and_what_goes_together(at_start):
     remark = at_start.host(STORED).locator(".vae-remark").inner_text()
     assert "11 positions" in remark
     assert "dimension d with noise s" in remark
+
+
+def test_a_note_of_the_description_takes_the_place_of_that_sentence(context, tmp_path):
+    opened = Page(context, write_page(tmp_path, [stored() | {"note": "Nothing is trained here."}]))
+    assert opened.host(STORED).locator(".vae-remark").inner_text() == "Nothing is trained here."
+    opened.page.close()
 
 
 def test_a_limited_control_stops_where_the_other_one_stands(context, tmp_path):
@@ -589,7 +599,7 @@ def test_an_address_may_name_any_number_by_its_value(at_start):
     assert look(host)["readouts"] == ["1.0", "0.70"]
 
 
-@pytest.mark.parametrize("query", ["dim=3", "dim=10&nose=0.5", "road=", "dim"])
+@pytest.mark.parametrize("query", ["dim=3", "dim=10&nose=0.5", "road=", "dim=%"])
 def test_an_address_that_does_not_exist_gives_the_first_position_and_says_so(at_start, query):
     host = at_start.host(STORED)
     move(at_start, host, 0, "End")

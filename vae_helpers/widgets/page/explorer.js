@@ -66,7 +66,7 @@ function fillExplorer(description, parts) {
     key, controls, numbers: kind.numbers, steps: kind.steps,
     pairs: () => pairsOf(controls, indices),
     focus: inputs.focus,
-    started(place) { host = place; watchWidth(host, ask); go(starts, -1); draw(); },
+    started(place) { host = place; watchWidth(host, ask); settle(starts, -1); draw(); },
     move(i, index, byReader = true) { // many events, one picture a frame
       wishes = [...wishes.filter((wish) => wish.i !== i), { i, index, byReader }];
       ask();
@@ -75,7 +75,7 @@ function fillExplorer(description, parts) {
       const named = positionOf(controls, pairs), highest = named && highestOf(controls, named);
       const wanted = named?.every((index, i) => index <= highest[i]) ? named : null;
       wishes = [];
-      parts.say(go(wanted ?? starts, -1));
+      parts.say(settle(wanted ?? starts, -1));
       draw();
       return Boolean(wanted);
     },
@@ -85,8 +85,8 @@ function fillExplorer(description, parts) {
     if (!asked) requestAnimationFrame(draw);
     asked = true;
   }
-  /** Goes to a position or the nearest one there is, and gives what is to be said about it. */
-  function go(wanted, moved) {
+  /** Takes a position or the nearest one there is, and gives what is to be said about it. */
+  function settle(wanted, moved) {
     const highest = highestOf(controls, wanted), within = wanted.map((index, i) => Math.min(index, highest[i]));
     const settled = kind.settle(within, moved);
     ({ indices } = settled);
@@ -95,7 +95,7 @@ function fillExplorer(description, parts) {
   function draw() {
     asked = false;
     for (const { i, index, byReader } of wishes.splice(0)) {
-      parts.say(go(indices.map((here, k) => (k === i ? index : here)), i));
+      parts.say(settle(indices.map((here, k) => (k === i ? index : here)), i));
       if (!byReader) continue;
       tellPartners(explorer, i, index);
       keepInAddress(key, explorer.pairs());

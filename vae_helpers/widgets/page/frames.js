@@ -21,7 +21,7 @@ export function storedKind(description) {
   const severalNumbers = views.filter(({ kind }) => kind === "numbers").length > 1;
   const numbersAt = (i) => (severalNumbers ? shown[i].numbers : [shown[i].numbers ?? []]);
   return {
-    remark: sentenceOfStored(description),
+    remark: description.note ?? sentenceOfStored(description),
     settle(indices, moved) {
       const found = nearestStored(description, indices, moved);
       if (found < 0) return { indices: positions[at], note: `No position with ${controls[moved].label} ${withUnit(controls[moved], indices[moved])} is stored.` };

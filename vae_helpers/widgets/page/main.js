@@ -55,7 +55,7 @@ function follow(host) {
   const wanted = readAddress(location.hash), explorer = started.get(host);
   if (wanted?.key !== explorer?.key || !explorer) return;
   if (wanted.pairs && !explorer.go(wanted.pairs)) {
-    const words = decodeURIComponent(location.hash.split("?")[1]);
+    const words = wanted.pairs.map(([name, text]) => `${name}=${text}`).join("&");
     explorer.say(`The address names a position that does not exist (${words}); this is the first position.`);
   }
   const show = () => host.scrollIntoView({ block: "start", behavior: "instant" });

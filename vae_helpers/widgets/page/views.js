@@ -59,17 +59,18 @@ function makeNumbers() {
 
 // ---- derivations ----------------------------------------------------------------------------
 
-/** A table whose formulas are set once and whose values move. */
+/** A table whose formulas are set once, or anew where they themselves depend on a control, and whose values move. */
 function makeSteps(view) {
-  const root = build("div", { class: "vae-steps", role: "table", "aria-label": view.title || "derivation" });
-  const sets = view.rowsets ?? [view.rows];
+  const root = build("div", { class: "vae-steps", role: "table" });
+  const sets = view.rowsets ?? [view.rows], titles = view.titles ?? sets.map(() => view.title);
   let shown = -1, values = [];
   function show({ steps, rows }) {
     if (rows !== shown) {
       const lines = sets[rows].map(makeLine);
       values = lines.map(({ value }) => value);
-      root.replaceChildren(...(view.title ? [build("div", { role: "row" }, build("div", { role: "columnheader", class: "vae-title" }, view.title))] : []),
-        ...lines.map((line) => line.root));
+      const head = build("div", { role: "row" }, build("div", { role: "columnheader", class: "vae-title" }, titles[rows]));
+      root.setAttribute("aria-label", titles[rows]);
+      root.replaceChildren(head, ...lines.map((line) => line.root));
       typeset(lines.map(({ formula }) => formula));
       shown = rows;
     }
