@@ -45,12 +45,12 @@ function drawAxes({ ink, left, right, top, bottom, last, wide, low, high, x, y }
 }
 
 /** A curve; where it leaves the picture it ends at its edge. */
-function drawCurve({ ink, left, right, top, bottom, x, y }, points, value, look) {
+function drawCurve({ ink, left, right, top, bottom, x, y }, points, value, look, width = 2.5) {
   ink.save();
   ink.beginPath();
   ink.rect(left, top - 3, right - left + 2, bottom - top + 6);
   ink.clip();
-  takeLook(ink, look);
+  takeLook(ink, look, width);
   ink.beginPath();
   let joined = false;
   for (const point of points) {
@@ -136,8 +136,8 @@ export function drawCurves(canvas, points, wide, roles) {
   shadeGap(frame, points);
   drawChanges(frame, points);
   drawCurve(frame, points, (point) => point.evidence, roles.evidence);
+  drawCurve(frame, points, (point) => point.printed, PRINTED_LOOK, 5); // wide, so that the ELBO is seen on it
   drawCurve(frame, points, (point) => point.elbo, roles.elbo);
-  drawCurve(frame, points, (point) => point.printed, { ...PRINTED_LOOK, dash: [] });
   const last = points.at(-1);
   drawNames(frame, [
     { name: "log p(x)", value: last.evidence }, { name: "true ELBO", value: last.elbo }, { name: "printed", value: last.printed },
@@ -154,7 +154,7 @@ export function drawDifferences(canvas, points, wide, roles) {
   if (!points.length) return;
   drawCurve(frame, points, gap, { ...roles.gap, color: "#666666" });
   drawCurve(frame, points, claim, PRINTED_LOOK);
-  drawNames(frame, [{ name: "gap", value: gap(points.at(-1)) }, { name: "claimed too much", value: claim(points.at(-1)) }]);
+  drawNames(frame, [{ name: "gap", value: gap(points.at(-1)) }, { name: "printed − ELBO", value: claim(points.at(-1)) }]);
 }
 
 /** The way of the model in the plane of rate and distortion; along a slope of −1 the ELBO stays the same. */

@@ -468,16 +468,16 @@ const HERMITE = [
 /** What is printed and what is true, as means over images in nats per image.
  *
  * The same draws (`epsilon`, and their `weights`) serve the printed objective and the true ELBO, which are so the same
- * number where the loss is right. `printedImages` are those that the loss is given: grey where that is the mistake.
+ * number where the loss is right. `grey` are the same images in grey, for a loss whose mistake is to be given these.
  */
-export function evaluate(model, loss, beta, images, printedImages, { epsilon, weights }) {
+export function evaluate(model, loss, beta, images, grey, { epsilon, weights }) {
   const { form } = findLoss(loss), { count } = images, rows = Int32Array.from({ length: count }, (_, i) => i);
   const head = encode(model, images, rows), truth = findLoss("right").form;
   const rate = divergenceSum(model, truth, head, count) / count;
   const distortion = -likelihoodSum(model, truth, images, head, epsilon, weights) / count;
   if (loss === "right") return { printed: -distortion - beta * rate, elbo: -distortion - rate, rate, distortion };
-  const theirs = form.grey ? encode(model, printedImages, rows) : head;
-  const likelihood = likelihoodSum(model, form, printedImages, theirs, epsilon, weights) / count;
+  const given = form.grey ? grey : images, theirs = form.grey ? encode(model, grey, rows) : head;
+  const likelihood = likelihoodSum(model, form, given, theirs, epsilon, weights) / count;
   const printed = likelihood + (form.sign * beta * divergenceSum(model, form, theirs, count)) / count;
   return { printed, elbo: -distortion - rate, rate, distortion };
 }

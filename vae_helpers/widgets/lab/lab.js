@@ -6,6 +6,7 @@ import { makeHelper } from "./helper.js";
 import { PRINTED_LOOK, drawCurves, drawDifferences, drawTrade, thin } from "./chart.js";
 import { decodePlane, drawPlane, drawPosterior } from "./panels.js";
 import { makePad, readPicture } from "./pad.js";
+import { findGrid } from "./quadrature.js";
 import { makeTour } from "./tour.js";
 import { drawImages, make, show } from "./paint.js";
 
@@ -13,7 +14,7 @@ const SIDE_OF_IMAGE = 14;
 const MEASURED = 100; // test images whose ELBO and log p(x) are measured
 const OFFERED = 50; // test images that can be chosen
 const COPIES = 50; // of an own image that is added to the data, so that a batch in two meets it
-const FRAME = 33, CALM = 500; // milliseconds between two states of the training; where motion is to be reduced
+const FRAME = 24, CALM = 500; // milliseconds between two states of the training; where motion is to be reduced
 const LOOK_EVERY = 700; // milliseconds between two looks at the chosen image while the training runs
 const SPEAK_EVERY = 10000; // milliseconds between two sentences about a training that runs
 const ROWS = 40; // of the table
@@ -125,7 +126,7 @@ export function mount(element, data, options = {}) {
   };
   let own = 0, images = base, run = 0, running = false, state = null, points = [], mark = null, busy = false, grid = 0;
   let spent = 0, began = 0, spoken = 0, looked = null, lookWanted = true, lookedAt = 0, serial = 0, frames = [], asked = false;
-  let waiting = null, wide = false, gone = false, pace = { steps: 0, at: 0, rate: 0 };
+  let waiting = null, wide = false, gone = false, chartsDue = true, pace = { steps: 0, at: 0, rate: 0 };
 
   // -- messages
 
@@ -201,18 +202,23 @@ export function mount(element, data, options = {}) {
     if (!asked) requestAnimationFrame(drawFrame);
     asked = true;
   }
+  function askCharts() {
+    chartsDue = true;
+    askFrame();
+  }
   function drawFrame(now) {
     asked = false;
     if (!state || gone) return;
     drawPlane(plane.canvas, state.model, test, data.test.labels, data.colors, looked?.run === run && looked.mu.length === settings.latents ? looked : null, roles);
     const { images: decodedImages, across } = decodePlane(state.model);
     drawImages(decoded.canvas, decodedImages, SIDE_OF_IMAGE, across);
-    drawCharts();
+    if (chartsDue) drawCharts();
     frames = [...frames.filter((time) => now - time < 1000), now];
     root.dataset.frames = Number(root.dataset.frames || 0) + 1;
     showPace(now);
   }
   function drawCharts() {
+    chartsDue = false;
     drawCurves(curves.canvas, points, wide, roles);
     drawDifferences(differences.canvas, points, wide, roles);
     drawTrade(trade.canvas, points, roles);
@@ -240,7 +246,7 @@ export function mount(element, data, options = {}) {
       live.textContent = text;
     }
     if (table.open) fillTable();
-    askFrame();
+    askCharts();
     if (waiting && point.steps >= waiting.steps) finishWaiting(point);
   }
   function showLooked() {
@@ -283,6 +289,7 @@ export function mount(element, data, options = {}) {
     abandon();
     Object.assign(root.dataset, { run, steps: 0, running: false, measured: "" });
     points = [];
+    chartsDue = true;
     mark = looked = state = null;
     grid = spent = 0;
     running = false;
@@ -377,7 +384,7 @@ export function mount(element, data, options = {}) {
     }
     waiting = null;
     const gaps = points.map(({ evidence, elbo }) => evidence - elbo);
-    resolve({ ...point, gap: point.evidence - point.elbo, widest: Math.max(...gaps), clean, spoiled: looked?.evidence });
+    resolve({ ...point, gap: point.evidence - point.elbo, widest: Math.max(...gaps), narrowest: Math.min(...gaps), clean, spoiled: looked?.evidence });
   }
   function abandon() {
     waiting?.resolve(null);
@@ -436,7 +443,7 @@ export function mount(element, data, options = {}) {
   const wideBox = make("input", { ...key, type: "checkbox" }), scroll = make("div", { class: "lab-scroll", tabindex: 0, role: "region", "aria-label": "table of the numbers" });
   wideBox.addEventListener("change", () => {
     wide = wideBox.checked;
-    askFrame();
+    askCharts();
   });
   const table = make("details", {}, make("summary", {}, "The numbers as a table"), scroll);
   table.addEventListener("toggle", () => table.open && fillTable());
@@ -455,26 +462,28 @@ export function mount(element, data, options = {}) {
       "div", { class: "lab-controls" },
       make("p", { class: "lab-row" }, button("Clear", () => choose(new Float32Array(SIDE_OF_IMAGE ** 2), "an image of yours: draw")), button("Add it to the training images", addOwn)),
       testChoice.root,
-      make("div", { class: "lab-control" }, make("label", { for: fileId }, "or a picture of your own (or drop one anywhere here); it never leaves this page"), file),
+      make("div", { class: "lab-control lab-file" }, make("label", { for: fileId }, "or a picture of your own (or drop one anywhere here); it never leaves this page"), file),
     ),
   );
   const root = make(
-    "section", { class: "lab", "aria-label": "the Lab: a VAE that is trained in this page" },
+    "section", { class: "lab", "aria-label": "the Lab: a VAE that is trained in this page" }, tour,
     make(
       "div", { class: "lab-body" },
       make(
-        "div", { class: "lab-controls" },
+        "div", { class: "lab-controls lab-go" },
         make("p", { class: "lab-row" }, trainButton, stepButton, resetButton), paceText, controls.loss.root,
         make("div", {}, make("p", { class: "lab-small" }, "What is maximised, per image:"), formulaText),
-        ...SLIDERS.map(([name]) => controls[name].root), make("div", { class: "lab-row" }, controls.latents.root, controls.seed.root),
-        make("details", {}, make("summary", {}, "What this loss does"), effectText),
       ),
       make(
-        "div", { class: "lab-controls" }, message, numbers.root, make("p", { class: "lab-verdict" }, verdict, doubt), curves.root, differences.root,
+        "div", { class: "lab-controls lab-main" }, message, numbers.root, make("p", { class: "lab-verdict" }, verdict, doubt), curves.root, differences.root,
         make("label", { class: "lab-row" }, wideBox, "stretch the first steps (logarithmic)"), table,
       ),
+      make(
+        "div", { class: "lab-controls lab-settings" }, ...SLIDERS.map(([name]) => controls[name].root), make("div", { class: "lab-row" }, controls.latents.root, controls.seed.root),
+        make("details", {}, make("summary", {}, "What this loss does"), effectText),
+      ),
     ),
-    make("div", { class: "lab-panels" }, plane.root, decoded.root, posteriorFigure.root, trade.root), chosen, tour, live,
+    make("div", { class: "lab-panels" }, plane.root, decoded.root, posteriorFigure.root, trade.root), chosen, live,
   );
   root.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -489,7 +498,7 @@ export function mount(element, data, options = {}) {
     else say("Nothing that was dropped is a file; expected a picture such as PNG or JPEG.");
   });
   const watch = new ResizeObserver(() => {
-    askFrame();
+    askCharts();
     pad.draw();
     if (looked) drawPosterior(posteriorFigure.canvas, looked, roles);
   });
@@ -501,7 +510,10 @@ export function mount(element, data, options = {}) {
   const handle = {
     weights: () => ({ ...settings, steps: state.steps, all: Array.from(state.model.all) }),
     points: () => points.map((point) => ({ ...point })),
+    pixels: () => Array.from(pad.pixels()),
     looked: () => looked,
+    settled: () => !lookWanted && !mark && !busy && looked?.serial === serial,
+    evidenceOf: (pixels) => findGrid(state.model, makeImages([Float32Array.from(pixels)])).values[0],
     helper: () => trainer.kind(),
     train,
     destroy() {

@@ -4,6 +4,7 @@ import { make, prepare, write } from "./paint.js";
 
 const SIDE = 14;
 const FINE = 20; // pixels of a picture, before they are averaged, for one of the pad
+const FEW = 6; // pixels of ink, below which the lines were too thin for 14 × 14
 const LARGEST_FILE = 40e6; // bytes
 
 /** A pad; `change(pixels, how)` is called when the reader has changed it, `say(text)` with what a screen reader speaks. */
@@ -93,13 +94,14 @@ export async function readPicture(file) {
   } catch {
     throw new Error(`“${file.name}” cannot be read as a picture: it is damaged, or of a kind that this browser does not know.`);
   }
-  const { width, height } = bitmap, { grey, colored } = greyOf(bitmap);
+  const { width, height } = bitmap, { grey, colored, dark, light } = greyOf(bitmap);
   bitmap.close();
-  const dark = Math.min(...grey), light = Math.max(...grey);
   if (light - dark < 0.1) throw new Error(`“${file.name}” has no ink: all of it has about the same brightness.`);
   const edge = grey.filter((_, j) => j < SIDE || j >= SIDE * (SIDE - 1) || j % SIDE === 0 || j % SIDE === SIDE - 1);
-  const middle = (dark + light) / 2, lightPaper = edge.reduce((a, b) => a + b) / edge.length > middle;
-  const pixels = grey.map((value) => ((lightPaper ? value < middle : value >= middle) ? 1 : 0));
+  const average = edge.reduce((a, b) => a + b) / edge.length, lightPaper = average > (dark + light) / 2;
+  const inkBeyond = (middle) => grey.map((value) => ((lightPaper ? value < middle : value >= middle) ? 1 : 0));
+  let pixels = inkBeyond((dark + light) / 2);
+  if (pixels.reduce((a, b) => a + b) < FEW) pixels = inkBeyond((Math.min(...grey) + Math.max(...grey)) / 2); // thin lines
   const ink = pixels.reduce((a, b) => a + b);
   const steps = [`“${file.name}”: ${width} × ${height} pixels${colored ? " in colour, made grey" : ""}`];
   steps.push(width === SIDE && height === SIDE ? "already 14 × 14" : "scaled to 14 × 14");
@@ -119,14 +121,16 @@ function greyOf(bitmap) {
   ink.drawImage(bitmap, (fine - width) / 2, (fine - height) / 2, width, height);
   if (width !== height) extendPaper(ink, fine, width, height);
   const { data } = ink.getImageData(0, 0, fine, fine), grey = new Float32Array(SIDE ** 2);
-  let colored = false;
+  let colored = false, dark = 1, light = 0;
   for (let at = 0, k = 0; k < fine ** 2; k++, at += 4) {
     const [red, green, blue] = [data[at], data[at + 1], data[at + 2]];
     colored ||= Math.max(red, green, blue) - Math.min(red, green, blue) > 24;
     const pixel = Math.floor(Math.floor(k / fine) / FINE) * SIDE + Math.floor((k % fine) / FINE);
-    grey[pixel] += (0.299 * red + 0.587 * green + 0.114 * blue) / (255 * FINE ** 2);
+    const value = (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
+    dark = Math.min(dark, value), light = Math.max(light, value);
+    grey[pixel] += value / FINE ** 2;
   }
-  return { grey, colored };
+  return { grey, colored, dark, light };
 }
 
 /** Fills the bands beside a picture that is no square with the colour of its corner. */

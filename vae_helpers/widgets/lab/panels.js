@@ -5,7 +5,8 @@ import { prepare, show, takeLook, write } from "./paint.js";
 
 export const PLANE = 4; // the latent plane shows [−4, 4] on both axes
 export const DECODED = { reach: 3, across: 15 }; // the decoded plane: z from −3 to 3, 15 images in a row
-const APART = 14; // pixels between two digits of the plane that can both be read
+const APART = 13; // pixels between two digits of the plane that can both be read
+const GLYPH = 20; // pixels, with a rim
 
 /** Where latents stand on a canvas that shows `limit` to each side of `center`. */
 function axesOf(width, height, center, limit) {
@@ -36,7 +37,7 @@ export function drawPlane(canvas, model, images, labels, colors, chosen, roles) 
   const { ink, width, height } = prepare(canvas), { latents } = model, flat = latents === 1;
   const axes = axesOf(width, height, [0, 0], PLANE), whole = [-3, -2, -1, 0, 1, 2, 3];
   drawGrid(ink, width, height, axes, [whole, whole], 0, flat);
-  const head = encode(model, images, Int32Array.from({ length: images.count }, (_, i) => i)), taken = new Set();
+  const head = encode(model, images, Int32Array.from({ length: images.count }, (_, i) => i));
   const row = (label) => 18 + ((height - 50) * (Number(label) + 0.5)) / 10; // with one latent a row for each digit
   const points = Array.from(labels, (label, i) => [axes.x(head[2 * latents * i]), flat ? row(label) : axes.y(head[2 * latents * i + 1]), label]);
   ink.globalAlpha = 0.45;
@@ -44,17 +45,31 @@ export function drawPlane(canvas, model, images, labels, colors, chosen, roles) 
     ink.fillStyle = colors[label];
     ink.fillRect(x - 1.5, y - 1.5, 3, 3);
   }
-  Object.assign(ink, { globalAlpha: 1, font: "bold 14px sans-serif", textBaseline: "middle" });
+  ink.globalAlpha = 1;
+  const placed = [];
   for (const [x, y, label] of points) {
-    const cell = [Math.round(x / APART), Math.round(y / APART)];
-    if ([-1, 0, 1].some((i) => [-1, 0, 1].some((j) => taken.has(`${cell[0] + i},${cell[1] + j}`)))) continue;
-    taken.add(`${cell[0]},${cell[1]}`);
-    write(ink, label, x, y, "center", colors[label]);
+    if (placed.some(([a, b]) => Math.abs(a - x) < APART && Math.abs(b - y) < APART)) continue;
+    placed.push([x, y]);
+    const glyph = glyphOf(label, colors[label]);
+    ink.drawImage(glyph, x - GLYPH / 2, y - GLYPH / 2, GLYPH, GLYPH);
   }
   if (chosen) drawQ(ink, axes, chosen, 2, roles.q, flat ? height - 24 : null);
   Object.assign(ink, { font: "bold 13px sans-serif", textBaseline: "alphabetic" });
   write(ink, flat ? "z →" : "z₁ →", width - 6, height - 20, "right");
   if (!flat) write(ink, "z₂ ↑", 6, 16);
+}
+
+const glyphs = new Map();
+
+/** A digit in its colour, drawn once: text takes long to draw, and there are hundreds in each picture. */
+function glyphOf(label, color) {
+  if (glyphs.has(label)) return glyphs.get(label);
+  const sheet = new OffscreenCanvas(3 * GLYPH, 3 * GLYPH), ink = sheet.getContext("2d");
+  ink.scale(3, 3);
+  Object.assign(ink, { font: "bold 14px sans-serif", textBaseline: "middle" });
+  write(ink, label, GLYPH / 2, GLYPH / 2 + 1, "center", color);
+  glyphs.set(label, sheet);
+  return sheet;
 }
 
 /** q as an ellipse at `widths` σ with a cross at its mean; with one latent a bar at the height `flatY`. */

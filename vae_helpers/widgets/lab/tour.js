@@ -16,7 +16,7 @@ const STOPS_OF_TOUR = [
     title: "The gap opens and closes", settings: AS_FIRST, steps: 2000,
     question: "Now 2,000 steps with the right loss. Which line will be on top at the end?",
     answers: ["the printed number", "log p(x)", "the true ELBO"], right: 1,
-    told: ({ evidence, elbo, widest, gap }) => `log p(x) is ${show(evidence)}, and the ELBO, which is printed, ${show(elbo)} nats. The gap rose to ${show(widest)} nats while the decoder learned to use z faster than the encoder learned to follow; now it is ${show(gap)}.`,
+    told: ({ evidence, elbo, widest, narrowest, gap }) => `log p(x) is ${show(evidence)}, and the ELBO, which is printed, ${show(elbo)} nats. The gap between them was at least ${show(narrowest, 2)} and at most ${show(widest, 2)} nats, and is now ${show(gap, 2)}: it opens where the decoder changes faster than the encoder follows, and closes where the encoder catches up.`,
   },
   {
     title: "A mistake that looks like progress", settings: { ...AS_FIRST, loss: "mean" }, steps: 2000,
@@ -50,11 +50,14 @@ export function makeTour(act, report) {
   const heading = make("h3"), question = make("p"), answers = make("fieldset", { class: "lab-answers" });
   const go = make("button", { type: "button", disabled: "" }, "Show me"), next = make("button", { type: "button" }, "Next step");
   const told = make("p", { class: "lab-told", tabindex: -1 });
-  const root = make("section", { class: "lab-tour", "aria-label": "guided tour" }, heading, question, answers, make("p", { class: "lab-row" }, go, next), told);
+  const root = make(
+    "details", { class: "lab-tour" }, make("summary", {}, "Guided tour: six predictions"),
+    make("div", {}, make("div", {}, heading, question), make("div", {}, answers, make("p", { class: "lab-row" }, go, next))), told,
+  );
 
   function draw() {
     const stop = STOPS_OF_TOUR[at];
-    heading.textContent = `Guided tour, step ${at + 1} of ${STOPS_OF_TOUR.length}: ${stop.title}`;
+    heading.textContent = `Step ${at + 1} of ${STOPS_OF_TOUR.length}: ${stop.title}`;
     question.textContent = stop.question;
     answers.replaceChildren(make("legend", {}, "Your prediction first:"), ...stop.answers.map(choiceOf));
     chosen = -1;

@@ -2,7 +2,7 @@
 
 import { makeServer } from "./jobs.js";
 
-const SLICE = 15; // milliseconds of work before a message is heard
+const SLICE = 8; // milliseconds of work before a message is heard
 const serve = makeServer((message) => self.postMessage(message), SLICE);
 self.onmessage = (event) => serve(event.data);
 self.postMessage({ kind: "ready" });
