@@ -59,7 +59,7 @@ export function makeAxes(sheet, { left, top, width, height }, plan) {
   const [[x0, x1], [y0, y1]] = [plan.x, plan.y];
   const toX = (x) => box.left + ((x - x0) / (x1 - x0)) * box.width;
   const toY = (y) => box.top + ((y1 - y) / (y1 - y0)) * box.height;
-  return { ...plan, sheet, outer: left, box, toX, toY, xticks, yticks, xnames, ynames };
+  return { ...plan, sheet, outer: { left, width }, box, toX, toY, xticks, yticks, xnames, ynames };
 }
 
 /** Round numbers inside the limits, at most `room` distances of them and at most nine, as Matplotlib has them. */
@@ -86,13 +86,20 @@ export function drawFrame(axes) {
   const words = [`<path d="${parts.join("")}" stroke="${INK}" stroke-width="1.1" fill="none"/>`];
   axes.xticks.forEach((tick, i) => words.push(write(axes.xnames[i], toX(tick), bottom + TICK + 2 + font, { font })));
   axes.yticks.forEach((tick, i) => words.push(writeBeside(axes.ynames[i], box.left - TICK - 4, toY(tick), font)));
-  if (axes.xlabel) words.push(write(axes.xlabel, box.left + box.width / 2, bottom + TICK + 2 + 2.45 * font, { font }));
+  if (axes.xlabel) words.push(writeBelow(axes, bottom + TICK + 2 + 2.45 * font));
   if (axes.title) words.push(write(axes.title, box.left + box.width / 2, box.top - 0.6 * font, { font: 1.08 * font }));
   if (axes.ylabel) {
-    const [x, y] = [axes.outer + 0.95 * font, box.top + box.height / 2];
+    const [x, y] = [axes.outer.left + 0.95 * font, box.top + box.height / 2];
     words.push(write(axes.ylabel, x, y, { font, turn: `rotate(-90 ${short(x)} ${short(y)})` }));
   }
   return words.join("");
+}
+
+/** The label of the x-axis, in its middle as far as that leaves it on the sheet. */
+function writeBelow({ xlabel, outer, box, sheet: { font } }, y) {
+  const wide = textWidth(xlabel, font), fits = Math.min(1, outer.width / (wide + 2)), half = (fits * wide) / 2 + 1;
+  const x = Math.max(outer.left + half, Math.min(outer.left + outer.width - half, box.left + box.width / 2));
+  return write(xlabel, x, y, { font: fits * font });
 }
 
 /** What is drawn inside the axes is cut off at their limits: an inner `svg` does so without an id. */

@@ -21,7 +21,7 @@ const titleOf = ({ title }) => (title ? [build("p", { class: "vae-title" }, titl
 function makePicture(view) {
   const { alt, width, height, pixels } = view;
   const image = build("img", { class: `vae-picture${pixels ? " vae-pixels" : ""}`, alt, width, height, decoding: "sync" });
-  const drawing = build("div", { class: "vae-drawing" });
+  const drawing = build("div", { class: "vae-drawing" }), sheet = makeSheet(image, alt);
   const root = build("div", { class: "vae-view" }, ...titleOf(view));
   let shown = "";
   function show({ pictures }, place) {
@@ -30,10 +30,19 @@ function makePicture(view) {
     shown = picture;
     if (picture.startsWith("<svg")) showDrawing(drawing, picture, alt);
     else image.src = picture;
-    const node = picture.startsWith("<svg") ? drawing : image;
+    const node = picture.startsWith("<svg") ? drawing : sheet;
     if (node.parentElement !== root) root.append(node);
   }
   return { root, show };
+}
+
+/** An image that a phone shows small, and a button there that shows it in its own size, to be scrolled. */
+function makeSheet(image, alt) {
+  const button = build("button", { class: "vae-enlarge", type: "button", "aria-pressed": "false" }, "larger picture");
+  const room = build("div", { class: "vae-sheet" }, image);
+  letScroll(room, alt);
+  button.addEventListener("click", () => button.setAttribute("aria-pressed", String(room.classList.toggle("vae-large"))));
+  return build("div", {}, room, button);
 }
 
 function showDrawing(drawing, text, alt) {
