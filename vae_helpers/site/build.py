@@ -21,6 +21,7 @@ from vae_helpers.widgets.bundle import as_classic_script
 WIDGETS = Path(__file__).parents[1] / "widgets"
 MATHJAX = Path("node_modules", "mathjax", "es5", "tex-svg-full.js")  # below docs/
 _NOTATION = "### The notation of all notebooks"  # of notebook 0
+_FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
 _MARK = ".vae-course-site"  # says that a folder was made here, and may be made anew
 
 
@@ -89,6 +90,9 @@ def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None
     _write_scripts(static)
     (static / "explorers").mkdir()
     frames.make_all(course / "notebooks", static / "explorers", workers=workers, cache=cache)
+    statement = source / "accessibility.md"
+    counted = _counted(source, course / "notebooks")
+    statement.write_text(statement.read_text(encoding="utf-8").replace("COUNTED", counted), encoding="utf-8")
 
 
 def _notation(start: Path) -> str:
@@ -98,6 +102,26 @@ def _notation(start: Path) -> str:
     if len(found) != 1:
         raise ValueError(f"{start.name}: expected one section {_NOTATION!r}, got {len(found)}")
     return "# Notation\n" + found[0].partition("\n")[2]
+
+
+def _counted(source: Path, folder: Path) -> str:
+    """What the statement on accessibility tells of each page, as a table."""
+    lines = [
+        "| page | pictures, each with a text | formulas | explorers | their controls |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(folder.glob("[0-9]*.ipynb")):
+        cells = nbformat.read(source / path.name, as_version=4).cells
+        outputs = [output for cell in cells for output in cell.get("outputs", ())]
+        shown = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+        prose = "".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        data = [
+            path.read_text("utf-8") for path in (source / "_static" / "explorers").glob(f"{path.stem}.*.js")
+        ]
+        controls = sum(text.count('"label":') for text in data)
+        numbers = (shown.count("<img "), len(_FORMULA.findall(prose)), len(data), controls)
+        lines.append(f"| [{path.stem[:2]}]({path.name}) | " + " | ".join(map(str, numbers)) + " |")
+    return "\n".join(lines)
 
 
 def _write_scripts(static: Path) -> None:
