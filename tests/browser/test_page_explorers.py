@@ -15,7 +15,7 @@ from explorer_checks import check_number
 from latent import Plane
 from page_explorers import COMPUTED, computed, latent, made, stored, write_page
 
-from vae_helpers.widgets.views import Numbers, Steps, call
+from vae_helpers.widgets.views import Numbers, Plot, Steps, call
 
 AXE = lab.HERE / "node_modules" / "axe-core" / "axe.min.js"
 POSITIONS = 200  # random ones, at which the numbers are compared
@@ -34,12 +34,12 @@ TARGET = 24  # pixels: the smallest side of what one has to hit
 class Page:
     """A page with explorers, what it has asked for and what it has complained of."""
 
-    def __init__(self, context, address):
+    def __init__(self, context, address, script=""):
         self.page, self.asked, self.complaints = context.new_page(), [], []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._note)
-        self.address = address
+        self.page.add_init_script(script)
         self.page.goto(address)
 
     def _note(self, line):
@@ -69,7 +69,6 @@ def key_of(description):
     return f"{description['notebook']}.{description['name']}"
 
 
-DESCRIPTIONS = [*COMPUTED, "stored", "latent"]
 STORED, PLANE = "99_test.made_up", "07_test.plane"
 
 
@@ -229,12 +228,12 @@ def test_halves_are_rounded_as_python_rounds_them(open_page):
 
 
 def axes_of(drawing):
-    """The axes of a drawing, left to right and top to bottom: where a tick's number stands, for x and y."""
-    return drawing.evaluate(
-        """drawing => [...drawing.querySelectorAll("svg svg")]
-            .filter(inner => [...inner.parentElement.children].includes(inner))
+    """Left, top, width and height of the axes of a drawing, left to right and top to bottom."""
+    boxes = drawing.evaluate(
+        """drawing => [...drawing.querySelectorAll(":scope > svg > svg")]
             .map(inner => ["x", "y", "width", "height"].map(name => Number(inner.getAttribute(name))))"""
     )
+    return list(dict.fromkeys(map(tuple, boxes)))  # a map has its mark in a box of its own, at the same place
 
 
 def curve(drawing, color):
@@ -302,7 +301,6 @@ def test_each_contour_joins_points_of_one_level(at_start):
     boxes = axes_of(drawing)
     maps = drawing.locator("svg svg").filter(has=at_start.page.locator('path[stroke="#4d4d4d"]'))
     assert maps.count() == 3
-    where = [boxes[0], boxes[2], boxes[4]]  # each map has an inner picture for its mark
     for number, (value, expected) in enumerate(zip(values, levels, strict=True)):
         paths = (
             maps.nth(number)
@@ -312,7 +310,7 @@ def test_each_contour_joins_points_of_one_level(at_start):
         assert len(paths) == len(expected)
         for path, level in zip(paths, expected, strict=True):
             points = np.array([float(n) for n in re.findall(r"-?\d+\.?\d*", path)]).reshape(-1, 2)
-            m, v = in_units(points, where[number], (-3.4, 3.4), (-3.4, 2.4)).T
+            m, v = in_units(points, boxes[number], (-3.4, 3.4), (-3.4, 2.4)).T
             assert len(points) > 10 or number == 1
             assert np.abs(value(m, v) - level).max() < 0.03
 
@@ -324,12 +322,66 @@ def test_the_mark_of_q_stands_at_its_place_on_all_three_maps(at_start):
     marks = drawing.locator("circle").evaluate_all(
         "all => all.map(c => [c.getAttribute('cx'), c.getAttribute('cy')].map(Number))"
     )
-    boxes = axes_of(drawing)[::2]
+    boxes = axes_of(drawing)
     assert len(marks) == 3
     for mark, box in zip(marks, boxes, strict=True):
         assert np.allclose(
             in_units(np.array([mark]), box, (-3.4, 3.4), (-3.4, 2.4)), [[-2.0, 1.5]], atol=0.01
         )
+
+
+def words_of(figure):
+    """What Matplotlib writes beside and above its axes, and in legends, without its marks of italics."""
+    texts = []
+    for ax in figure.axes:
+        legend = ax.get_legend()
+        texts += [ax.get_xlabel(), ax.get_ylabel(), ax.get_title()]
+        texts += [text.get_text() for text in legend.get_texts()] if legend else []
+        names = [ax.get_xticklabels(), ax.get_yticklabels()]
+        texts += [t.get_text() for labels in names for t in labels if re.search("[a-z]", t.get_text())]
+    lines = "\n".join(texts).replace("$", "").replace(r"\mid", " |").split("\n")
+    return {re.sub(r"\s+", " ", line) for line in lines if line.strip()}
+
+
+def limits(box, words):
+    """The limits of x and y that the numbers at the ticks of axes say; None where there are not two."""
+    left, top, width, height = box
+    number = re.compile("−?[0-9.]+")
+    ticks = [
+        (float(text.replace("−", "-")), x, y - 0.36 * size)  # the middle of a number, above its foot
+        for text, x, y, size in words
+        if number.fullmatch(text)
+    ]
+    below = [
+        (value, x) for value, x, y in ticks if 0 < y - top - height < 30 and left - 1 <= x <= left + width + 1
+    ]
+    beside = [(value, y) for value, x, y in ticks if 0 < left - x < 20 and top - 1 < y < top + height + 10]
+    ends = [(below, left, left + width), (beside, top + height, top)]
+    return [_ends(pairs, first, last) for pairs, first, last in ends]
+
+
+def _ends(pairs, first, last):
+    if len(pairs) < 2:
+        return None
+    slope, start = np.polyfit([at for _, at in pairs], [value for value, _ in pairs], 1)
+    return slope * first + start, slope * last + start
+
+
+@NOTEBOOKS
+def test_axes_have_the_words_and_the_limits_of_the_notebooks(at_start, notebook):
+    host = at_start.host(key_of(computed(notebook)))
+    figures = [view._figure for view in made(notebook).shown.views if isinstance(view, Plot)]
+    for number, figure in enumerate(figures):
+        drawing = host.locator(".vae-drawing").nth(number)
+        words = drawing.locator("text").evaluate_all(
+            """all => all.map(node => [node.textContent, ...["x", "y", "font-size"]
+                .map(name => Number(node.getAttribute(name)))])"""
+        )
+        assert words_of(figure) <= {text for text, *_ in words}
+        for ax, box in zip(figure.axes, axes_of(drawing), strict=True):
+            for seen, expected in zip(limits(box, words), (ax.get_xlim(), ax.get_ylim()), strict=True):
+                near = 0.01 * (expected[1] - expected[0])
+                assert seen is None or np.allclose(seen, expected, rtol=0, atol=near), (seen, expected)
 
 
 @NOTEBOOKS
@@ -548,6 +600,24 @@ def test_a_note_of_the_description_takes_the_place_of_that_sentence(context, tmp
     opened = Page(context, write_page(tmp_path, [stored() | {"note": "Nothing is trained here."}]))
     assert opened.host(STORED).locator(".vae-remark").inner_text() == "Nothing is trained here."
     opened.page.close()
+
+
+def test_formulas_are_handed_to_mathjax_where_a_page_has_it(context, address):
+    script = """window.MathJax = {
+        startup: { promise: Promise.resolve() },
+        typesetPromise: async nodes => { window.set = nodes.map(node => node.textContent); },
+    }"""
+    opened = Page(context, address, script)
+    opened.host("02_elbo.elbo_and_gap")
+    opened.page.wait_for_function("window.set")
+    rows = next(view["rows"] for view in computed("02_elbo")["views"] if view["kind"] == "steps")
+    assert opened.page.evaluate("window.set") == [rf"\(\displaystyle {row['latex']}\)" for row in rows]
+    opened.page.close()
+
+
+def test_without_mathjax_formulas_are_shown_as_tex(at_start):
+    host = at_start.host("02_elbo.elbo_and_gap")
+    assert host.locator(".vae-formula code").first.inner_text() == r"\log p(x)"
 
 
 def test_a_limited_control_stops_where_the_other_one_stands(context, tmp_path):
