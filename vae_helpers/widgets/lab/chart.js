@@ -4,7 +4,7 @@ import { prepare, show, takeLook, ticks, write } from "./paint.js";
 
 const MOST_POINTS = 500; // that are kept; of older ones every second is dropped
 const RECENT = 100;
-const TALLEST = 26; // nats that the curves may span before what is early is left off the picture
+const TALLEST = 36; // nats that the curves may span before what is early is left off the picture
 const FONT = "13px sans-serif";
 export const PRINTED_LOOK = { color: "#111111", dash: [] };
 
@@ -48,7 +48,7 @@ function drawAxes({ ink, left, right, top, bottom, last, wide, low, high, x, y }
 function drawCurve({ ink, left, right, top, bottom, x, y }, points, value, look, width = 2.5) {
   ink.save();
   ink.beginPath();
-  ink.rect(left, top - 3, right - left + 2, bottom - top + 6);
+  ink.rect(left - 5, top - 5, right - left + 11, bottom - top + 10);
   ink.clip();
   takeLook(ink, look, width);
   ink.beginPath();
@@ -65,6 +65,13 @@ function drawCurve({ ink, left, right, top, bottom, x, y }, points, value, look,
     joined = true;
   }
   ink.stroke();
+  const last = points.at(-1), height = y(value(last)); // a dot, so that a first measurement is seen at all
+  if (height > top - 4 && height < bottom + 4) {
+    ink.fillStyle = look.color;
+    ink.beginPath();
+    ink.arc(x(last.steps), height, width + 1.5, 0, 2 * Math.PI);
+    ink.fill();
+  }
   ink.restore();
 }
 
@@ -83,16 +90,13 @@ function shadeGap({ ink, left, right, top, bottom, x, y }, points) {
   ink.restore();
 }
 
-/** Where the reader has changed the loss on the way. */
-function drawChanges({ ink, top, bottom, x }, points) {
+/** The steps at which the reader has changed the loss on the way. */
+function drawChanges({ ink, top, bottom, x }, changes) {
   ink.setLineDash([2, 3]);
   Object.assign(ink, { strokeStyle: "#666", lineWidth: 1 });
-  for (let i = 1; i < points.length; i++) {
-    if (points[i].loss === points[i - 1].loss && points[i].beta === points[i - 1].beta) continue;
-    ink.beginPath();
-    ink.moveTo(x(points[i].steps), top), ink.lineTo(x(points[i].steps), bottom);
-    ink.stroke();
-  }
+  ink.beginPath();
+  for (const steps of changes) ink.moveTo(x(steps), top), ink.lineTo(x(steps), bottom);
+  ink.stroke();
   ink.setLineDash([]);
 }
 
@@ -129,12 +133,12 @@ function rangeOf(points) {
 }
 
 /** The three curves. */
-export function drawCurves(canvas, points, wide, roles) {
+export function drawCurves(canvas, points, changes, wide, roles) {
   const frame = frameOf(canvas, points, wide, rangeOf(points), 132);
   drawAxes(frame, frame.width > 560 ? 7 : 4);
   if (!points.length) return;
   shadeGap(frame, points);
-  drawChanges(frame, points);
+  drawChanges(frame, changes);
   drawCurve(frame, points, (point) => point.evidence, roles.evidence);
   drawCurve(frame, points, (point) => point.printed, PRINTED_LOOK, 5); // wide, so that the ELBO is seen on it
   drawCurve(frame, points, (point) => point.elbo, roles.elbo);
@@ -147,7 +151,7 @@ export function drawCurves(canvas, points, wide, roles) {
 /** Below them: the gap, and what the printed number claims beyond the true ELBO. */
 export function drawDifferences(canvas, points, wide, roles) {
   const gap = (point) => point.evidence - point.elbo, claim = (point) => point.printed - point.elbo;
-  const near = points.flatMap((point) => [gap(point), claim(point)]).filter((value) => Math.abs(value) < 15);
+  const near = points.flatMap((point) => [gap(point), claim(point)]).filter((value) => Math.abs(value) < TALLEST);
   const high = Math.max(2, ...near), low = Math.min(0, ...near), margin = 0.08 * (high - low);
   const frame = frameOf(canvas, points, wide, [low - margin, high + margin], 132);
   drawAxes(frame, frame.width > 560 ? 7 : 4);

@@ -7,6 +7,7 @@ import { findGrid, moments, posterior } from "./quadrature.js";
 
 const COARSE = { 1: 241, 2: 61 }, WINDOW = { 1: 201, 2: 49 }; // points on an axis, of the plane and of a closer look
 const WIDTHS = 4.5; // standard deviations that a closer look shows to each side
+const FAR = 6; // if q is further from the posterior, the picture shows the posterior alone
 
 /** Steps between two that are measured: the same in each run, so that its numbers repeat. */
 export const measureGap = (steps) => (steps < 100 ? 10 : steps < 1000 ? 50 : 100);
@@ -114,8 +115,9 @@ function look({ run, serial, hidden, latents, all, pixels }) {
   const sigma = Array.from(head.subarray(latents), (logVar) => Math.exp(0.5 * logVar));
   const found = findGrid(model, images), numbers = evaluate(model, "right", 1, images, images, makeNodes(latents));
   const whole = moments(posterior(model, images, 0, COARSE[latents]), latents);
-  const reach = mu.map((m, i) => 0.5 * Math.abs(m - whole.mean[i]) + WIDTHS * Math.max(sigma[i], whole.std[i]));
-  const limit = Math.min(6, Math.max(0.2, ...reach)), center = mu.map((m, i) => 0.5 * (m + whole.mean[i]));
+  const apart = mu.map((m, i) => Math.abs(m - whole.mean[i])), far = apart.some((distance) => !(distance < FAR));
+  const reach = whole.std.map((std, i) => (far ? WIDTHS * std : 0.5 * apart[i] + WIDTHS * Math.max(sigma[i], std)));
+  const limit = Math.min(FAR, Math.max(0.2, ...reach)), center = whole.mean.map((m, i) => (far ? m : 0.5 * (m + mu[i])));
   const closer = posterior(model, images, 0, WINDOW[latents], limit, center);
   const image = Float32Array.from(decode(model, Float32Array.from(mu), 1), sigmoid);
   return {

@@ -126,7 +126,7 @@ export function mount(element, data, options = {}) {
   };
   let own = 0, images = base, run = 0, running = false, state = null, points = [], mark = null, busy = false, grid = 0;
   let spent = 0, began = 0, spoken = 0, looked = null, lookWanted = true, lookedAt = 0, serial = 0, frames = [], asked = false;
-  let waiting = null, wide = false, gone = false, chartsDue = true, pace = { steps: 0, at: 0, rate: 0 };
+  let changes = [], waiting = null, wide = false, gone = false, chartsDue = true, pace = { steps: 0, at: 0, rate: 0 };
 
   // -- messages
 
@@ -219,7 +219,7 @@ export function mount(element, data, options = {}) {
   }
   function drawCharts() {
     chartsDue = false;
-    drawCurves(curves.canvas, points, wide, roles);
+    drawCurves(curves.canvas, points, changes, wide, roles);
     drawDifferences(differences.canvas, points, wide, roles);
     drawTrade(trade.canvas, points, roles);
   }
@@ -289,6 +289,7 @@ export function mount(element, data, options = {}) {
     abandon();
     Object.assign(root.dataset, { run, steps: 0, running: false, measured: "" });
     points = [];
+    changes = [];
     chartsDue = true;
     mark = looked = state = null;
     grid = spent = 0;
@@ -317,6 +318,7 @@ export function mount(element, data, options = {}) {
       say(`${{ hidden: "Hidden units", latents: "Latents", seed: "Seed" }[name]}: ${value}. A new model begins at step 0.`);
       return;
     }
+    if (state?.steps) changes.push(state.steps);
     const { loss, beta, rate, batch } = settings;
     trainer.tell({ job: "change", options: { loss, beta, rate, batch } });
     if (!running && state) pause(); // so that what this loss prints is measured at once
@@ -425,7 +427,7 @@ export function mount(element, data, options = {}) {
   const formulaText = make("p", { class: "lab-formula" }), effectText = make("p", { class: "lab-small" }), paceText = make("p", { class: "lab-small lab-pace" });
   const message = make("p", { class: "lab-message", role: "status", "aria-live": "polite" });
   const numbers = makeNumbers(roles), verdict = make("span"), doubt = make("span", { class: "lab-small" });
-  const curves = makeFigure("curves", "What is printed, and what is true (nats per image)", `Over the steps of training; mean over the first ${MEASURED} test images, which are never trained on. Grey: the gap.`);
+  const curves = makeFigure("curves", "What is printed, and what is true (nats per image)", `Over the steps of training; mean over the first ${MEASURED} test images, which are never trained on. Grey: the gap. A dotted upright: a setting was changed there.`);
   const differences = makeFigure("differences", "How far apart (nats)", "Dotted: the gap, log p(x) − true ELBO, which is KL(q, posterior). Solid: printed − true ELBO, 0 for a right loss.");
   const plane = makeFigure("plane", "Latent plane", `Means of q of ${data.test.count} test images, each as its digit where there is room. The orange ellipse: q of the chosen image, 2 σ.`);
   const decoded = makeFigure("decoded", "Decoded plane", "What the decoder makes of z from −3 to 3 in each direction; with one latent line by line.");

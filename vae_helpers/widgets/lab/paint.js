@@ -8,8 +8,9 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A number as it is read: a true minus, commas between thousands. */
-export function show(number, digits = 1) {
+/** A number as it is read: a true minus, commas between thousands, which need no decimals. */
+export function show(number, wanted = 1) {
+  const digits = Math.abs(number) >= 1000 ? 0 : wanted;
   if (!Number.isFinite(number)) return Number.isNaN(number) ? "NaN" : number > 0 ? "∞" : "−∞";
   const rounded = Number(number.toFixed(digits)) + 0; // no "−0.0"
   if (Math.abs(rounded) >= 1e7) {

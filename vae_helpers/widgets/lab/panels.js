@@ -27,7 +27,7 @@ function drawGrid(ink, width, height, { x, y }, marks, digits, flat) {
   for (const tick of flat ? [] : marks[1]) {
     ink.moveTo(0, y(tick)), ink.lineTo(width, y(tick));
     ink.textAlign = "left";
-    ink.fillText(show(tick, digits), 4, y(tick) - 3);
+    if (y(tick) > 36) ink.fillText(show(tick, digits), 4, y(tick) - 3); // above stands the axis' name
   }
   ink.stroke();
 }
@@ -53,6 +53,9 @@ export function drawPlane(canvas, model, images, labels, colors, chosen, roles) 
     const glyph = glyphOf(label, colors[label]);
     ink.drawImage(glyph, x - GLYPH / 2, y - GLYPH / 2, GLYPH, GLYPH);
   }
+  const outside = points.filter(([x, y]) => !(x >= 0 && x <= width && y >= 0 && y <= height)).length;
+  Object.assign(ink, { font: "bold 13px sans-serif", textBaseline: "middle" });
+  if (outside) write(ink, `${outside} of ${points.length} lie outside`, width / 2, 34, "center");
   if (chosen) drawQ(ink, axes, chosen, 2, roles.q, flat ? height - 24 : null);
   Object.assign(ink, { font: "bold 13px sans-serif", textBaseline: "alphabetic" });
   write(ink, flat ? "z →" : "z₁ →", width - 6, height - 20, "right");
@@ -115,6 +118,9 @@ export function drawPosterior(canvas, { posterior, mu, sigma }, roles) {
   if (flat) drawDensities(ink, width, height, axes, posterior, mu[0], sigma[0], roles);
   else shadePosterior(ink, width, height, posterior.probabilities, points);
   drawGrid(ink, width, height, axes, marks, Math.max(0, -Math.floor(Math.log10(size) + 1e-9)), flat);
+  const far = mu.some((value, i) => Math.abs(value - posterior.center[i]) > limit);
+  Object.assign(ink, { font: "bold 13px sans-serif", textBaseline: "middle" });
+  if (far) write(ink, `q lies outside, at ${mu.map((value) => show(value)).join(", ")}`, width / 2, 34, "center");
   if (!flat) for (const widths of [1, 2]) drawQ(ink, axes, { mu, sigma }, widths, roles.q, null);
   Object.assign(ink, { font: "bold 13px sans-serif", textBaseline: "alphabetic" });
   write(ink, flat ? "z →" : "z₁ →", width - 6, height - 20, "right");
