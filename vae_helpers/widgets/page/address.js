@@ -22,7 +22,8 @@ export const pairsOf = (controls, indices) => controls.map(({ name, texts }, i) 
 export function positionOf(controls, pairs) {
   const wanted = new Map(pairs);
   if ([...wanted.keys()].some((name) => !controls.some((control) => control.name === name))) return null;
-  const indices = controls.map((control) => (wanted.has(control.name) ? indexOf(control, wanted.get(control.name)) : control.start));
+  const indexIn = (control) => (wanted.has(control.name) ? indexOf(control, wanted.get(control.name)) : control.start);
+  const indices = controls.map(indexIn);
   return indices.includes(-1) ? null : indices;
 }
 

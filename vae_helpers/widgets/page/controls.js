@@ -39,7 +39,8 @@ function makeRow(control, move) {
   input.addEventListener("input", () => move(Number(input.value)));
   reset.addEventListener("click", () => move(control.start));
   const shown = build("span", { class: "vae-shown" }, readout, " ", unit);
-  const root = build("div", { class: `vae-control vae-${control.kind}`, "data-name": control.name }, label, input, shown, reset);
+  const row = { class: `vae-control vae-${control.kind}`, "data-name": control.name };
+  const root = build("div", row, label, input, shown, reset);
   function show(index, highest) {
     renew(input, { value: String(index), disabled: highest < 1 });
     if (control.kind === "choice") return;

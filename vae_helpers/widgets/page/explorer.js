@@ -39,8 +39,9 @@ function makeParts(description) {
   const link = build("button", { class: "vae-link", type: "button" }, "link to this position");
   const actions = build("div", { class: "vae-actions" }, link);
   const name = description.name.replaceAll("_", " ");
-  const root = build("div", { class: `vae-explorer vae-${description.kind}`, role: "group", "aria-label": `explorer: ${name}` });
-  return { root, status, spoken, link, actions, say: (words) => { if (status.textContent !== words) status.textContent = words; } };
+  const group = { class: `vae-explorer vae-${description.kind}`, role: "group", "aria-label": `explorer: ${name}` };
+  const say = (words) => { if (status.textContent !== words) status.textContent = words; };
+  return { root: build("div", group), status, spoken, link, actions, say };
 }
 
 // ---- controls and views -------------------------------------------------------------------------
@@ -146,7 +147,8 @@ function tellPartners(explorer, i, index) {
 
 /** A checkbox among the actions of an explorer, where there is something to couple. */
 function makeCoupling(explorer, actions) {
-  const box = build("input", { type: "checkbox" }), words = build("span", {}), label = build("label", { class: "vae-coupling" }, box, words);
+  const box = build("input", { type: "checkbox" }), words = build("span", {});
+  const label = build("label", { class: "vae-coupling" }, box, words);
   box.addEventListener("change", () => {
     coupled = box.checked;
     running.forEach((one) => one.showCoupling());

@@ -9,7 +9,8 @@ function distanceOf(controls, position, indices) {
 
 /** The stored position nearest to `indices`, of those that have the moved control exactly there. */
 export function nearestStored({ controls, positions }, indices, moved = -1) {
-  const fits = positions.map((position, i) => [position, i]).filter(([position]) => moved < 0 || position[moved] === indices[moved]);
+  const keeps = ([position]) => moved < 0 || position[moved] === indices[moved];
+  const fits = positions.map((position, i) => [position, i]).filter(keeps);
   const far = fits.map(([position]) => distanceOf(controls, position, indices));
   return fits.length ? fits[far.indexOf(Math.min(...far))][1] : -1;
 }
@@ -24,7 +25,7 @@ export function storedKind(description) {
     remark: description.note ?? sentenceOfStored(description),
     settle(indices, moved) {
       const found = nearestStored(description, indices, moved);
-      if (found < 0) return { indices: positions[at], note: `No position with ${controls[moved].label} ${withUnit(controls[moved], indices[moved])} is stored.` };
+      if (found < 0) return { indices: positions[at], note: `No position with ${named(controls[moved], indices[moved])} is stored.` };
       at = found;
       return { indices: positions[at], note: noteOfMoved(controls, indices, positions[at], moved) };
     },
@@ -41,12 +42,17 @@ export function storedKind(description) {
   };
 }
 
+const named = (control, index) => `${control.label} ${withUnit(control, index)}`;
+
 /** Which other controls had to go elsewhere, and why. */
 function noteOfMoved(controls, wanted, position, moved) {
   const others = controls.map((control, i) => [control, i]).filter(([, i]) => i !== moved && wanted[i] !== position[i]);
   if (!others.length) return "";
-  const went = others.map(([control, i]) => `${control.label} went from ${withUnit(control, wanted[i])} to ${withUnit(control, position[i])}`);
-  const why = moved < 0 ? "the position in the address is not stored" : `with ${controls[moved].label} ${withUnit(controls[moved], position[moved])} it is the nearest position that is stored`;
+  const way = ([control, i]) => `${control.label} went from ${withUnit(control, wanted[i])} to ${withUnit(control, position[i])}`;
+  const went = others.map(way);
+  const why = moved < 0
+    ? "the position in the address is not stored"
+    : `with ${named(controls[moved], position[moved])} it is the nearest position that is stored`;
   return `${went.join("; ")}: ${why}.`;
 }
 
@@ -57,5 +63,6 @@ export function sentenceOfStored({ controls, positions, combine = [] }) {
   const labelOf = (name) => controls.find((control) => control.name === name)?.label ?? name;
   const pairs = combine.map(([first, second]) => `${labelOf(first)} with ${labelOf(second)}`);
   const together = pairs.length ? `; at some values also ${pairs.join(", ")}` : "";
-  return `${positions.length} positions of this explorer are stored: each control alone, from where all stand first${together}. The notebook itself has them all.`;
+  const stored = `${positions.length} positions of this explorer are stored: each control alone, from where all stand first`;
+  return `${stored}${together}. The notebook itself has them all.`;
 }

@@ -7,7 +7,9 @@ import { startExplorer } from "./explorer.js";
 const NEAR = "800px"; // from the screen, where an explorer is loaded
 // Where the data lie: beside this script, or where its attribute `data-explorers` says, seen from the page.
 const SCRIPT = document.currentScript;
-const FOLDER = SCRIPT?.dataset.explorers ? new URL(`${SCRIPT.dataset.explorers}/`, document.baseURI) : new URL("explorers/", SCRIPT?.src || document.baseURI);
+const FOLDER = SCRIPT?.dataset.explorers
+  ? new URL(`${SCRIPT.dataset.explorers}/`, document.baseURI)
+  : new URL("explorers/", SCRIPT?.src || document.baseURI);
 
 const started = new Map(); // explorers by their hosts
 const asked = new Set(); // keys whose data are on their way

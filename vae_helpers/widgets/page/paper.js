@@ -49,7 +49,8 @@ export function drawSheet({ width, font }, height, ...parts) {
 export function makeAxes(sheet, { left, top, width, height }, plan) {
   const { font } = sheet, lines = (names) => Math.max(1, ...names.map((name) => name.split("\n").length));
   const about = { x: width - 4 * font, y: height - 3 * font };
-  const xticks = plan.xticks ?? niceTicks(plan.x, about.x / (3 * font)), yticks = plan.yticks ?? niceTicks(plan.y, about.y / (2 * font));
+  const xticks = plan.xticks ?? niceTicks(plan.x, about.x / (3 * font));
+  const yticks = plan.yticks ?? niceTicks(plan.y, about.y / (2 * font));
   const xnames = plan.xnames ?? tickNames(xticks), ynames = plan.ynames ?? tickNames(yticks);
   const before = TICK + 4 + Math.max(0, ...ynames.flatMap((name) => name.split("\n")).map((line) => textWidth(line, font)))
     + (plan.ylabel ? 1.5 * font : 0);
@@ -132,7 +133,8 @@ export function fillBetween(axes, xs, low, high, color, opacity) {
 
 /** A bar between two corners; with `hatch` in its colour on white, so that it is told from a full one without colour. */
 export function drawBar(axes, [x1, x2], [y1, y2], color, hatch = false) {
-  const [left, right] = [x1, x2].map(axes.toX).sort((a, b) => a - b), [top, bottom] = [y1, y2].map(axes.toY).sort((a, b) => a - b);
+  const [left, right] = [x1, x2].map(axes.toX).sort((a, b) => a - b);
+  const [top, bottom] = [y1, y2].map(axes.toY).sort((a, b) => a - b);
   const place = `x="${short(left)}" y="${short(top)}" width="${short(right - left)}" height="${short(bottom - top)}"`;
   if (!hatch) return `<rect ${place} fill="${color}"/>`;
   const lines = [], high = bottom - top, ends = `${short(left)} ${short(top)} ${short(right - left)} ${short(high)}`;
@@ -165,7 +167,7 @@ export function drawMark(axes, x, y, shape, size, color, rim = color) {
 
 /** A text on one line; `*…*` is set in italics. */
 export function write(text, x, y, { font, anchor = "middle", turn = "", color = INK }) {
-  const spans = text.split("*").map((part, i) => (i % 2 ? `<tspan font-style="italic">${escapeText(part)}</tspan>` : escapeText(part)));
+  const spans = text.split("*").map(escapeText).map((part, i) => (i % 2 ? `<tspan font-style="italic">${part}</tspan>` : part));
   const where = `x="${short(x)}" y="${short(y)}" text-anchor="${anchor}" font-size="${short(font)}"`;
   return `<text ${where} fill="${color}"${turn && ` transform="${turn}"`}>${spans.join("")}</text>`;
 }
@@ -182,7 +184,8 @@ export const handleOf = ({ width, font }) => (isNarrow(width) ? 2.6 : 3.4) * fon
 /** How much room a legend in one column takes. */
 export function legendSize(sheet, entries) {
   const lines = entries.flatMap(({ text }) => text.split("\n")), { font } = sheet;
-  return { width: handleOf(sheet) + Math.max(...lines.map((line) => textWidth(line, font))), height: 1.45 * font * lines.length };
+  const widest = Math.max(...lines.map((line) => textWidth(line, font)));
+  return { width: handleOf(sheet) + widest, height: 1.45 * font * lines.length };
 }
 
 /** Names beside their lines or areas (`fill`); in one row if `inRow`, which is broken where it meets `right`. */
@@ -193,10 +196,12 @@ export function drawLegend(sheet, entries, left, top, { inRow = false, right = I
     const lines = text.split("\n"), width = handle + Math.max(...lines.map((line) => textWidth(line, font)));
     if (inRow && x > left && x + width > right) [x, y] = [left, y + 1.45 * font];
     const middle = y + 0.7 * font;
+    const area = `x="${short(x)}" y="${short(middle - 0.4 * font)}" width="${long}" height="${short(0.8 * font)}"`;
     parts.push(fill
-      ? `<rect x="${short(x)}" y="${short(middle - 0.4 * font)}" width="${long}" height="${short(0.8 * font)}" fill="${look.color}" fill-opacity="${fill}"/>`
+      ? `<rect ${area} fill="${look.color}" fill-opacity="${fill}"/>`
       : `<path d="M${short(x)} ${short(middle)}h${long}" ${stroke(look, wide)}/>`);
-    lines.forEach((line, i) => parts.push(write(line, x + handle, middle + 0.36 * font + i * LINE_HEIGHT * font, { font, anchor: "start" })));
+    const foot = (i) => middle + (0.36 + i * LINE_HEIGHT) * font;
+    lines.forEach((line, i) => parts.push(write(line, x + handle, foot(i), { font, anchor: "start" })));
     if (inRow) x += width + 1.2 * font;
     else y += 1.45 * font + (lines.length - 1) * LINE_HEIGHT * font;
   }
@@ -213,8 +218,10 @@ export function contourLines(xs, ys, values, level) {
   const segments = [];
   const above = (r, c) => values[r][c] >= level;
   const cross = (r1, c1, r2, c2) => { // where the level lies on the side between two neighbours
-    const [a, b] = [values[r1][c1], values[r2][c2]], t = Number.isFinite(a) && Number.isFinite(b) ? (level - a) / (b - a) : Number.isFinite(a) ? 0 : 1;
-    return { id: `${Math.min(r1, r2)},${Math.min(c1, c2)},${r1 === r2}`, at: [xs[c1] + t * (xs[c2] - xs[c1]), ys[r1] + t * (ys[r2] - ys[r1])] };
+    const [a, b] = [values[r1][c1], values[r2][c2]];
+    const t = b === -Infinity ? 0 : a === -Infinity ? 1 : (level - a) / (b - a);
+    const id = `${Math.min(r1, r2)},${Math.min(c1, c2)},${r1 === r2}`;
+    return { id, at: [xs[c1] + t * (xs[c2] - xs[c1]), ys[r1] + t * (ys[r2] - ys[r1])] };
   };
   for (let r = 0; r + 1 < ys.length; r++)
     for (let c = 0; c + 1 < xs.length; c++) {

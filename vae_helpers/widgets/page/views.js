@@ -9,7 +9,7 @@ export function makeViews(views) {
   return {
     roots: parts.map(({ root }) => root),
     show: (seen) => parts.forEach((part, i) => part.show(seen, places[i])),
-    spoken: () => parts.map(({ root }) => root).filter((root) => root.matches(".vae-numbers")).map((root) => root.textContent.trim()).join(", "),
+    spoken: () => parts.flatMap(({ root }) => [...root.querySelectorAll(".vae-number")]).map((one) => one.textContent).join(", "),
   };
 }
 
@@ -92,7 +92,7 @@ function makeSteps(view) {
 }
 
 function makeLine({ relation, latex, reason }) {
-  const formula = build("span", { class: "vae-tex tex2jax_process mathjax_process", "data-tex": latex }, build("code", {}, latex));
+  const tex = { class: "tex2jax_process mathjax_process", "data-tex": latex }, formula = build("span", tex, build("code", {}, latex));
   const cell = build("div", { class: "vae-formula" }, `${relation} `, formula), value = build("b", {});
   letScroll(cell, "formula");
   const root = build("div", { role: "row", class: "vae-line" }, build("div", { role: "cell", class: "vae-formula-cell" }, cell),

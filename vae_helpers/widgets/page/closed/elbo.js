@@ -39,7 +39,8 @@ function stepsOfRoad({ mean, std }, parameters) {
 function drawTrade(values, parameters, look, width) {
   const sheet = sheetOf(width), narrow = isNarrow(width), height = narrow ? 420 : 270;
   const half = narrow ? { width, height: 240 } : { width: 0.49 * width, height };
-  const below = narrow ? { left: 0, top: 240, width, height: 180 } : { left: 0.51 * width, top: 0, width: 0.49 * width, height };
+  const beside = { left: 0.51 * width, top: 0, width: 0.49 * width, height };
+  const below = narrow ? { left: 0, top: 240, width, height: 180 } : beside;
   return [drawSheet(sheet, height, drawGuessed(values, parameters, look, sheet, { left: 0, top: 0, ...half }),
     drawTradeBars(values, parameters, look, sheet, below))];
 }
@@ -72,5 +73,6 @@ function drawTradeBars(values, parameters, look, sheet, room) {
 }
 
 export const elboAndGap = {
-  name: "elbo_and_gap", notebook: "02_elbo", needs: ["w", "b", "s", "x"], numbers: numbersOfTrade, steps: stepsOfRoad, draw: drawTrade,
+  name: "elbo_and_gap", notebook: "02_elbo", needs: ["w", "b", "s", "x"],
+  numbers: numbersOfTrade, steps: stepsOfRoad, draw: drawTrade,
 };

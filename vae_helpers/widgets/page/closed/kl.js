@@ -28,28 +28,31 @@ function drawKl({ mu, log_var }, _parameters, look, width) {
 
 function drawDensities(mu, logVar, look, width) {
   const sheet = sheetOf(width), { font } = sheet, height = isNarrow(width) ? 220 : 210, z = linspace(-6, 6, 481);
-  const axes = makeAxes(sheet, { left: 0, top: font, width, height: height - font }, { x: [-6, 6], y: [0, 1.9], xlabel: "z", ylabel: "density" });
+  const room = { left: 0, top: font, width, height: height - font };
+  const axes = makeAxes(sheet, room, { x: [-6, 6], y: [0, 1.9], xlabel: "z", ylabel: "density" });
   const curves = [["prior", 0, 1], ["q", mu, Math.exp(0.5 * logVar)]].map(([role, mean, std]) => {
     const density = z.map((at) => normal(at, mean, std));
     return drawCurve(axes, z, density, look[role]) + fillBetween(axes, z, z.map(() => 0), density, look[role].color, 0.08);
   });
   const entries = [{ text: "p(z)", look: look.prior }, { text: "q(z)", look: look.q }];
-  const wide = 2 * handleOf(sheet) + 1.2 * font + textWidth("p(z)q(z)", font), left = axes.box.left + (axes.box.width - wide) / 2;
-  return drawSheet(sheet, height, inside(axes, ...curves), drawFrame(axes), drawLegend(sheet, entries, left, 0, { inRow: true }));
+  const wide = 2 * handleOf(sheet) + 1.2 * font + textWidth("p(z)q(z)", font);
+  const legend = drawLegend(sheet, entries, axes.box.left + (axes.box.width - wide) / 2, 0, { inRow: true });
+  return drawSheet(sheet, height, inside(axes, ...curves), drawFrame(axes), legend);
 }
 
 function drawMaps(mu, logVar, look, width) {
   const sheet = sheetOf(width), narrow = isNarrow(width), wide = narrow ? width : width / 3, high = narrow ? 270 : 340;
   const maps = MAPS.map((map, i) => {
-    const room = narrow ? { left: 0, top: i * high, width: wide, height: high } : { left: i * wide, top: 0, width: wide, height: high };
+    const room = { left: narrow ? 0 : i * wide, top: narrow ? i * high : 0, width: wide, height: high };
     return drawMapUnder(map, i, sheet, room, look) + drawQ(map, sheet, room, look, mu, logVar);
   });
   return drawSheet(sheet, narrow ? 3 * high : high, ...maps);
 }
 
 function axesOfMap({ part }, sheet, room) {
-  const gap = { ...room, width: room.width - 0.4 * sheet.font }, xticks = room.width < 15 * sheet.font ? [-2, 0, 2] : [-3, -2, -1, 0, 1, 2, 3];
-  return makeAxes(sheet, gap, { x: MEANS, y: LOG_VARS, xticks, xlabel: "μ", ylabel: "log σ²", title: `${part} (nats)` });
+  const narrower = { ...room, width: room.width - 0.4 * sheet.font };
+  const xticks = room.width < 15 * sheet.font ? [-2, 0, 2] : [-3, -2, -1, 0, 1, 2, 3];
+  return makeAxes(sheet, narrower, { x: MEANS, y: LOG_VARS, xticks, xlabel: "μ", ylabel: "log σ²", title: `${part} (nats)` });
 }
 
 function drawQ(map, sheet, room, look, mu, logVar) {
@@ -95,7 +98,8 @@ function nameLevel(axes, levels, [x, y]) {
       const far = Math.hypot(axes.toX(a) - axes.toX(x), axes.toY(b) - axes.toY(y));
       if (far < best.far) best = { far, level, at: [axes.toX(a), axes.toY(b)] };
     }
-  const { sheet: { font } } = axes, name = String(best.level).replace("-", "−"), [left, top] = best.at, wide = textWidth(name, font) + 4;
+  const { sheet: { font } } = axes, [left, top] = best.at, name = String(best.level).replace("-", "−");
+  const wide = textWidth(name, font) + 4;
   const paper = `<rect x="${left - wide / 2}" y="${top - 0.6 * font}" width="${wide}" height="${1.2 * font}" fill="#fff"/>`;
   return paper + write(name, left, top + 0.36 * font, { font });
 }

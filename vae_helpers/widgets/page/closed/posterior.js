@@ -26,16 +26,20 @@ function drawPosteriorPicture(values, parameters, look, width) {
   ];
   const legend = legendSize(sheet, entries), height = narrow ? 310 + legend.height : 400;
   const room = narrow ? { width, height: 300 } : { width: width - legend.width - sheet.font, height };
-  const axes = makeAxes(sheet, { left: 0, top: 0, ...room }, { x: [-5, 5], y: [0, 2.2], xlabel: "hidden cause *z* (no unit)", ylabel: "density" });
+  const axes = makeAxes(sheet, { left: 0, top: 0, ...room }, {
+    x: [-5, 5], y: [0, 2.2], xlabel: "hidden cause *z* (no unit)", ylabel: "density",
+  });
   const prior = z.map((at) => normal(at, 0, prior_std)), likelihood = z.map((at) => normal(x, weight * at + bias, noise_std));
   const posterior = z.map((at) => normal(at, ...exactPosterior(values, parameters)));
   const area = fillBetween(axes, z, z.map(() => 0), prior.map((p, i) => p * likelihood[i]), look.evidence.color, 0.6);
   const curves = [[prior, "prior"], [likelihood, "likelihood"], [posterior, "posterior"]];
-  const place = narrow ? [axes.box.left, 308] : [room.width + 0.5 * sheet.font, axes.box.top + (axes.box.height - legend.height) / 2];
+  const beside = [room.width + 0.5 * sheet.font, axes.box.top + (axes.box.height - legend.height) / 2];
+  const place = narrow ? [axes.box.left, 308] : beside;
   const drawn = inside(axes, ...curves.map(([curve, role]) => drawCurve(axes, z, curve, look[role])), area);
   return [drawSheet(sheet, height, drawn, drawFrame(axes), drawLegend(sheet, entries, ...place))];
 }
 
 export const posterior = {
-  name: "draw_posterior", notebook: "01_bayes_rule", needs: ["weight", "bias"], numbers: numbersOfPosterior, draw: drawPosteriorPicture,
+  name: "draw_posterior", notebook: "01_bayes_rule", needs: ["weight", "bias"],
+  numbers: numbersOfPosterior, draw: drawPosteriorPicture,
 };

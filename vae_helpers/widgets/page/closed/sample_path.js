@@ -33,7 +33,8 @@ function drawPathAndSpread(values, { noise }, look, width) {
 
 function drawPaths({ mu, std, eps }, noise, look, sheet, room) {
   const axes = makeAxes(sheet, room, {
-    x: [-4, 7], y: [-0.7, 1.7], yticks: [0, 1], ynames: ["ε ~ N(0, 1)", "z = μ + σε"], xlabel: "value of ε (below), of z (above)",
+    x: [-4, 7], y: [-0.7, 1.7], yticks: [0, 1], ynames: ["ε ~ N(0, 1)", "z = μ + σε"],
+    xlabel: "value of ε (below), of z (above)",
   });
   const line = linspace(-4, 7, 451), grey = { color: "#777777" };
   const rows = [["prior", 0, 0, 1, -0.6, "circle"], ["q", 1, mu, std, 0.6, "square"]];
@@ -51,7 +52,8 @@ function drawPaths({ mu, std, eps }, noise, look, sheet, room) {
 
 function drawSpread({ mu, std, eps }, sheet, room) {
   const axes = makeAxes(sheet, room, {
-    x: [LOW, HIGH], y: [-0.5, 2.2], yticks: [0, 1.3], ynames: ["path", "score\nfunction"], xlabel: "one-draw estimate of the slope",
+    x: [LOW, HIGH], y: [-0.5, 2.2], yticks: [0, 1.3], ynames: ["path", "score\nfunction"],
+    xlabel: "one-draw estimate of the slope",
   });
   const one = estimatesAt(mu, std, eps), spreads = spreadsOf(mu, std), counts = histograms(mu, std);
   const truth = drawCurve(axes, [2 * mu, 2 * mu], [-0.5, 2.2], { color: "#000" }, 2);
@@ -82,5 +84,6 @@ function drawStairs(axes, counts, y, color) {
 }
 
 export const samplePath = {
-  name: "draw_sample_path", notebook: "05_reparameterization", needs: ["noise"], numbers: numbersOfPath, draw: drawPathAndSpread,
+  name: "draw_sample_path", notebook: "05_reparameterization", needs: ["noise"],
+  numbers: numbersOfPath, draw: drawPathAndSpread,
 };

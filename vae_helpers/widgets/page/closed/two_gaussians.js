@@ -20,4 +20,6 @@ function drawTwo({ mu, std }, _parameters, look, width) {
   return [drawSheet(sheet, height, inside(axes, curve(0, 1, "prior"), curve(mu, std, "q")), drawFrame(axes), legend)];
 }
 
-export const twoGaussians = { name: "draw_two_gaussians", notebook: "00_start_here", needs: [], numbers: numbersOfTwo, draw: drawTwo };
+export const twoGaussians = {
+  name: "draw_two_gaussians", notebook: "00_start_here", needs: [], numbers: numbersOfTwo, draw: drawTwo,
+};
