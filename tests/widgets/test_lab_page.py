@@ -51,7 +51,7 @@ def test_the_worker_holds_neither_page_nor_picture():
 
 def test_the_widget_is_given_one_module():
     text = Lab()._esm
-    assert re.findall(r"^export .*", text, re.MULTILINE)[0].startswith("export default { render")
+    assert re.findall(r"^export .*", text, re.MULTILINE)[0].startswith("export default {")
     assert len(re.findall(r"^export ", text, re.MULTILINE)) == 1 and not re.search(
         r"^import\b", text, re.MULTILINE
     )

@@ -215,11 +215,15 @@ export function encode(model, images, rows) {
   return head;
 }
 
+/** Room to decode `count` latents at once, to be used again and again. */
+export const makeDecoding = (model, count) => ({
+  decoded: new Float32Array(count * model.hidden), logits: new Float32Array(count * PIXELS),
+});
+
 /** The decoder's logits for latents z, count × 196. */
-export function decode(model, z, count = z.length / model.latents) {
-  const hidden = new Float32Array(count * model.hidden), logits = new Float32Array(count * PIXELS);
-  decodeHidden(model, z, count, hidden);
-  decodeOut(model, hidden, count, logits);
+export function decode(model, z, count = z.length / model.latents, { decoded, logits } = makeDecoding(model, count)) {
+  decodeHidden(model, z, count, decoded);
+  decodeOut(model, decoded, count, logits);
   return logits;
 }
 
@@ -496,11 +500,12 @@ function divergenceSum({ latents }, form, head, count) {
 function likelihoodSum(model, form, images, head, epsilon, weights) {
   const { latents } = model, draws = weights.length;
   const within = { head: new Float32Array(2 * latents * draws), epsilon, z: new Float32Array(latents * draws) };
+  const room = makeDecoding(model, draws);
   let sum = 0;
   for (let b = 0; b < images.count; b++) {
     for (let k = 0; k < draws; k++) within.head.set(head.subarray(2 * latents * b, 2 * latents * (b + 1)), 2 * latents * k);
     drawLatents(form.draw, latents, draws, within);
-    const logits = decode(model, within.z, draws);
+    const logits = decode(model, within.z, draws, room);
     for (let k = 0; k < draws; k++) {
       const from = k * PIXELS;
       const value = form.likelihood === "squared"

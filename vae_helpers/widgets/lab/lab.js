@@ -93,7 +93,7 @@ function makeNumbers(roles) {
 
 function makeFigure(name, title, caption) {
   const canvas = make("canvas", { class: `lab-${name}`, role: "img", "aria-label": title });
-  return { canvas, root: make("figure", {}, make("h3", {}, title), canvas, make("figcaption", {}, caption)) };
+  return { canvas, root: make("figure", {}, make("h2", {}, title), canvas, make("figcaption", {}, caption)) };
 }
 
 /** What the numbers say, in a sentence. */
@@ -453,7 +453,7 @@ export function mount(element, data, options = {}) {
   const chosen = make(
     "section", { class: "lab-chosen", "aria-label": "the chosen image" },
     make(
-      "div", {}, make("h3", {}, "The chosen image: draw a digit of your own"),
+      "div", {}, make("h2", {}, "The chosen image: draw a digit of your own"),
       make(
         "div", { class: "lab-images" },
         make("figure", {}, pad.canvas, make("figcaption", {}, imageText)), make("figure", {}, reconstruction, make("figcaption", {}, "its reconstruction")),
@@ -539,4 +539,11 @@ function render({ model, el }) {
   return () => handle.destroy();
 }
 
-export default { render, mount: (element, data, options = {}) => mount(element, data, { worker: workerText(), ...options }) };
+const mountHere = (element, data, options = {}) => mount(element, data, { worker: workerText(), ...options });
+
+export default {
+  render,
+  mount: mountHere,
+  /** Puts a Lab into each place of the page that waits for one. */
+  mountAll: (data) => document.querySelectorAll(".vae-lab:empty").forEach((element) => mountHere(element, data)),
+};

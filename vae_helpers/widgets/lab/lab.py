@@ -108,6 +108,13 @@ def script() -> str:
     )
 
 
+def data_script() -> str:
+    """The text of a second script, to be loaded after `script()` at the end of a page: it holds the images
+    and puts a Lab into each `<div class="vae-lab"></div>`.
+    """
+    return f"{GLOBAL}.mountAll({json.dumps(page_data())});\n"
+
+
 def style() -> str:
     """The page's style sheet."""
     return (HERE / "lab.css").read_text(encoding="utf-8")
@@ -138,8 +145,10 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>TITLE</title>
-<style>body { margin: 0; background: #fff; } /*STYLE*/</style>
-<main id="lab"></main>
+<style>body { margin: 0; background: #fff; color: #111; }
+h1 { font: bold 24px sans-serif; margin: 12px 10px 4px; }
+/*STYLE*/</style>
+<main><h1>TITLE</h1><div id="lab"></div></main>
 <script>
 /*SCRIPT*/
 vaeLab.mount(document.getElementById("lab"), /*DATA*/, { settings: /*SETTINGS*/ });

@@ -5,7 +5,7 @@
 // nothing more, tell how far the sum over all points may be off.
 
 import { PIXELS } from "./losses.js";
-import { decode, inkSum, softplusSum } from "./engine.js";
+import { decode, inkSum, makeDecoding, softplusSum } from "./engine.js";
 
 export const ENOUGH = 1e-4; // nats: by no more may a finer grid change the mean over the images
 export const GRIDS = { 1: [121, 241, 481, 961], 2: [61, 81, 121, 161, 241] }; // points on each axis
@@ -30,10 +30,11 @@ function parityOf(index, points, latents) {
 /** Calls `visit(index, logits, from, rest)` for each point; log p(x, z) is the ink sum of the logits plus `rest`. */
 function overGrid(model, points, center, limit, visit) {
   const { latents } = model, count = points ** latents, z = new Float32Array(CHUNK * latents);
+  const room = makeDecoding(model, CHUNK);
   for (let start = 0; start < count; start += CHUNK) {
     const size = Math.min(CHUNK, count - start);
     for (let k = 0; k < size; k++) gridPoint(start + k, points, latents, center, limit, z, k * latents);
-    const logits = decode(model, z, size);
+    const logits = decode(model, z, size, room);
     for (let k = 0; k < size; k++) {
       let square = 0;
       for (let i = 0; i < latents; i++) square += z[k * latents + i] ** 2;

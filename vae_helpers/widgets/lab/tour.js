@@ -47,7 +47,7 @@ const STOPS_OF_TOUR = [
 /** The tour; `act(settings, steps, spoil)` does what a step says and promises the numbers that were measured. */
 export function makeTour(act, report) {
   let at = 0, chosen = -1, busy = false;
-  const heading = make("h3"), question = make("p"), answers = make("fieldset", { class: "lab-answers" });
+  const heading = make("h2"), question = make("p"), answers = make("fieldset", { class: "lab-answers" });
   const go = make("button", { type: "button", disabled: "" }, "Show me"), next = make("button", { type: "button" }, "Next step");
   const told = make("p", { class: "lab-told", tabindex: -1 });
   const root = make(

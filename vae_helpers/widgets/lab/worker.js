@@ -3,6 +3,7 @@
 import { makeServer } from "./jobs.js";
 
 const SLICE = 8; // milliseconds of work before a message is heard
-const serve = makeServer((message) => self.postMessage(message), SLICE);
+const handOver = (message) => self.postMessage(message, message.all ? [message.all.buffer] : []); // moved, not copied
+const serve = makeServer(handOver, SLICE);
 self.onmessage = (event) => serve(event.data);
 self.postMessage({ kind: "ready" });
