@@ -50,11 +50,11 @@ def test_each_control_moves_alone_from_the_first_position():
 
 
 def test_a_grid_has_every_so_many_positions_from_the_first_one_and_both_ends():
-    controls = [a_control("a", 8, 3), a_control("b", 2), a_control("c", 5, 4)]
+    controls = [a_control("a", 8, 4), a_control("b", 2), a_control("c", 5, 4)]
     alone = set(positions_of(controls))
     positions = positions_of(controls, [Grid("a", "c", (3, 2))])
-    grid = {(a, 0, c) for a in (0, 3, 6, 7) for c in (0, 2, 4)}
-    assert set(positions) == alone | grid and positions[0] == (3, 0, 4)
+    grid = {(a, 0, c) for a in (0, 1, 4, 7) for c in (0, 2, 4)}
+    assert set(positions) == alone | grid and positions[0] == (4, 0, 4)
     assert len(positions) == len(set(positions))
 
 
@@ -67,8 +67,8 @@ def test_no_position_exceeds_its_limit():
     controls = [a_control("d", 3, 2, first=1), a_control("k", 4, 2, at_most="d", first=1)]
     positions = positions_of(controls, [Grid("d", "k")])
     assert sorted(positions) == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
-    alone = positions_of(controls)  # k stands on 3, which only d = 3 allows
-    assert sorted(alone) == [(2, 0), (2, 1), (2, 2)]
+    alone = positions_of(controls)  # k stands on 3, which only d = 3 allows: d takes it along
+    assert sorted(alone) == [(0, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
 
 
 def test_whatever_a_control_can_reach_there_is_a_position_with_it():
@@ -187,6 +187,12 @@ def test_nothing_is_drawn_twice(notebook):
     assert sorted(found.namespace["calls"][before:]) == [-1.0, -0.5, 0.0, 0.5, 1.0]
 
 
+def test_pictures_that_are_the_same_are_stored_once(notebook):
+    (told,) = made(notebook(LINE.replace("[0, slope]", "[0, abs(slope)]"))).values()
+    pictures = {told["positions"][k][0]: shown["pictures"] for k, shown in enumerate(told["shown"])}
+    assert pictures[0] == pictures[4] != pictures[1] == pictures[3] and len(told["frames"]) == 3
+
+
 def test_several_numbers_views_stay_apart(notebook):
     path = notebook(
         """
@@ -265,6 +271,20 @@ def test_a_formula_that_fails_is_found_in_a_computed_explorer_too(notebook, monk
         make(path)
     told = made(notebook(LINE))["90_made.line.js"]
     assert told["kind"] == "computed" and "frames" not in told
+
+
+def test_a_computed_derivation_whose_lines_change_is_refused(notebook, monkeypatch):
+    monkeypatch.setitem(description.COMPUTED, "90_made.road", ())
+    path = notebook(
+        """
+        from vae_helpers.pictures import Derivation
+        def draw(ax, a): ax.plot([0, a])
+        def derive(a): return Derivation("Road").line(f"{a}", a).line("a", a)
+        explore(plot(draw, alt="A line."), steps(derive), name="road", a=stops("a", 1, [1, 2]))
+        """
+    )
+    with pytest.raises(ValueError, match="^90_made.road: expected a derivation with the same lines"):
+        make(path)
 
 
 def test_a_page_that_is_too_large_is_refused(notebook, monkeypatch):

@@ -129,6 +129,14 @@ CASES = {
         def report(at): return {"two": float(two[0]) * at}
         """
     ],
+    "a seed that is bound to a name": [
+        """
+        import torch
+        seed = torch.manual_seed(5)
+        draw = torch.rand(2)
+        def report(at): return {"draw": float(draw[0]) * at}
+        """
+    ],
     "first weights from the global random state": [
         """
         import torch
@@ -149,15 +157,15 @@ CASES = {
     ],
     "a generator function": [
         """
-        def count():
+        def integers():
             n = 0
             while True:
                 n += 1
                 yield n
-        numbers_of = count()
-        one = next(numbers_of)
-        two = next(numbers_of)
-        def report(at): return {"two": two * at}
+        numbers_of = integers()
+        some = [pair for pair in zip("abc", numbers_of)]
+        more = next(numbers_of)
+        def report(at): return {"more": more * at}
         """
     ],
     "an augmented assignment": [
@@ -247,13 +255,13 @@ CASES = {
     ],
     "a function that binds a global name": [
         """
-        calls = 0
-        def call():
-            global calls
-            calls += 1
-        call()
-        call()
-        def report(at): return {"calls": calls * at}
+        last = 0
+        def call(number):
+            global last
+            last = number
+        call(3)
+        call(5)
+        def report(at): return {"last": last * at}
         """
     ],
     "a function that remembers": [
@@ -305,17 +313,21 @@ CASES = {
     "names bound by a loop, with, try and if": [
         """
         import contextlib
+        last = other = 2
+        flag = False
+        kept = 3
         for last in range(4): pass
+        for other in (): pass
         with contextlib.suppress(ZeroDivisionError) as nothing:
-            kept = 1
-            kept = 1 / 0
+            tried = 1 / 0
+            kept = 5
         try:
             tried = 1 / 0
         except ZeroDivisionError:
             tried = 6
-        if last > 2: chosen = 8
-        else: chosen = 9
-        def report(at): return {"sum": (last + kept + tried + chosen) * at}
+        chosen = 8
+        if flag: chosen = 9
+        def report(at): return {"sum": (last + other + kept + tried + chosen) * at}
         """
     ],
     "names of a comprehension and of an expression": [
@@ -395,12 +407,13 @@ def test_settings_are_kept_and_brought_back(notebook):
     before, threads = mpl.rcParams["font.size"], torch.get_num_threads()
     path = notebook(
         """
+        import matplotlib
         import matplotlib.pyplot as plt
         import torch
         plt.rcParams.update({"font.size": 31})
         plt.rcParams["lines.linewidth"] = 7
         torch.set_num_threads(1)
-        def report(at): return {"size": plt.rcParams["font.size"] + plt.rcParams["lines.linewidth"]}
+        def report(at): return {"size": sum(matplotlib.rcParams[k] for k in ("font.size", "lines.linewidth"))}
         """,
         LAST,
     )

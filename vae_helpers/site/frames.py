@@ -166,14 +166,19 @@ def make(path: str | Path) -> dict[str, tuple[str, Made]]:
         if described["kind"] == "frames":
             described |= stored(found, described)
         elif described["kind"] == "computed":
-            _draw(
-                found, _alone(described["controls"]), pictures=False
-            )  # or a broken formula would not be seen
+            _check_numbers(found, described["controls"])
         text = f"vaeExplorer({json.dumps(described, separators=(',', ':'), allow_nan=False)});\n"
         counts = len(described.get("positions", ())), len(described.get("frames", ()))
         scripts[f"{key_of(found)}.js"] = text, Made(key_of(found), described["kind"], *counts, len(text))
     _check_size(Path(path).stem, {made.key: made.bytes for _, made in scripts.values()})
     return scripts
+
+
+def _check_numbers(found: Found, controls: list[dict[str, Any]]) -> None:
+    """Raises ValueError for a function that fails, which nobody would see where the page computes."""
+    _, _, rowsets = _draw(found, _alone(controls), pictures=False)
+    if len(rowsets) > 1:
+        raise ValueError(f"{key_of(found)}: expected a derivation with the same lines at each position")
 
 
 def _check_size(page: str, sizes: dict[str, int]) -> None:
@@ -226,7 +231,15 @@ def _alone(controls: list[dict[str, Any]]) -> list[tuple[int, ...]]:
 
 
 def _moved(controls: list[dict[str, Any]], to: dict[int, int]) -> tuple[int, ...]:
-    return tuple(to.get(i, control["start"]) for i, control in enumerate(controls))
+    """Some controls elsewhere, the others at their start or as near to it as what limits them allows."""
+    position = [to.get(i, control["start"]) for i, control in enumerate(controls)]
+    names = [control["name"] for control in controls]
+    for i, control in enumerate(controls):
+        if control["at_most"] and i not in to:
+            by = names.index(control["at_most"])
+            high = controls[by]["values"][position[by]]
+            position[i] = max((k for k in range(position[i] + 1) if control["values"][k] <= high), default=0)
+    return tuple(position)
 
 
 def _thinned(control: dict[str, Any], every: int) -> list[int]:
