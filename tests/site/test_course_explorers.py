@@ -153,6 +153,16 @@ def test_frames_at_other_positions_are_other_pictures(seen, stem):
             assert len({json.dumps(shown) for shown in each.shown.values()}) == len(each.shown)
 
 
+@pytest.mark.parametrize("stem", NOTEBOOKS)
+def test_each_value_of_each_control_is_stored_somewhere(seen, stem):
+    for each in seen(stem).values():
+        if not hasattr(each, "positions"):
+            continue
+        for number, control in enumerate(each.description["controls"]):
+            reached = {position[number] for position in each.positions}
+            assert reached == set(range(len(control["values"])))
+
+
 # ---- explorers that a page computes -----------------------------------------------------------
 
 
@@ -208,13 +218,11 @@ def test_a_derivation_has_its_lines(seen):
 # ---- explorers with a kind of their own --------------------------------------------------------
 
 
-def test_the_latent_explorer_has_the_traits_of_its_own_page(seen, tmp_path):
+def test_the_latent_explorer_has_the_point_and_the_digits_of_the_notebook(seen):
     told = seen("07_latent_dimension")["latent_explorer"].description
-    (path,) = (path for path in PATHS if path.stem.startswith("07"))
-    slicer = Slicer(path)
-    (place,) = (place for place in slicer.places if place.name == "latent_explorer")
-    (found,) = slicer.run([place])
-    assert told == describe(found)
+    traits = told["traits"]
+    assert traits["z"] == [0.0, 0.0] and len(traits["labels"]) == 1000 and traits["sizes"][::3] == [2, 784]
+    assert len(base64.b64decode(traits["points"])) == 1000 * 2 * 4 and "1,000 digits" in told["alt"]
 
 
 def test_the_traits_are_those_of_the_page_that_the_explorer_saves(tmp_path):
