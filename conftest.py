@@ -127,8 +127,11 @@ NOT_QUICK = (
     "tests/project/test_layers.py::test_exercises_of_the_numpy_world_start_without_torch",
     "tests/shipped/test_burda.py::test_the_published_part_of_the_test_set_again",
     "tests/shipped/test_pretrained.py",
+    "tests/site/test_course_explorers.py",
+    "tests/site/test_frames.py",
     "tests/widgets/test_explorer.py",
     "tests/widgets/test_checkup.py",
+    "tests/widgets/test_lab",
     "tests/widgets/test_live_training.py",
 )
 # The parts that take longest come first, so that the workers end together; of the browser tests too, which
@@ -141,6 +144,7 @@ LONGEST = (
     "tests/checks/test_same_noise.py",
     "tests/checks/test_arguments.py",
     "tests/notebooks/test_corners.py",
+    "tests/site/test_course_explorers.py",
     "tests/shipped/test_burda.py",
     "tests/widgets/test_explorer.py",
     "tests/models/test_evaluation.py",

@@ -17,9 +17,9 @@ import nbformat
 
 from vae_helpers.pictures.plotting import COURSE
 from vae_helpers.site import frames, notebooks, slices
-from vae_helpers.widgets.bundle import as_classic_script
+from vae_helpers.widgets import page
+from vae_helpers.widgets.lab import lab
 
-WIDGETS = Path(__file__).parents[1] / "widgets"
 MATHJAX = Path("node_modules", "mathjax", "es5", "tex-svg-full.js")  # below docs/
 _NOTATION = "### The notation of all notebooks"  # of notebook 0
 _FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
@@ -127,16 +127,15 @@ def _counted(source: Path, folder: Path) -> str:
 
 def _write_scripts(static: Path) -> None:
     """Scripts and styles of explorers and the Lab, as files that a page opened from a folder may load."""
-    page, latent, lab = WIDGETS / "page", WIDGETS / "latent", WIDGETS / "lab"
-    scripts = [
-        as_classic_script(latent / "explorer.js", "vaeLatent"),
-        as_classic_script(page / "main.js", "vaeExplorer"),  # which the data of an explorer call
-    ]
-    styles = [path.read_text(encoding="utf-8") for path in (latent / "explorer.css", page / "page.css")]
-    (static / "page.js").write_text("\n".join(scripts), encoding="utf-8")
-    (static / "page.css").write_text("\n".join(styles), encoding="utf-8")
-    (static / "lab.js").write_text(as_classic_script(lab / "lab.js", "vaeLab"), encoding="utf-8")
-    shutil.copy(lab / "lab.css", static)
+    texts = {
+        "page.js": page.script(),
+        "page.css": page.style(),
+        "lab.js": lab.script(),
+        "lab_data.js": lab.data_script(),
+        "lab.css": lab.style(),
+    }
+    for name, text in texts.items():
+        (static / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 # ---- Sphinx ---------------------------------------------------------------------------------
