@@ -157,7 +157,7 @@ def test_figures_stand_on_white_in_the_dark(chromium, edition):
     reader = Reader(chromium, edition, "01_bayes_rule", PROJECTOR, color_scheme="dark")
     grounds = reader.page.evaluate(
         """() => [...document.querySelectorAll("div.cell_output img")]
-            .map(getComputedStyle).map(style => `${style.backgroundColor} ${style.filter}`)"""
+            .map(image => getComputedStyle(image)).map(style => `${style.backgroundColor} ${style.filter}`)"""
     )
     assert grounds and set(grounds) == {"rgb(255, 255, 255) none"}
     reader.close()
