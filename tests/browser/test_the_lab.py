@@ -384,6 +384,17 @@ def test_a_digit_is_drawn_by_mouse_and_by_keys(open_lab):
     assert opened.look()["evidence"] != by_mouse
 
 
+def test_a_finger_trains_and_draws_on_a_phone(open_lab):
+    opened = open_lab(PHONE)
+    opened.button("Train").tap()
+    opened.wait("Number(root.dataset.steps) > 10")
+    opened.button("Pause").tap()
+    opened.wait("root.dataset.running === 'false'")
+    opened.button("Clear").tap()
+    opened.page.locator(".lab-pad").tap()
+    assert sum(opened.handle("pixels()")) == 1
+
+
 def test_an_image_that_is_added_to_the_data_becomes_more_probable(open_lab):
     opened = open_lab()
     opened.train(100)

@@ -307,6 +307,7 @@ def test_noise_is_standard_normal():
         "engine",
     )
     assert stats.kstest(draws, "norm").pvalue > 1e-3  # sees a distribution function that is off by 0.014
+    assert abs(np.var(draws) - 1) < 4 * (2 / 20000) ** 0.5
     assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 4 / 20000**0.5
 
 

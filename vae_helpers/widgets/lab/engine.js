@@ -397,7 +397,7 @@ export function makeTraining({ hidden, latents, seed, batch, rate, beta, loss },
   initialise(model, generator, meanLogits(images));
   const gradient = makeModel(hidden, latents), first = makeModel(hidden, latents), second = makeModel(hidden, latents);
   const training = { model, gradient, images, batch, rate, beta, loss, steps: 0 };
-  let room = makeRoom(hidden, latents, batch), order = [], next = 0;
+  let room, rows, noise, order = [], next = 0;
 
   training.nextRow = () => { // every image once before any comes again
     if (next >= order.length) {
@@ -407,9 +407,12 @@ export function makeTraining({ hidden, latents, seed, batch, rate, beta, loss },
     return order[next++];
   };
   training.step = () => {
-    const rows = Int32Array.from({ length: training.batch }, training.nextRow);
-    const noise = Float32Array.from({ length: rows.length * latents }, generator.normal);
-    if (room.z.length !== noise.length) room = makeRoom(hidden, latents, rows.length);
+    if (rows?.length !== training.batch) {
+      rows = new Int32Array(training.batch), noise = new Float32Array(training.batch * latents);
+      room = makeRoom(hidden, latents, training.batch);
+    }
+    for (let b = 0; b < rows.length; b++) rows[b] = training.nextRow();
+    for (let k = 0; k < noise.length; k++) noise[k] = generator.normal();
     const value = objectiveAndGradient(
       model, training.loss, training.beta, training.images, rows, noise, gradient, room,
     );

@@ -16,8 +16,9 @@ export const measureGap = (steps) => (steps < 100 ? 10 : steps < 1000 ? 50 : 100
 export function makeServer(post, slice) {
   const trainer = makeTrainer(post, slice), measured = {};
   return (message) => {
-    if (message.job === "measure") post(measure(message, measured.images));
-    else if (message.job === "look") post(look(message));
+    // The weights go back: a worker that hardly makes garbage would let them pile up for minutes.
+    if (message.job === "measure") post({ ...measure(message, measured.images), all: message.all });
+    else if (message.job === "look") post({ ...look(message), all: message.all });
     else if (message.job === "measured images") measured.images = message.images;
     else trainer[message.job](message);
   };
@@ -109,11 +110,11 @@ function measure({ run, steps, hidden, latents, all, loss, beta, grid }, { plain
 }
 
 /** All about one image: q, the posterior where it is, its reconstruction, its log p(x). */
-function look({ run, serial, hidden, latents, all, pixels }) {
+function look({ run, serial, hidden, latents, all, pixels, grid }) {
   const model = makeModel(hidden, latents, all), images = makeImages([pixels]);
   const head = encode(model, images, [0]), mu = Array.from(head.subarray(0, latents));
   const sigma = Array.from(head.subarray(latents), (logVar) => Math.exp(0.5 * logVar));
-  const found = findGrid(model, images), numbers = evaluate(model, "right", 1, images, images, makeNodes(latents));
+  const found = findGrid(model, images, grid), numbers = evaluate(model, "right", 1, images, images, makeNodes(latents));
   const whole = moments(posterior(model, images, 0, COARSE[latents]), latents);
   const apart = mu.map((m, i) => Math.abs(m - whole.mean[i])), far = apart.some((distance) => !(distance < FAR));
   const reach = whole.std.map((std, i) => (far ? WIDTHS * std : 0.5 * apart[i] + WIDTHS * Math.max(sigma[i], std)));
@@ -122,6 +123,6 @@ function look({ run, serial, hidden, latents, all, pixels }) {
   const image = Float32Array.from(decode(model, Float32Array.from(mu), 1), sigmoid);
   return {
     kind: "looked", run, serial, mu, sigma, posterior: closer, moments: whole, image, evidence: found.values[0],
-    error: found.error, elbo: numbers.elbo, rate: numbers.rate,
+    error: found.error, grid: found.grid, elbo: numbers.elbo, rate: numbers.rate,
   };
 }

@@ -124,7 +124,7 @@ export function mount(element, data, options = {}) {
   const measured = {
     plain: makeImages(testRows.slice(0, MEASURED)), grey: makeImages(unpackRows({ ...data.test, count: MEASURED }, true)),
   };
-  let own = 0, images = base, run = 0, running = false, state = null, points = [], mark = null, busy = false, grid = 0;
+  let own = 0, images = base, run = 0, running = false, state = null, points = [], mark = null, busy = false, grid = 0, lookGrid = 0;
   let spent = 0, began = 0, spoken = 0, looked = null, lookWanted = true, lookedAt = 0, serial = 0, frames = [], asked = false;
   let changes = [], waiting = null, wide = false, gone = false, chartsDue = true, pace = { steps: 0, at: 0, rate: 0 };
 
@@ -162,19 +162,20 @@ export function mount(element, data, options = {}) {
     reset();
     say(`At step ${show(steps, 0)} the objective became ${shown}. ${why} The model has been reset; change a setting and train again.`);
   }
-  function hearMeasured(message) {
+  function hearMeasured({ all, ...point }) {
     busy = false;
-    if (message.run === run) {
-      grid = message.grid;
-      points = thin([...points.filter(({ steps }) => steps !== message.steps), message].sort((a, b) => a.steps - b.steps));
+    if (point.run === run) {
+      grid = point.grid;
+      points = thin([...points.filter(({ steps }) => steps !== point.steps), point].sort((a, b) => a.steps - b.steps));
       showMeasured(points.at(-1));
     }
     measureNext();
   }
-  function hearLooked(message) {
+  function hearLooked({ all, ...found }) {
     busy = false;
-    if (message.run === run && message.serial === serial) {
-      looked = message;
+    if (found.run === run && found.serial === serial) {
+      looked = found;
+      lookGrid = found.grid;
       showLooked();
     }
     measureNext();
@@ -186,7 +187,7 @@ export function mount(element, data, options = {}) {
       lookWanted = false;
       lookedAt = performance.now();
       busy = true;
-      measurer.tell({ job: "look", run, serial, hidden: settings.hidden, latents: settings.latents, all: state.model.all, pixels: pad.pixels() });
+      measurer.tell({ job: "look", run, serial, hidden: settings.hidden, latents: settings.latents, all: state.model.all, pixels: pad.pixels(), grid: Math.max(0, lookGrid - 1) });
     } else if (mark) {
       busy = true;
       const { steps, all, loss, beta } = mark;
@@ -292,7 +293,7 @@ export function mount(element, data, options = {}) {
     changes = [];
     chartsDue = true;
     mark = looked = state = null;
-    grid = spent = 0;
+    grid = lookGrid = spent = 0;
     running = false;
     lookWanted = true;
     trainButton.textContent = "Train";

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from vae_helpers.models.storage import whole_file
 from vae_helpers.pictures import plotting
+from vae_helpers.shipped.images import load_mnist
 from vae_helpers.widgets.bundle import as_classic_script, join_modules
 from vae_helpers.widgets.lab.data import SIDE, levels, make_data
 from vae_helpers.widgets.stage import Staged
@@ -78,8 +79,6 @@ class Lab(Staged, anywidget.AnyWidget):
 
     def still(self) -> tuple[bytes, str, str]:
         """Some of the images that it trains on."""
-        from vae_helpers.shipped.images import load_mnist
-
         figure = Figure(figsize=(8.8, 2.4), dpi=100, layout="constrained")
         axis = figure.subplots()
         some = levels(load_mnist("train")[0][:40].numpy()) >= 2
