@@ -69,7 +69,9 @@ def test_python_knows_the_positions_of_the_controls():
     losses = run_node("answer(losses.LOSSES.map(({ name }) => name));", "losses")
     assert lab._SETTINGS["loss"] == losses
     script = (HERE / "lab.js").read_text(encoding="utf-8")
-    for name, stops in re.findall(r'^  \["(\w+)", "[^"]+", (\[[^\]]+\])\],$', script, re.MULTILINE):
+    sliders = re.findall(r'^  \["(\w+)", "[^"]+", (\[[^\]]+\])\],$', script, re.MULTILINE)
+    assert len(sliders) == 4
+    for name, stops in sliders:
         assert lab._SETTINGS[name] == json.loads(stops)
 
 

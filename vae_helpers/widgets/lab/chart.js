@@ -19,10 +19,25 @@ export function thin(points) {
 const along = (steps, last, wide) => (wide ? Math.log1p(steps / 10) / Math.log1p(last / 10) : steps / last);
 
 function frameOf(canvas, points, wide, range, room) {
-  const { ink, width, height } = prepare(canvas), last = Math.max(200, points.at(-1)?.steps ?? 0);
-  const left = 48, right = width - (width > 560 ? room : 12), top = 12, bottom = height - 24, [low, high] = range;
+  const { ink, width, height } = prepare(canvas),
+    last = Math.max(200, points.at(-1)?.steps ?? 0);
+  const left = 48,
+    right = width - (width > 560 ? room : 12),
+    top = 12,
+    bottom = height - 24,
+    [low, high] = range;
   return {
-    ink, width, height, left, right, top, bottom, last, wide, low, high,
+    ink,
+    width,
+    height,
+    left,
+    right,
+    top,
+    bottom,
+    last,
+    wide,
+    low,
+    high,
     x: (steps) => left + (right - left) * along(steps, last, wide),
     y: (value) => bottom - ((bottom - top) * (value - low)) / (high - low),
   };
@@ -34,11 +49,13 @@ function drawAxes({ ink, left, right, top, bottom, last, wide, low, high, x, y }
   ink.textAlign = "right";
   ink.beginPath();
   for (const value of across.values) {
-    ink.moveTo(left, y(value)), ink.lineTo(right, y(value));
+    (ink.moveTo(left, y(value)), ink.lineTo(right, y(value)));
     ink.fillText(show(value, across.digits), left - 6, y(value));
   }
   ink.stroke();
-  const marks = wide ? [0, 10, 100, 1000, 10000, 100000].filter((step) => step <= last) : ticks(0, last, numSteps).values;
+  const marks = wide
+    ? [0, 10, 100, 1000, 10000, 100000].filter((step) => step <= last)
+    : ticks(0, last, numSteps).values;
   Object.assign(ink, { textAlign: "center", textBaseline: "alphabetic" });
   for (const step of marks) ink.fillText(show(step, 0), x(step), bottom + 17);
   ink.textAlign = "left";
@@ -61,11 +78,12 @@ function drawCurve({ ink, left, right, top, bottom, x, y }, points, value, look,
     }
     const place = [x(point.steps), Math.max(-1e4, Math.min(1e4, y(at)))];
     if (joined) ink.lineTo(...place);
-    else ink.moveTo(...place), ink.lineTo(place[0] + 0.5, place[1]);
+    else (ink.moveTo(...place), ink.lineTo(place[0] + 0.5, place[1]));
     joined = true;
   }
   ink.stroke();
-  const last = points.at(-1), height = y(value(last)); // a dot, so that a first measurement is seen at all
+  const last = points.at(-1),
+    height = y(value(last)); // a dot, so that a first measurement is seen at all
   if (height > top - 4 && height < bottom + 4) {
     ink.fillStyle = look.color;
     ink.beginPath();
@@ -95,7 +113,7 @@ function drawChanges({ ink, top, bottom, x }, changes) {
   ink.setLineDash([2, 3]);
   Object.assign(ink, { strokeStyle: "#666", lineWidth: 1 });
   ink.beginPath();
-  for (const steps of changes) ink.moveTo(x(steps), top), ink.lineTo(x(steps), bottom);
+  for (const steps of changes) (ink.moveTo(x(steps), top), ink.lineTo(x(steps), bottom));
   ink.stroke();
   ink.setLineDash([]);
 }
@@ -109,8 +127,13 @@ function drawNames(frame, named) {
     const off = y(value) < top - 4 ? " ↑" : y(value) > bottom + 4 ? " ↓" : "";
     return { name: name + off, at: Math.max(top, Math.min(bottom - 4, y(value))), off };
   });
-  if (width <= 560) { // no room beside: only what is not in the picture is told
-    places.filter(({ off }) => off).forEach(({ name, at, off }) => write(ink, `${name} off the picture`, right - 4, off === " ↑" ? at + 8 : at - 8, "right"));
+  if (width <= 560) {
+    // no room beside: only what is not in the picture is told
+    places
+      .filter(({ off }) => off)
+      .forEach(({ name, at, off }) =>
+        write(ink, `${name} off the picture`, right - 4, off === " ↑" ? at + 8 : at - 8, "right"),
+      );
     return;
   }
   places.sort((a, b) => a.at - b.at);
@@ -123,7 +146,8 @@ function drawNames(frame, named) {
 function rangeOf(points) {
   const truths = points.filter((point) => Number.isFinite(point.evidence) && Number.isFinite(point.elbo));
   if (!truths.length) return [-60, -30];
-  let high = Math.max(...truths.map((point) => point.evidence)), low = Math.min(...truths.map((point) => point.elbo));
+  let high = Math.max(...truths.map((point) => point.evidence)),
+    low = Math.min(...truths.map((point) => point.elbo));
   low = Math.max(low, high - TALLEST);
   for (const { printed } of points) {
     if (printed > high && printed < high + TALLEST / 2) high = printed;
@@ -144,40 +168,60 @@ export function drawCurves(canvas, points, changes, wide, roles) {
   drawCurve(frame, points, (point) => point.elbo, roles.elbo);
   const last = points.at(-1);
   drawNames(frame, [
-    { name: "log p(x)", value: last.evidence }, { name: "true ELBO", value: last.elbo }, { name: "printed", value: last.printed },
+    { name: "log p(x)", value: last.evidence },
+    { name: "true ELBO", value: last.elbo },
+    { name: "printed", value: last.printed },
   ]);
 }
 
 /** Below them: the gap, and what the printed number claims beyond the true ELBO. */
 export function drawDifferences(canvas, points, wide, roles) {
-  const gap = (point) => point.evidence - point.elbo, claim = (point) => point.printed - point.elbo;
+  const gap = (point) => point.evidence - point.elbo,
+    claim = (point) => point.printed - point.elbo;
   const near = points.flatMap((point) => [gap(point), claim(point)]).filter((value) => Math.abs(value) < TALLEST);
-  const high = Math.max(2, ...near), low = Math.min(0, ...near), margin = 0.08 * (high - low);
+  const high = Math.max(2, ...near),
+    low = Math.min(0, ...near),
+    margin = 0.08 * (high - low);
   const frame = frameOf(canvas, points, wide, [low - margin, high + margin], 132);
   drawAxes(frame, frame.width > 560 ? 7 : 4);
   if (!points.length) return;
   drawCurve(frame, points, gap, { ...roles.gap, color: "#666666" });
   drawCurve(frame, points, claim, PRINTED_LOOK);
-  drawNames(frame, [{ name: "gap", value: gap(points.at(-1)) }, { name: "printed − ELBO", value: claim(points.at(-1)) }]);
+  drawNames(frame, [
+    { name: "gap", value: gap(points.at(-1)) },
+    { name: "printed − ELBO", value: claim(points.at(-1)) },
+  ]);
 }
 
 /** The way of the model in the plane of rate and distortion; along a slope of −1 the ELBO stays the same. */
 export function drawTrade(canvas, points, roles) {
-  const { ink, width, height } = prepare(canvas), left = 40, bottom = height - 34, right = width - 12, top = 12;
+  const { ink, width, height } = prepare(canvas),
+    left = 40,
+    bottom = height - 34,
+    right = width - 12,
+    top = 12;
   const seen = points.filter(({ rate, distortion }) => rate < 60 && distortion < 120);
   const high = Math.max(5, ...seen.map(({ rate }) => rate)) * 1.08;
   const floor = Math.min(40, ...seen.map(({ distortion }) => distortion)) - 2;
   const ceiling = Math.min(floor + 40, Math.max(floor + 12, ...seen.map(({ distortion }) => distortion + 2)));
-  const x = (rate) => left + ((right - left) * rate) / high, y = (value) => bottom - ((bottom - top) * (value - floor)) / (ceiling - floor);
-  Object.assign(ink, { font: FONT, fillStyle: "#444", strokeStyle: "#ddd", lineWidth: 1, textAlign: "right", textBaseline: "middle" });
+  const x = (rate) => left + ((right - left) * rate) / high,
+    y = (value) => bottom - ((bottom - top) * (value - floor)) / (ceiling - floor);
+  Object.assign(ink, {
+    font: FONT,
+    fillStyle: "#444",
+    strokeStyle: "#ddd",
+    lineWidth: 1,
+    textAlign: "right",
+    textBaseline: "middle",
+  });
   ink.beginPath();
   for (const value of ticks(floor, ceiling, 5).values) {
-    ink.moveTo(left, y(value)), ink.lineTo(right, y(value));
+    (ink.moveTo(left, y(value)), ink.lineTo(right, y(value)));
     ink.fillText(show(value, 0), left - 5, y(value));
   }
   Object.assign(ink, { textAlign: "center", textBaseline: "alphabetic" });
   for (const value of ticks(0, high, 5).values) {
-    ink.moveTo(x(value), top), ink.lineTo(x(value), bottom);
+    (ink.moveTo(x(value), top), ink.lineTo(x(value), bottom));
     ink.fillText(show(value, 0), x(value), bottom + 15);
   }
   ink.stroke();
@@ -188,10 +232,13 @@ export function drawTrade(canvas, points, roles) {
   ink.beginPath();
   ink.rect(left, top, right - left, bottom - top);
   ink.clip();
-  for (const [look, sum] of [[roles.evidence, -last.evidence], [roles.elbo, last.rate + last.distortion]]) {
+  for (const [look, sum] of [
+    [roles.evidence, -last.evidence],
+    [roles.elbo, last.rate + last.distortion],
+  ]) {
     takeLook(ink, look, 2);
     ink.beginPath();
-    ink.moveTo(x(0), y(sum)), ink.lineTo(x(high), y(sum - high));
+    (ink.moveTo(x(0), y(sum)), ink.lineTo(x(high), y(sum - high)));
     ink.stroke();
   }
   takeLook(ink, PRINTED_LOOK, 1.5);

@@ -6,13 +6,19 @@
 
 import { PIXELS, divergence, divergenceSlope, findLoss, noiseScale, shapeNoise } from "./losses.js";
 
-const BETA1 = 0.9, BETA2 = 0.999, TINY = 1e-8; // of Adam
+const BETA1 = 0.9,
+  BETA2 = 0.999,
+  TINY = 1e-8; // of Adam
 
 // ---- chance -----------------------------------------------------------------------------------
 
 /** A seeded generator (sfc32, by Chris Doty-Humphrey): the same numbers on every machine. */
 export function makeGenerator(seed) {
-  let a = 0x9e3779b9, b = 0x243f6a88, c = seed >>> 0, counter = 1, spare = null;
+  let a = 0x9e3779b9,
+    b = 0x243f6a88,
+    c = seed >>> 0,
+    counter = 1,
+    spare = null;
   function next() {
     const sum = (((a + b) | 0) + counter) | 0;
     counter = (counter + 1) | 0;
@@ -23,13 +29,15 @@ export function makeGenerator(seed) {
   }
   for (let i = 0; i < 15; i++) next();
   const uniform = () => (next() + 0.5) / 2 ** 32; // neither 0 nor 1
-  function normal() { // Box and Muller 1958
+  function normal() {
+    // Box and Muller 1958
     if (spare !== null) {
       const kept = spare;
       spare = null;
       return kept;
     }
-    const radius = Math.sqrt(-2 * Math.log(uniform())), angle = 2 * Math.PI * uniform();
+    const radius = Math.sqrt(-2 * Math.log(uniform())),
+      angle = 2 * Math.PI * uniform();
     spare = radius * Math.sin(angle);
     return radius * Math.cos(angle);
   }
@@ -41,8 +49,11 @@ export function makeGenerator(seed) {
 /** Images as lists of the pixels that are not white: those of image i from `starts[i]` on. */
 export function makeImages(rows) {
   const starts = new Int32Array(rows.length + 1);
-  rows.forEach((row, i) => { starts[i + 1] = starts[i] + row.reduce((sum, value) => sum + (value > 0), 0); });
-  const places = new Uint8Array(starts[rows.length]), values = new Float32Array(starts[rows.length]);
+  rows.forEach((row, i) => {
+    starts[i + 1] = starts[i] + row.reduce((sum, value) => sum + (value > 0), 0);
+  });
+  const places = new Uint8Array(starts[rows.length]),
+    values = new Float32Array(starts[rows.length]);
   rows.forEach((row, i) => {
     let at = starts[i];
     row.forEach((value, pixel) => {
@@ -57,7 +68,8 @@ export function makeImages(rows) {
 
 /** Two lists of images as one. */
 export function joinImages(first, second) {
-  const rows = [first, second], ends = rows.map(({ starts, count }) => starts[count]);
+  const rows = [first, second],
+    ends = rows.map(({ starts, count }) => starts[count]);
   const joined = { count: first.count + second.count };
   joined.starts = new Int32Array(joined.count + 1);
   joined.starts.set(first.starts);
@@ -73,12 +85,15 @@ export function joinImages(first, second) {
 
 /** The images of a part of the data (see data.py) as rows of 196 numbers: 0 or 1, or in thirds where grey is asked. */
 export function unpackRows({ count, upper, lower }, grey) {
-  const high = bytesOf(upper), low = bytesOf(lower);
+  const high = bytesOf(upper),
+    low = bytesOf(lower);
   const bit = (bytes, i) => (bytes[i >> 3] >> (7 - (i & 7))) & 1;
-  return Array.from({ length: count }, (_, row) => Float32Array.from({ length: PIXELS }, (_, j) => {
-    const i = row * PIXELS + j;
-    return grey ? (2 * bit(high, i) + bit(low, i)) / 3 : bit(high, i);
-  }));
+  return Array.from({ length: count }, (_, row) =>
+    Float32Array.from({ length: PIXELS }, (_, j) => {
+      const i = row * PIXELS + j;
+      return grey ? (2 * bit(high, i) + bit(low, i)) / 3 : bit(high, i);
+    }),
+  );
 }
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -95,10 +110,14 @@ export function meanLogits({ count, starts, places, values }) {
 /** The names and shapes of the model's arrays, in their order in the one that holds all. */
 export function layersOf(hidden, latents) {
   return [
-    ["encoderIn", PIXELS, hidden], ["encoderBias", 1, hidden], // row: a pixel
-    ["head", 2 * latents, hidden], ["headBias", 1, 2 * latents], // rows: μ of each latent, then log σ² of each
-    ["decoderIn", latents, hidden], ["decoderBias", 1, hidden], // row: a latent
-    ["out", PIXELS, hidden], ["outBias", 1, PIXELS], // row: a pixel
+    ["encoderIn", PIXELS, hidden],
+    ["encoderBias", 1, hidden], // row: a pixel
+    ["head", 2 * latents, hidden],
+    ["headBias", 1, 2 * latents], // rows: μ of each latent, then log σ² of each
+    ["decoderIn", latents, hidden],
+    ["decoderBias", 1, hidden], // row: a latent
+    ["out", PIXELS, hidden],
+    ["outBias", 1, PIXELS], // row: a pixel
   ];
 }
 
@@ -120,43 +139,57 @@ export function initialise(model, generator, outBias) {
     const bound = 1 / Math.sqrt(inputs);
     for (let i = 0; i < part.length; i++) part[i] = bound * (2 * generator.uniform() - 1);
   };
-  fill(model.encoderIn, PIXELS), fill(model.encoderBias, PIXELS);
-  fill(model.head, hidden), fill(model.headBias, hidden);
-  fill(model.decoderIn, latents), fill(model.decoderBias, latents);
+  (fill(model.encoderIn, PIXELS), fill(model.encoderBias, PIXELS));
+  (fill(model.head, hidden), fill(model.headBias, hidden));
+  (fill(model.decoderIn, latents), fill(model.decoderBias, latents));
   fill(model.out, hidden);
   model.outBias.set(outBias);
 }
 
 /** result[i, j] = Σ left[i, t] right[j, t] of `m` rows with `n` rows of length `k`. */
 export function rowsByRows(left, right, result, m, n, k) {
-  const wholeM = m - (m % 4), wholeN = n - (n % 2);
+  const wholeM = m - (m % 4),
+    wholeN = n - (n % 2);
   for (let i = 0; i < wholeM; i += 4) {
-    const l0 = i * k, l1 = l0 + k, l2 = l1 + k, l3 = l2 + k;
+    const l0 = i * k,
+      l1 = l0 + k,
+      l2 = l1 + k,
+      l3 = l2 + k;
     for (let j = 0; j < wholeN; j += 2) {
-      const r0 = j * k, r1 = r0 + k;
-      let a0 = 0, a1 = 0, b0 = 0, b1 = 0, c0 = 0, c1 = 0, d0 = 0, d1 = 0;
+      const r0 = j * k,
+        r1 = r0 + k;
+      let a0 = 0,
+        a1 = 0,
+        b0 = 0,
+        b1 = 0,
+        c0 = 0,
+        c1 = 0,
+        d0 = 0,
+        d1 = 0;
       for (let t = 0; t < k; t++) {
-        const p = right[r0 + t], q = right[r1 + t];
+        const p = right[r0 + t],
+          q = right[r1 + t];
         let x = left[l0 + t];
-        a0 += x * p, a1 += x * q;
+        ((a0 += x * p), (a1 += x * q));
         x = left[l1 + t];
-        b0 += x * p, b1 += x * q;
+        ((b0 += x * p), (b1 += x * q));
         x = left[l2 + t];
-        c0 += x * p, c1 += x * q;
+        ((c0 += x * p), (c1 += x * q));
         x = left[l3 + t];
-        d0 += x * p, d1 += x * q;
+        ((d0 += x * p), (d1 += x * q));
       }
       let at = i * n + j;
-      result[at] = a0, result[at + 1] = a1;
+      ((result[at] = a0), (result[at + 1] = a1));
       at += n;
-      result[at] = b0, result[at + 1] = b1;
+      ((result[at] = b0), (result[at + 1] = b1));
       at += n;
-      result[at] = c0, result[at + 1] = c1;
+      ((result[at] = c0), (result[at + 1] = c1));
       at += n;
-      result[at] = d0, result[at + 1] = d1;
+      ((result[at] = d0), (result[at + 1] = d1));
     }
   }
-  for (let i = 0; i < m; i++) { // what the tiles leave over
+  for (let i = 0; i < m; i++) {
+    // what the tiles leave over
     for (let j = i < wholeM ? wholeN : 0; j < n; j++) {
       let sum = 0;
       for (let t = 0; t < k; t++) sum += left[i * k + t] * right[j * k + t];
@@ -173,26 +206,30 @@ const tanh = (x) => 1 - 2 / (1 + Math.exp(2 * x)); // twice as fast as Math.tanh
 
 /** The hidden units of the encoder for the images `rows`. */
 function encodeHidden(model, { starts, places, values }, rows, hidden) {
-  const width = model.hidden, { encoderIn, encoderBias } = model;
+  const width = model.hidden,
+    { encoderIn, encoderBias } = model;
   for (let b = 0; b < rows.length; b++) {
     const to = b * width;
     for (let u = 0; u < width; u++) hidden[to + u] = encoderBias[u];
     for (let at = starts[rows[b]], end = starts[rows[b] + 1]; at < end; at++) {
-      const from = places[at] * width, value = values[at];
+      const from = places[at] * width,
+        value = values[at];
       for (let u = 0; u < width; u++) hidden[to + u] += value * encoderIn[from + u];
     }
     for (let u = 0; u < width; u++) hidden[to + u] = tanh(hidden[to + u]);
   }
 }
 
-function encodeHead(model, hidden, count, result) { // count × 2d: μ, then log σ²
+function encodeHead(model, hidden, count, result) {
+  // count × 2d: μ, then log σ²
   const width = 2 * model.latents;
   rowsByRows(hidden, model.head, result, count, width, model.hidden);
   for (let b = 0; b < count; b++) for (let i = 0; i < width; i++) result[b * width + i] += model.headBias[i];
 }
 
 function decodeHidden(model, z, count, hidden) {
-  const width = model.hidden, { decoderIn, decoderBias, latents } = model;
+  const width = model.hidden,
+    { decoderIn, decoderBias, latents } = model;
   for (let b = 0; b < count; b++) {
     for (let u = 0; u < width; u++) {
       let sum = decoderBias[u];
@@ -209,16 +246,27 @@ function decodeOut(model, hidden, count, logits) {
 
 /** q(z | x) of images: μ and log σ² of image b from 2 d b on, in that order. */
 export function encode(model, images, rows) {
-  const hidden = new Float32Array(rows.length * model.hidden), head = new Float32Array(rows.length * 2 * model.latents);
+  const hidden = new Float32Array(rows.length * model.hidden),
+    head = new Float32Array(rows.length * 2 * model.latents);
   encodeHidden(model, images, rows, hidden);
   encodeHead(model, hidden, rows.length, head);
   return head;
 }
 
 /** Room to decode `count` latents at once, to be used again and again. */
-export const makeDecoding = (model, count) => ({
-  decoded: new Float32Array(count * model.hidden), logits: new Float32Array(count * PIXELS),
+const makeDecoding = (model, count) => ({
+  decoded: new Float32Array(count * model.hidden),
+  logits: new Float32Array(count * PIXELS),
 });
+
+const rooms = new Map();
+
+/** The same room at each call, for what decodes often: garbage outside of the heap piles up for minutes in a worker. */
+export function keptDecoding(model, count) {
+  const key = `${model.hidden} ${count}`;
+  if (!rooms.has(key)) rooms.set(key, makeDecoding(model, count));
+  return rooms.get(key);
+}
 
 /** The decoder's logits for latents z, count × 196. */
 export function decode(model, z, count = z.length / model.latents, { decoded, logits } = makeDecoding(model, count)) {
@@ -231,7 +279,8 @@ export const sigmoid = (a) => (a > 0 ? 1 / (1 + Math.exp(-a)) : 1 - 1 / (1 + Mat
 
 /** Σ log(1 + exp a) over the pixels of one image: all logarithms at once, as the product is below 2¹⁹⁶. */
 export function softplusSum(logits, from) {
-  let product = 1, positive = 0;
+  let product = 1,
+    positive = 0;
   for (let j = from; j < from + PIXELS; j++) {
     const a = logits[j];
     if (a > 0) positive += a;
@@ -262,10 +311,18 @@ function squaredError({ starts, places, values }, row, logits, from) {
 function makeRoom(hidden, latents, batch) {
   const floats = (...sizes) => new Float32Array(sizes.reduce((product, size) => product * size, 1));
   return {
-    encoded: floats(batch, hidden), head: floats(batch, 2 * latents), epsilon: floats(batch, latents),
-    z: floats(batch, latents), decoded: floats(batch, hidden), logits: floats(batch, PIXELS),
-    byPixel: floats(PIXELS, batch), byUnit: floats(hidden, batch), outByUnit: floats(hidden, PIXELS),
-    toDecoded: floats(batch, hidden), toHead: floats(batch, 2 * latents), toEncoded: floats(hidden),
+    encoded: floats(batch, hidden),
+    head: floats(batch, 2 * latents),
+    epsilon: floats(batch, latents),
+    z: floats(batch, latents),
+    decoded: floats(batch, hidden),
+    logits: floats(batch, PIXELS),
+    byPixel: floats(PIXELS, batch),
+    byUnit: floats(hidden, batch),
+    outByUnit: floats(hidden, PIXELS),
+    toDecoded: floats(batch, hidden),
+    toHead: floats(batch, 2 * latents),
+    toEncoded: floats(hidden),
   };
 }
 
@@ -273,7 +330,8 @@ function makeRoom(hidden, latents, batch) {
 function drawLatents(draw, latents, count, { head, epsilon, z }) {
   for (let b = 0; b < count; b++) {
     for (let i = 0; i < latents; i++) {
-      const logVar = head[2 * b * latents + latents + i], at = b * latents + i;
+      const logVar = head[2 * b * latents + latents + i],
+        at = b * latents + i;
       z[at] = head[2 * b * latents + i] + noiseScale(draw, logVar) * shapeNoise(draw, epsilon[at]);
     }
   }
@@ -284,7 +342,9 @@ function drawLatents(draw, latents, count, { head, epsilon, z }) {
  * `noise` holds the draws ε of the batch, count × d. The gradient is written over `gradient.all`.
  */
 export function objectiveAndGradient(model, loss, beta, images, rows, noise, gradient, room) {
-  const { hidden, latents } = model, count = rows.length, form = findLoss(loss).form;
+  const { hidden, latents } = model,
+    count = rows.length,
+    form = findLoss(loss).form;
   const within = room ?? makeRoom(hidden, latents, count);
   within.epsilon.set(noise);
   encodeHidden(model, images, rows, within.encoded);
@@ -302,7 +362,8 @@ export function objectiveAndGradient(model, loss, beta, images, rows, noise, gra
 
 /** The batch's sum of the log-likelihood or what stands for it; its slopes take the place of the logits. */
 function likelihoodBackward(form, images, rows, logits) {
-  const share = (form.perPixel ? 1 / PIXELS : 1) / rows.length, { starts, places, values } = images;
+  const share = (form.perPixel ? 1 / PIXELS : 1) / rows.length,
+    { starts, places, values } = images;
   let total = 0;
   for (let b = 0; b < rows.length; b++) {
     const from = b * PIXELS;
@@ -312,15 +373,19 @@ function likelihoodBackward(form, images, rows, logits) {
       continue;
     }
     total += inkSum(images, rows[b], logits, from);
-    let product = 1, positive = 0;
-    for (let j = from; j < from + PIXELS; j++) { // as softplusSum, and the slope −sigmoid by the same exponential
-      const a = logits[j], e = Math.exp(a > 0 ? -a : a);
+    let product = 1,
+      positive = 0;
+    for (let j = from; j < from + PIXELS; j++) {
+      // as softplusSum, and the slope −sigmoid by the same exponential
+      const a = logits[j],
+        e = Math.exp(a > 0 ? -a : a);
       if (a > 0) positive += a;
       product *= 1 + e;
       logits[j] = (a > 0 ? -share : -share * e) / (1 + e);
     }
     total -= positive + Math.log(product);
-    for (let at = starts[rows[b]], end = starts[rows[b] + 1]; at < end; at++) logits[from + places[at]] += share * values[at];
+    for (let at = starts[rows[b]], end = starts[rows[b] + 1]; at < end; at++)
+      logits[from + places[at]] += share * values[at];
   }
   return form.perPixel ? total / PIXELS : total;
 }
@@ -347,7 +412,8 @@ function outBackward(model, gradient, count, { logits, decoded, byPixel, byUnit,
 
 /** From the decoder's hidden units through z and the draw to μ and log σ²; gives the batch's sum of R. */
 function headBackward(model, gradient, form, beta, count, { z, head, epsilon, toDecoded, toHead, encoded }) {
-  const { hidden, latents } = model, width = 2 * latents;
+  const { hidden, latents } = model,
+    width = 2 * latents;
   const weight = (form.sign * beta) / (form.perLatent ? latents : 1) / count;
   let total = 0;
   for (let b = 0; b < count; b++) {
@@ -360,8 +426,10 @@ function headBackward(model, gradient, form, beta, count, { z, head, epsilon, to
         slope += back * model.decoderIn[i * hidden + u];
         gradient.decoderIn[i * hidden + u] += back * z[at];
       }
-      const mu = head[b * width + i], logVar = head[b * width + latents + i];
-      const half = form.draw === "var" ? 1 : 0.5, moved = noiseScale(form.draw, logVar) * shapeNoise(form.draw, epsilon[at]);
+      const mu = head[b * width + i],
+        logVar = head[b * width + latents + i];
+      const half = form.draw === "var" ? 1 : 0.5,
+        moved = noiseScale(form.draw, logVar) * shapeNoise(form.draw, epsilon[at]);
       toHead[b * width + i] = slope + weight * form.kl.m * mu;
       toHead[b * width + latents + i] = slope * half * moved + weight * divergenceSlope(form.kl, logVar);
       total += divergence(form.kl, mu, logVar);
@@ -376,7 +444,9 @@ function headBackward(model, gradient, form, beta, count, { z, head, epsilon, to
 }
 
 function encoderBackward(model, gradient, { starts, places, values }, rows, { toHead, toEncoded, encoded }) {
-  const { hidden, latents } = model, width = 2 * latents, { encoderIn, encoderBias } = gradient;
+  const { hidden, latents } = model,
+    width = 2 * latents,
+    { encoderIn, encoderBias } = gradient;
   for (let b = 0; b < rows.length; b++) {
     for (let u = 0; u < hidden; u++) {
       let sum = 0;
@@ -385,7 +455,8 @@ function encoderBackward(model, gradient, { starts, places, values }, rows, { to
       encoderBias[u] += toEncoded[u];
     }
     for (let at = starts[rows[b]], end = starts[rows[b] + 1]; at < end; at++) {
-      const to = places[at] * hidden, value = values[at];
+      const to = places[at] * hidden,
+        value = values[at];
       for (let u = 0; u < hidden; u++) encoderIn[to + u] += value * toEncoded[u];
     }
   }
@@ -393,13 +464,21 @@ function encoderBackward(model, gradient, { starts, places, values }, rows, { to
 
 /** A training: `step()` moves the weights once and gives the objective of its batch before it. */
 export function makeTraining({ hidden, latents, seed, batch, rate, beta, loss }, images) {
-  const generator = makeGenerator(seed), model = makeModel(hidden, latents);
+  const generator = makeGenerator(seed),
+    model = makeModel(hidden, latents);
   initialise(model, generator, meanLogits(images));
-  const gradient = makeModel(hidden, latents), first = makeModel(hidden, latents), second = makeModel(hidden, latents);
+  const gradient = makeModel(hidden, latents),
+    first = makeModel(hidden, latents),
+    second = makeModel(hidden, latents);
   const training = { model, gradient, images, batch, rate, beta, loss, steps: 0 };
-  let room, rows, noise, order = [], next = 0;
+  let room,
+    rows,
+    noise,
+    order = [],
+    next = 0;
 
-  training.nextRow = () => { // every image once before any comes again
+  training.nextRow = () => {
+    // every image once before any comes again
     if (next >= order.length) {
       order = shuffled(training.images.count, generator);
       next = 0;
@@ -408,13 +487,20 @@ export function makeTraining({ hidden, latents, seed, batch, rate, beta, loss },
   };
   training.step = () => {
     if (rows?.length !== training.batch) {
-      rows = new Int32Array(training.batch), noise = new Float32Array(training.batch * latents);
+      ((rows = new Int32Array(training.batch)), (noise = new Float32Array(training.batch * latents)));
       room = makeRoom(hidden, latents, training.batch);
     }
     for (let b = 0; b < rows.length; b++) rows[b] = training.nextRow();
     for (let k = 0; k < noise.length; k++) noise[k] = generator.normal();
     const value = objectiveAndGradient(
-      model, training.loss, training.beta, training.images, rows, noise, gradient, room,
+      model,
+      training.loss,
+      training.beta,
+      training.images,
+      rows,
+      noise,
+      gradient,
+      room,
     );
     training.steps++;
     adam(model.all, gradient.all, first.all, second.all, training.rate, training.steps);
@@ -439,7 +525,8 @@ function shuffled(count, generator) {
 
 /** A step uphill (Kingma and Ba 2015, algorithm 1). */
 function adam(weights, slopes, first, second, rate, step) {
-  const size = rate / (1 - BETA1 ** step), root = 1 / Math.sqrt(1 - BETA2 ** step);
+  const size = rate / (1 - BETA1 ** step),
+    root = 1 / Math.sqrt(1 - BETA2 ** step);
   for (let i = 0; i < weights.length; i++) {
     const slope = slopes[i];
     first[i] = BETA1 * first[i] + (1 - BETA1) * slope;
@@ -453,8 +540,10 @@ function adam(weights, slopes, first, second, rate, step) {
 /** Draws of the noise with weights that make an average over them an expectation: Gauss-Hermite quadrature with ten
  * nodes a latent, as the course's `elbo_quadrature`. So nothing that is measured trembles. */
 export function makeNodes(latents) {
-  const nodes = [...HERMITE.map(([x, w]) => [-x, w]).reverse(), ...HERMITE], count = nodes.length ** latents;
-  const epsilon = new Float32Array(count * latents), weights = new Float64Array(count).fill(1);
+  const nodes = [...HERMITE.map(([x, w]) => [-x, w]).reverse(), ...HERMITE],
+    count = nodes.length ** latents;
+  const epsilon = new Float32Array(count * latents),
+    weights = new Float64Array(count).fill(1);
   for (let k = 0; k < count; k++) {
     for (let i = 0, rest = k; i < latents; i++, rest = Math.floor(rest / nodes.length)) {
       const [x, w] = nodes[rest % nodes.length];
@@ -467,8 +556,10 @@ export function makeNodes(latents) {
 
 // The positive nodes of ten and their weights, for the standard normal (Abramowitz and Stegun 1964, table 25.10, scaled).
 const HERMITE = [
-  [0.48493570751549764, 0.3446423349320191], [1.4659890943911582, 0.13548370298026785],
-  [2.484325841638955, 0.019111580500770317], [3.581823483551927, 0.0007580709343122174],
+  [0.48493570751549764, 0.3446423349320191],
+  [1.4659890943911582, 0.13548370298026785],
+  [2.484325841638955, 0.019111580500770317],
+  [3.581823483551927, 0.0007580709343122174],
   [4.859462828332312, 4.310652630718287e-6],
 ];
 
@@ -478,12 +569,16 @@ const HERMITE = [
  * number where the loss is right. `grey` are the same images in grey, for a loss whose mistake is to be given these.
  */
 export function evaluate(model, loss, beta, images, grey, { epsilon, weights }) {
-  const { form } = findLoss(loss), { count } = images, rows = Int32Array.from({ length: count }, (_, i) => i);
-  const head = encode(model, images, rows), truth = findLoss("right").form;
+  const { form } = findLoss(loss),
+    { count } = images,
+    rows = Int32Array.from({ length: count }, (_, i) => i);
+  const head = encode(model, images, rows),
+    truth = findLoss("right").form;
   const rate = divergenceSum(model, truth, head, count) / count;
   const distortion = -likelihoodSum(model, truth, images, head, epsilon, weights) / count;
   if (loss === "right") return { printed: -distortion - beta * rate, elbo: -distortion - rate, rate, distortion };
-  const given = form.grey ? grey : images, theirs = form.grey ? encode(model, grey, rows) : head;
+  const given = form.grey ? grey : images,
+    theirs = form.grey ? encode(model, grey, rows) : head;
   const likelihood = likelihoodSum(model, form, given, theirs, epsilon, weights) / count;
   const printed = likelihood + (form.sign * beta * divergenceSum(model, form, theirs, count)) / count;
   return { printed, elbo: -distortion - rate, rate, distortion };
@@ -501,19 +596,22 @@ function divergenceSum({ latents }, form, head, count) {
 }
 
 function likelihoodSum(model, form, images, head, epsilon, weights) {
-  const { latents } = model, draws = weights.length;
+  const { latents } = model,
+    draws = weights.length;
   const within = { head: new Float32Array(2 * latents * draws), epsilon, z: new Float32Array(latents * draws) };
-  const room = makeDecoding(model, draws);
+  const room = keptDecoding(model, draws);
   let sum = 0;
   for (let b = 0; b < images.count; b++) {
-    for (let k = 0; k < draws; k++) within.head.set(head.subarray(2 * latents * b, 2 * latents * (b + 1)), 2 * latents * k);
+    for (let k = 0; k < draws; k++)
+      within.head.set(head.subarray(2 * latents * b, 2 * latents * (b + 1)), 2 * latents * k);
     drawLatents(form.draw, latents, draws, within);
     const logits = decode(model, within.z, draws, room);
     for (let k = 0; k < draws; k++) {
       const from = k * PIXELS;
-      const value = form.likelihood === "squared"
-        ? -squaredError(images, b, logits, from)
-        : inkSum(images, b, logits, from) - softplusSum(logits, from);
+      const value =
+        form.likelihood === "squared"
+          ? -squaredError(images, b, logits, from)
+          : inkSum(images, b, logits, from) - softplusSum(logits, from);
       sum += weights[k] * value;
     }
   }

@@ -6,7 +6,10 @@ const SHORT_SLICE = 10; // milliseconds, so that the page answers in between
 
 /** Starts a helper; `hear` gets its messages. Gives `tell(message)`, `stop()` and `kind()`, "worker" or "page". */
 export function makeHelper(text, hear) {
-  let worker = null, tellNow, waiting = [], halt = () => {};
+  let worker = null,
+    tellNow,
+    waiting = [],
+    halt = () => {};
 
   function inPage() {
     worker?.terminate();
@@ -38,7 +41,8 @@ export function makeHelper(text, hear) {
   try {
     if (!text) throw new Error("no text for a worker");
     inWorker();
-  } catch { // a page may forbid workers
+  } catch {
+    // a page may forbid workers
     inPage();
   }
   return {

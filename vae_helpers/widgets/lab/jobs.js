@@ -5,7 +5,8 @@ import { decode, encode, evaluate, makeImages, makeModel, makeNodes, makeTrainin
 import { findLoss } from "./losses.js";
 import { findGrid, moments, posterior } from "./quadrature.js";
 
-const COARSE = { 1: 241, 2: 61 }, WINDOW = { 1: 201, 2: 49 }; // points on an axis, of the plane and of a closer look
+const COARSE = { 1: 241, 2: 61 },
+  WINDOW = { 1: 201, 2: 49 }; // points on an axis, of the plane and of a closer look
 const WIDTHS = 4.5; // standard deviations that a closer look shows to each side
 const FAR = 6; // if q is further from the posterior, the picture shows the posterior alone
 
@@ -14,7 +15,8 @@ export const measureGap = (steps) => (steps < 100 ? 10 : steps < 1000 ? 50 : 100
 
 /** A function that takes the page's messages; `post` takes the answers, and `slice` milliseconds are worked at a time. */
 export function makeServer(post, slice) {
-  const trainer = makeTrainer(post, slice), measured = {};
+  const trainer = makeTrainer(post, slice),
+    measured = {};
   return (message) => {
     // The weights go back: a worker that hardly makes garbage would let them pile up for minutes.
     if (message.job === "measure") post({ ...measure(message, measured.images), all: message.all });
@@ -28,14 +30,22 @@ export function makeServer(post, slice) {
 
 function makeTrainer(post, slice) {
   const channel = new MessageChannel(); // unlike setTimeout it does not wait
-  let training, images, run, interval, sent = 0, running = false, nextMark = 0, last = Infinity;
+  let training,
+    images,
+    run,
+    interval,
+    sent = 0,
+    running = false,
+    nextMark = 0,
+    last = Infinity;
   channel.port1.onmessage = () => running && work();
 
   const answer = (kind, more) => post({ kind, run, steps: training.steps, running, ...more });
   const snapshot = (kind, more) => answer(kind, { all: training.model.all.slice(), ...more });
   const imagesOf = (loss) => (findLoss(loss).form.grey ? images.grey : images.plain);
 
-  function advance() { // false where it was the last step, or the objective is no number any more
+  function advance() {
+    // false where it was the last step, or the objective is no number any more
     const value = training.step();
     if (!Number.isFinite(value)) {
       running = false;
@@ -104,25 +114,42 @@ function makeTrainer(post, slice) {
 /** What is printed and what is true of a model, as means over the measured images. */
 function measure({ run, steps, hidden, latents, all, loss, beta, grid }, { plain, grey }) {
   const model = makeModel(hidden, latents, all);
-  const found = findGrid(model, plain, grid), numbers = evaluate(model, loss, beta, plain, grey, makeNodes(latents));
+  const found = findGrid(model, plain, grid),
+    numbers = evaluate(model, loss, beta, plain, grey, makeNodes(latents));
   const evidence = found.values.reduce((a, b) => a + b) / plain.count;
   return { kind: "measured", run, steps, loss, beta, ...numbers, evidence, error: found.error, grid: found.grid };
 }
 
 /** All about one image: q, the posterior where it is, its reconstruction, its log p(x). */
 function look({ run, serial, hidden, latents, all, pixels, grid }) {
-  const model = makeModel(hidden, latents, all), images = makeImages([pixels]);
-  const head = encode(model, images, [0]), mu = Array.from(head.subarray(0, latents));
+  const model = makeModel(hidden, latents, all),
+    images = makeImages([pixels]);
+  const head = encode(model, images, [0]),
+    mu = Array.from(head.subarray(0, latents));
   const sigma = Array.from(head.subarray(latents), (logVar) => Math.exp(0.5 * logVar));
-  const found = findGrid(model, images, grid), numbers = evaluate(model, "right", 1, images, images, makeNodes(latents));
+  const found = findGrid(model, images, grid),
+    numbers = evaluate(model, "right", 1, images, images, makeNodes(latents));
   const whole = moments(posterior(model, images, 0, COARSE[latents]), latents);
-  const apart = mu.map((m, i) => Math.abs(m - whole.mean[i])), far = apart.some((distance) => !(distance < FAR));
+  const apart = mu.map((m, i) => Math.abs(m - whole.mean[i])),
+    far = apart.some((distance) => !(distance < FAR));
   const reach = whole.std.map((std, i) => (far ? WIDTHS * std : 0.5 * apart[i] + WIDTHS * Math.max(sigma[i], std)));
-  const limit = Math.min(FAR, Math.max(0.2, ...reach)), center = whole.mean.map((m, i) => (far ? m : 0.5 * (m + mu[i])));
+  const limit = Math.min(FAR, Math.max(0.2, ...reach)),
+    center = whole.mean.map((m, i) => (far ? m : 0.5 * (m + mu[i])));
   const closer = posterior(model, images, 0, WINDOW[latents], limit, center);
   const image = Float32Array.from(decode(model, Float32Array.from(mu), 1), sigmoid);
   return {
-    kind: "looked", run, serial, mu, sigma, posterior: closer, moments: whole, image, evidence: found.values[0],
-    error: found.error, grid: found.grid, elbo: numbers.elbo, rate: numbers.rate,
+    kind: "looked",
+    run,
+    serial,
+    mu,
+    sigma,
+    posterior: closer,
+    moments: whole,
+    image,
+    evidence: found.values[0],
+    error: found.error,
+    grid: found.grid,
+    elbo: numbers.elbo,
+    rate: numbers.rate,
   };
 }

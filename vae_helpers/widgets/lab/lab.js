@@ -14,7 +14,8 @@ const SIDE_OF_IMAGE = 14;
 const MEASURED = 100; // test images whose ELBO and log p(x) are measured
 const OFFERED = 50; // test images that can be chosen
 const COPIES = 50; // of an own image that is added to the data, so that a batch in two meets it
-const FRAME = 24, CALM = 500; // milliseconds between two states of the training; where motion is to be reduced
+const FRAME = 24,
+  CALM = 500; // milliseconds between two states of the training; where motion is to be reduced
 const LOOK_EVERY = 700; // milliseconds between two looks at the chosen image while the training runs
 const SPEAK_EVERY = 10000; // milliseconds between two sentences about a training that runs
 const ROWS = 40; // of the table
@@ -33,7 +34,8 @@ const key = { "data-lm-suppress-shortcuts": "true" }; // JupyterLab leaves the k
 // ---- the parts of the page ----------------------------------------------------------------------
 
 function makeSlider(name, label, stops, start, changed) {
-  const id = `lab-${name}-${Math.random().toString(36).slice(2)}`, output = make("output", { for: id });
+  const id = `lab-${name}-${Math.random().toString(36).slice(2)}`,
+    output = make("output", { for: id });
   const input = make("input", { ...key, type: "range", id, min: 0, max: stops.length - 1, step: 1 });
   const put = (value) => {
     input.value = stops.indexOf(value);
@@ -54,7 +56,12 @@ function makeSelect(name, label, choices, start, changed) {
   const kind = typeof start === "number" ? Number : String;
   select.value = start;
   select.addEventListener("change", () => changed(name, kind(select.value)));
-  return { root: make("div", { class: "lab-control" }, make("label", { for: id }, label), select), put: (value) => { select.value = value; } };
+  return {
+    root: make("div", { class: "lab-control" }, make("label", { for: id }, label), select),
+    put: (value) => {
+      select.value = value;
+    },
+  };
 }
 
 function makeSeed(start, changed) {
@@ -65,13 +72,20 @@ function makeSeed(start, changed) {
     input.value = seed;
     changed("seed", seed);
   });
-  return { root: make("div", { class: "lab-control" }, make("label", { for: id }, "seed"), input), put: (value) => { input.value = value; } };
+  return {
+    root: make("div", { class: "lab-control" }, make("label", { for: id }, "seed"), input),
+    put: (value) => {
+      input.value = value;
+    },
+  };
 }
 
-function sample({ color, dash }) { // a piece of a line, as a legend
+function sample({ color, dash }) {
+  // a piece of a line, as a legend
   const drawn = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-  for (const [name, value] of Object.entries({ x1: 0, x2: 56, y1: 4, y2: 4, stroke: color, "stroke-width": 3 })) line.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ x1: 0, x2: 56, y1: 4, y2: 4, stroke: color, "stroke-width": 3 }))
+    line.setAttribute(name, value);
   if (dash.length) line.setAttribute("stroke-dasharray", dash.map((part) => 3 * part).join(" "));
   drawn.setAttribute("aria-hidden", "true");
   drawn.append(line);
@@ -80,15 +94,26 @@ function sample({ color, dash }) { // a piece of a line, as a legend
 
 function makeNumbers(roles) {
   const rows = [
-    ["printed", "printed by this loss", PRINTED_LOOK], ["elbo", "true ELBO", roles.elbo], ["evidence", "log p(x)", roles.evidence],
-    ["gap", "gap: log p(x) − ELBO", null], ["claim", "printed − true ELBO", null], ["rate", "rate (KL)", null], ["distortion", "distortion", null],
+    ["printed", "printed by this loss", PRINTED_LOOK],
+    ["elbo", "true ELBO", roles.elbo],
+    ["evidence", "log p(x)", roles.evidence],
+    ["gap", "gap: log p(x) − ELBO", null],
+    ["claim", "printed − true ELBO", null],
+    ["rate", "rate (KL)", null],
+    ["distortion", "distortion", null],
   ];
-  const values = {}, root = make("dl", { class: "lab-numbers" });
+  const values = {},
+    root = make("dl", { class: "lab-numbers" });
   for (const [name, text, look] of rows) {
     values[name] = make("dd", { "data-number": name }, "–");
     root.append(make("div", {}, make("dt", {}, text), ...(look ? [sample(look)] : []), values[name]));
   }
-  return { root, put: (numbers) => { for (const [name, element] of Object.entries(values)) element.textContent = show(numbers[name]); } };
+  return {
+    root,
+    put: (numbers) => {
+      for (const [name, element] of Object.entries(values)) element.textContent = show(numbers[name]);
+    },
+  };
 }
 
 function makeFigure(name, title, caption) {
@@ -100,11 +125,13 @@ function makeFigure(name, title, caption) {
 function verdictOf({ loss, beta, printed, elbo, evidence }) {
   const claim = printed - elbo;
   if (!Number.isFinite(claim)) return "The numbers have left the range of a computer's numbers.";
-  if (loss === "right" && beta === 1) return `The printed number is the true ELBO. It is ${show(evidence - elbo)} nats below log p(x): that is the gap between q and the posterior.`;
+  if (loss === "right" && beta === 1)
+    return `The printed number is the true ELBO. It is ${show(evidence - elbo)} nats below log p(x): that is the gap between q and the posterior.`;
   const why = loss === "right" ? `With β = ${beta} the printed number is not the ELBO` : `“${findLoss(loss).title}”`;
-  const size = Math.abs(claim) < 0.05
-    ? "at the moment prints about what the true ELBO is"
-    : `prints ${show(Math.abs(claim))} nats ${claim > 0 ? "more" : "less"} than the true ELBO`;
+  const size =
+    Math.abs(claim) < 0.05
+      ? "at the moment prints about what the true ELBO is"
+      : `prints ${show(Math.abs(claim))} nats ${claim > 0 ? "more" : "less"} than the true ELBO`;
   const above = printed > evidence + 0.05 ? " That is above log p(x), where no bound can be: the number is wrong." : "";
   return `${why}${loss === "right" ? ": it" : ""} ${size}.${above}`;
 }
@@ -117,21 +144,53 @@ function verdictOf({ loss, beta, printed, elbo, evidence }) {
  * `worker`, the text of the web worker; without it all is computed in the page. Gives `{ destroy, weights, points }`.
  */
 export function mount(element, data, options = {}) {
-  const settings = { ...START, ...options.settings }, roles = data.roles;
+  const settings = { ...START, ...options.settings },
+    roles = data.roles;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const base = { plain: makeImages(unpackRows(data.train, false)), grey: makeImages(unpackRows(data.train, true)) };
-  const testRows = unpackRows(data.test, false), test = makeImages(testRows);
+  const testRows = unpackRows(data.test, false),
+    test = makeImages(testRows);
   const measured = {
-    plain: makeImages(testRows.slice(0, MEASURED)), grey: makeImages(unpackRows({ ...data.test, count: MEASURED }, true)),
+    plain: makeImages(testRows.slice(0, MEASURED)),
+    grey: makeImages(unpackRows({ ...data.test, count: MEASURED }, true)),
   };
-  let own = 0, images = base, run = 0, running = false, state = null, points = [], mark = null, busy = false, grid = 0, lookGrid = 0;
-  let spent = 0, began = 0, spoken = 0, looked = null, lookWanted = true, lookedAt = 0, serial = 0, frames = [], asked = false;
-  let changes = [], waiting = null, wide = false, gone = false, chartsDue = true, pace = { steps: 0, at: 0, rate: 0 };
+  let own = 0,
+    images = base,
+    run = 0,
+    running = false,
+    state = null,
+    points = [],
+    mark = null,
+    busy = false,
+    grid = 0,
+    lookGrid = 0;
+  let spent = 0,
+    began = 0,
+    spoken = 0,
+    looked = null,
+    lookWanted = true,
+    lookedAt = 0,
+    serial = 0,
+    frames = [],
+    asked = false;
+  let changes = [],
+    waiting = null,
+    wide = false,
+    gone = false,
+    chartsDue = true,
+    pace = { steps: 0, at: 0, rate: 0 };
 
   // -- messages
 
-  const trainer = makeHelper(options.worker, hear), measurer = makeHelper(options.worker, hear);
-  const HEARD = { state: hearState, mark: hearMark, diverged: hearDiverged, measured: hearMeasured, looked: hearLooked };
+  const trainer = makeHelper(options.worker, hear),
+    measurer = makeHelper(options.worker, hear);
+  const HEARD = {
+    state: hearState,
+    mark: hearMark,
+    diverged: hearDiverged,
+    measured: hearMeasured,
+    looked: hearLooked,
+  };
   function hear(message) {
     if (!gone) HEARD[message.kind](message);
   }
@@ -156,11 +215,16 @@ export function mount(element, data, options = {}) {
     if (its !== run) return;
     running = false;
     const shown = value === "NaN" ? "NaN, not a number" : show(Number(value));
-    const why = settings.rate > 0.1
-      ? `The learning rate ${settings.rate} is too large.`
-      : settings.loss === "right" ? "A smaller learning rate would help." : "Its objective may have no maximum.";
+    const why =
+      settings.rate > 0.1
+        ? `The learning rate ${settings.rate} is too large.`
+        : settings.loss === "right"
+          ? "A smaller learning rate would help."
+          : "Its objective may have no maximum.";
     reset();
-    say(`At step ${show(steps, 0)} the objective became ${shown}. ${why} The model has been reset; change a setting and train again.`);
+    say(
+      `At step ${show(steps, 0)} the objective became ${shown}. ${why} The model has been reset; change a setting and train again.`,
+    );
   }
   function hearMeasured({ all, ...point }) {
     busy = false;
@@ -180,20 +244,40 @@ export function mount(element, data, options = {}) {
     }
     measureNext();
   }
-  function measureNext() { // one at a time, so that the newest comes and none queue up
+  function measureNext() {
+    // one at a time, so that the newest comes and none queue up
     if (busy) return;
     const due = lookWanted || (running && performance.now() - lookedAt > LOOK_EVERY);
     if (state && due && (lookWanted || !mark)) {
       lookWanted = false;
       lookedAt = performance.now();
       busy = true;
-      measurer.tell({ job: "look", run, serial, hidden: settings.hidden, latents: settings.latents, all: state.model.all, pixels: pad.pixels(), grid: Math.max(0, lookGrid - 1) });
+      measurer.tell({
+        job: "look",
+        run,
+        serial,
+        hidden: settings.hidden,
+        latents: settings.latents,
+        all: state.model.all,
+        pixels: pad.pixels(),
+        grid: Math.max(0, lookGrid - 1),
+      });
     } else if (mark) {
       busy = true;
       const { steps, all, loss, beta } = mark;
       mark = null;
       lookWanted ||= !running || performance.now() - lookedAt > LOOK_EVERY;
-      measurer.tell({ job: "measure", run, steps, hidden: settings.hidden, latents: settings.latents, all, loss, beta, grid });
+      measurer.tell({
+        job: "measure",
+        run,
+        steps,
+        hidden: settings.hidden,
+        latents: settings.latents,
+        all,
+        loss,
+        beta,
+        grid,
+      });
     }
   }
 
@@ -210,7 +294,15 @@ export function mount(element, data, options = {}) {
   function drawFrame(now) {
     asked = false;
     if (!state || gone) return;
-    drawPlane(plane.canvas, state.model, test, data.test.labels, data.colors, looked?.run === run && looked.mu.length === settings.latents ? looked : null, roles);
+    drawPlane(
+      plane.canvas,
+      state.model,
+      test,
+      data.test.labels,
+      data.colors,
+      looked?.run === run && looked.mu.length === settings.latents ? looked : null,
+      roles,
+    );
     const { images: decodedImages, across } = decodePlane(state.model);
     drawImages(decoded.canvas, decodedImages, SIDE_OF_IMAGE, across);
     if (chartsDue) drawCharts();
@@ -233,15 +325,25 @@ export function mount(element, data, options = {}) {
     paceText.textContent = `step ${show(state.steps, 0)}, ${show(time)} s of training${speed}; ${show(images.plain.count, 0)} images`;
   }
   function showMeasured(point) {
-    const gap = point.evidence - point.elbo, claim = point.printed - point.elbo;
+    const gap = point.evidence - point.elbo,
+      claim = point.printed - point.elbo;
     numbers.put({ ...point, gap, claim });
     verdict.textContent = verdictOf(point);
-    doubt.textContent = point.error < 1e-4 ? "" : ` (log p(x) may be off by up to ${show(point.error, 4)} nats: the posteriors are very narrow.)`;
+    doubt.textContent =
+      point.error < 1e-4
+        ? ""
+        : ` (log p(x) may be off by up to ${show(point.error, 4)} nats: the posteriors are very narrow.)`;
     root.dataset.measured = point.steps;
     const text = `At step ${show(point.steps, 0)}: printed ${show(point.printed)}, true ELBO ${show(point.elbo)}, log p(x) ${show(point.evidence)} nats.`;
     curves.canvas.setAttribute("aria-label", `Curves over the steps of training. ${text}`);
-    differences.canvas.setAttribute("aria-label", `The gap is ${show(gap)} nats, the printed number claims ${show(claim)} nats more than the true ELBO.`);
-    trade.canvas.setAttribute("aria-label", `Rate ${show(point.rate)} nats, distortion ${show(point.distortion)} nats.`);
+    differences.canvas.setAttribute(
+      "aria-label",
+      `The gap is ${show(gap)} nats, the printed number claims ${show(claim)} nats more than the true ELBO.`,
+    );
+    trade.canvas.setAttribute(
+      "aria-label",
+      `Rate ${show(point.rate)} nats, distortion ${show(point.distortion)} nats.`,
+    );
     if (!running || performance.now() - spoken > SPEAK_EVERY) {
       spoken = performance.now();
       live.textContent = text;
@@ -267,14 +369,31 @@ export function mount(element, data, options = {}) {
     if (waiting?.serial === serial) finishWaiting(points.at(-1));
   }
   function fillTable() {
-    const every = Math.ceil(points.length / ROWS), kept = points.filter((_, i) => (points.length - 1 - i) % every === 0);
+    const every = Math.ceil(points.length / ROWS),
+      kept = points.filter((_, i) => (points.length - 1 - i) % every === 0);
     const head = ["step", "printed", "true ELBO", "log p(x)", "gap", "printed − ELBO", "rate", "distortion"];
-    const rows = kept.map((p) => [show(p.steps, 0), ...[p.printed, p.elbo, p.evidence, p.evidence - p.elbo, p.printed - p.elbo, p.rate, p.distortion].map((v) => show(v, 2))]);
+    const rows = kept.map((p) => [
+      show(p.steps, 0),
+      ...[p.printed, p.elbo, p.evidence, p.evidence - p.elbo, p.printed - p.elbo, p.rate, p.distortion].map((v) =>
+        show(v, 2),
+      ),
+    ]);
     const caption = `Nats per image, mean over the first ${MEASURED} test images${every > 1 ? `; every ${every}th of ${points.length} measurements` : ""}`;
-    scroll.replaceChildren(make(
-      "table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
-      make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text, i) => make(i ? "td" : "th", i ? {} : { scope: "row" }, text))))),
-    ));
+    scroll.replaceChildren(
+      make(
+        "table",
+        {},
+        make("caption", {}, caption),
+        make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
+        make(
+          "tbody",
+          {},
+          ...rows.map((row) =>
+            make("tr", {}, ...row.map((text, i) => make(i ? "td" : "th", i ? {} : { scope: "row" }, text))),
+          ),
+        ),
+      ),
+    );
   }
   function say(text) {
     message.textContent = text;
@@ -316,7 +435,9 @@ export function mount(element, data, options = {}) {
     showLoss();
     if (ANEW.includes(name)) {
       reset();
-      say(`${{ hidden: "Hidden units", latents: "Latents", seed: "Seed" }[name]}: ${value}. A new model begins at step 0.`);
+      say(
+        `${{ hidden: "Hidden units", latents: "Latents", seed: "Seed" }[name]}: ${value}. A new model begins at step 0.`,
+      );
       return;
     }
     if (state?.steps) changes.push(state.steps);
@@ -354,7 +475,9 @@ export function mount(element, data, options = {}) {
     own++;
     images = { plain: joinImages(images.plain, copies), grey: joinImages(images.grey, copies) };
     trainer.tell({ job: "images", images });
-    say(`Your image is in the training data now, ${COPIES} times, so that one batch in two meets it. Train on, and look at its log p(x).`);
+    say(
+      `Your image is in the training data now, ${COPIES} times, so that one batch in two meets it. Train on, and look at its log p(x).`,
+    );
     if (state) showPace(performance.now());
   }
   async function takeFile(file) {
@@ -372,7 +495,8 @@ export function mount(element, data, options = {}) {
 
   function finishWaiting(point) {
     const { resolve, spoil, clean } = waiting;
-    if (spoil && !waiting.serial) { // first the image as it is, then with five black pixels
+    if (spoil && !waiting.serial) {
+      // first the image as it is, then with five black pixels
       chooseTest(0);
       waiting = { ...waiting, serial };
       return;
@@ -387,25 +511,55 @@ export function mount(element, data, options = {}) {
     }
     waiting = null;
     const gaps = points.map(({ evidence, elbo }) => evidence - elbo);
-    resolve({ ...point, gap: point.evidence - point.elbo, widest: Math.max(...gaps), narrowest: Math.min(...gaps), clean, spoiled: looked?.evidence });
+    resolve({
+      ...point,
+      gap: point.evidence - point.elbo,
+      widest: Math.max(...gaps),
+      narrowest: Math.min(...gaps),
+      clean,
+      spoiled: looked?.evidence,
+    });
   }
   function abandon() {
     waiting?.resolve(null);
     waiting = null;
   }
-  const tour = makeTour((wanted, steps, spoil) => new Promise((resolve) => {
-    putSettings(wanted);
-    waiting = { resolve, steps, spoil };
-    if (steps) train(steps);
-  }), (text) => { live.textContent = text; });
+  const tour = makeTour(
+    (wanted, steps, spoil) =>
+      new Promise((resolve) => {
+        putSettings(wanted);
+        waiting = { resolve, steps, spoil };
+        if (steps) train(steps);
+      }),
+    (text) => {
+      live.textContent = text;
+    },
+  );
 
   // -- the page
 
   const live = make("p", { class: "lab-spoken", role: "status", "aria-live": "polite" });
   const controls = {
-    loss: makeSelect("loss", "mistake in the loss", LOSSES.map(({ name, title }) => [name, title]), settings.loss, change),
-    ...Object.fromEntries(SLIDERS.map(([name, label, stops]) => [name, makeSlider(name, label, stops, settings[name], change)])),
-    latents: makeSelect("latents", "latents", [[1, "1"], [2, "2"]], settings.latents, change),
+    loss: makeSelect(
+      "loss",
+      "mistake in the loss",
+      LOSSES.map(({ name, title }) => [name, title]),
+      settings.loss,
+      change,
+    ),
+    ...Object.fromEntries(
+      SLIDERS.map(([name, label, stops]) => [name, makeSlider(name, label, stops, settings[name], change)]),
+    ),
+    latents: makeSelect(
+      "latents",
+      "latents",
+      [
+        [1, "1"],
+        [2, "2"],
+      ],
+      settings.latents,
+      change,
+    ),
     seed: makeSeed(settings.seed, change),
   };
   const button = (text, action, more = {}) => {
@@ -413,11 +567,15 @@ export function mount(element, data, options = {}) {
     made.addEventListener("click", action);
     return made;
   };
-  const trainButton = button("Train", () => {
-    abandon();
-    if (running) pause();
-    else train();
-  }, { class: "lab-train" });
+  const trainButton = button(
+    "Train",
+    () => {
+      abandon();
+      if (running) pause();
+      else train();
+    },
+    { class: "lab-train" },
+  );
   const stepButton = button("One step", () => {
     if (!running) trainer.tell({ job: "single" });
   });
@@ -425,25 +583,75 @@ export function mount(element, data, options = {}) {
     message.textContent = "";
     reset();
   });
-  const formulaText = make("p", { class: "lab-formula" }), effectText = make("p", { class: "lab-small" }), paceText = make("p", { class: "lab-small lab-pace" });
+  const formulaText = make("p", { class: "lab-formula" }),
+    effectText = make("p", { class: "lab-small" }),
+    paceText = make("p", { class: "lab-small lab-pace" });
   const message = make("p", { class: "lab-message", role: "status", "aria-live": "polite" });
-  const numbers = makeNumbers(roles), verdict = make("span"), doubt = make("span", { class: "lab-small" });
-  const curves = makeFigure("curves", "What is printed, and what is true (nats per image)", `Over the steps of training; mean over the first ${MEASURED} test images, which are never trained on. Grey: the gap. A dotted upright: a setting was changed there.`);
-  const differences = makeFigure("differences", "How far apart (nats)", "Dotted: the gap, log p(x) − true ELBO, which is KL(q, posterior). Solid: printed − true ELBO, 0 for a right loss.");
-  const plane = makeFigure("plane", "Latent plane", `Means of q of ${data.test.count} test images, each as its digit where there is room. The orange ellipse: q of the chosen image, 2 σ.`);
-  const decoded = makeFigure("decoded", "Decoded plane", "What the decoder makes of z from −3 to 3 in each direction; with one latent line by line.");
-  const posteriorFigure = makeFigure("posterior", "Posterior and q of the chosen image", "Dark: the exact posterior. Dotted, orange: q at 1 σ and 2 σ (with one latent: its density). The better they agree, the smaller the gap.");
-  const trade = makeFigure("trade", "Rate and distortion", "The way of the model. On the line with dots the ELBO is as it is now; log p(x) is the broken line.");
-  const pad = makePad(() => {
-    imageText.textContent = "an image of yours";
-    lookAgain();
-  }, (text) => { live.textContent = text; });
-  const reconstruction = make("canvas", { class: "lab-reconstruction", role: "img", "aria-label": "the reconstruction of the chosen image" });
-  const imageText = make("strong"), imageNumbers = make("p", { class: "lab-image-numbers" });
-  const testChoice = makeSelect("test", "take a test image", Array.from({ length: OFFERED }, (_, i) => [i, `${i + 1}: a ${data.test.labels[i]}`]), 0, (_, value) => chooseTest(value));
-  const fileId = `lab-file-${Math.random().toString(36).slice(2)}`, file = make("input", { ...key, type: "file", accept: "image/*", id: fileId });
-  file.addEventListener("change", () => takeFile(file.files[0]).then(() => { file.value = ""; }));
-  const wideBox = make("input", { ...key, type: "checkbox" }), scroll = make("div", { class: "lab-scroll", tabindex: 0, role: "region", "aria-label": "table of the numbers" });
+  const numbers = makeNumbers(roles),
+    verdict = make("span"),
+    doubt = make("span", { class: "lab-small" });
+  const curves = makeFigure(
+    "curves",
+    "What is printed, and what is true (nats per image)",
+    `Over the steps of training; mean over the first ${MEASURED} test images, which are never trained on. Grey: the gap. A dotted upright: a setting was changed there.`,
+  );
+  const differences = makeFigure(
+    "differences",
+    "How far apart (nats)",
+    "Dotted: the gap, log p(x) − true ELBO, which is KL(q, posterior). Solid: printed − true ELBO, 0 for a right loss.",
+  );
+  const plane = makeFigure(
+    "plane",
+    "Latent plane",
+    `Means of q of ${data.test.count} test images, each as its digit where there is room. The orange ellipse: q of the chosen image, 2 σ.`,
+  );
+  const decoded = makeFigure(
+    "decoded",
+    "Decoded plane",
+    "What the decoder makes of z from −3 to 3 in each direction; with one latent line by line.",
+  );
+  const posteriorFigure = makeFigure(
+    "posterior",
+    "Posterior and q of the chosen image",
+    "Dark: the exact posterior. Dotted, orange: q at 1 σ and 2 σ (with one latent: its density). The better they agree, the smaller the gap.",
+  );
+  const trade = makeFigure(
+    "trade",
+    "Rate and distortion",
+    "The way of the model. On the line with dots the ELBO is as it is now; log p(x) is the broken line.",
+  );
+  const pad = makePad(
+    () => {
+      imageText.textContent = "an image of yours";
+      lookAgain();
+    },
+    (text) => {
+      live.textContent = text;
+    },
+  );
+  const reconstruction = make("canvas", {
+    class: "lab-reconstruction",
+    role: "img",
+    "aria-label": "the reconstruction of the chosen image",
+  });
+  const imageText = make("strong"),
+    imageNumbers = make("p", { class: "lab-image-numbers" });
+  const testChoice = makeSelect(
+    "test",
+    "take a test image",
+    Array.from({ length: OFFERED }, (_, i) => [i, `${i + 1}: a ${data.test.labels[i]}`]),
+    0,
+    (_, value) => chooseTest(value),
+  );
+  const fileId = `lab-file-${Math.random().toString(36).slice(2)}`,
+    file = make("input", { ...key, type: "file", accept: "image/*", id: fileId });
+  file.addEventListener("change", () =>
+    takeFile(file.files[0]).then(() => {
+      file.value = "";
+    }),
+  );
+  const wideBox = make("input", { ...key, type: "checkbox" }),
+    scroll = make("div", { class: "lab-scroll", tabindex: 0, role: "region", "aria-label": "table of the numbers" });
   wideBox.addEventListener("change", () => {
     wide = wideBox.checked;
     askCharts();
@@ -452,41 +660,79 @@ export function mount(element, data, options = {}) {
   table.addEventListener("toggle", () => table.open && fillTable());
 
   const chosen = make(
-    "section", { class: "lab-chosen", "aria-label": "the chosen image" },
+    "section",
+    { class: "lab-chosen", "aria-label": "the chosen image" },
     make(
-      "div", {}, make("h2", {}, "The chosen image: draw a digit of your own"),
+      "div",
+      {},
+      make("h2", {}, "The chosen image: draw a digit of your own"),
       make(
-        "div", { class: "lab-images" },
-        make("figure", {}, pad.canvas, make("figcaption", {}, imageText)), make("figure", {}, reconstruction, make("figcaption", {}, "its reconstruction")),
+        "div",
+        { class: "lab-images" },
+        make("figure", {}, pad.canvas, make("figcaption", {}, imageText)),
+        make("figure", {}, reconstruction, make("figcaption", {}, "its reconstruction")),
       ),
       imageNumbers,
     ),
     make(
-      "div", { class: "lab-controls" },
-      make("p", { class: "lab-row" }, button("Clear", () => choose(new Float32Array(SIDE_OF_IMAGE ** 2), "an image of yours: draw")), button("Add it to the training images", addOwn)),
+      "div",
+      { class: "lab-controls" },
+      make(
+        "p",
+        { class: "lab-row" },
+        button("Clear", () => choose(new Float32Array(SIDE_OF_IMAGE ** 2), "an image of yours: draw")),
+        button("Add it to the training images", addOwn),
+      ),
       testChoice.root,
-      make("div", { class: "lab-control lab-file" }, make("label", { for: fileId }, "or a picture of your own (or drop one anywhere here); it never leaves this page"), file),
+      make(
+        "div",
+        { class: "lab-control lab-file" },
+        make(
+          "label",
+          { for: fileId },
+          "or a picture of your own (or drop one anywhere here); it never leaves this page",
+        ),
+        file,
+      ),
     ),
   );
   const root = make(
-    "section", { class: "lab", "aria-label": "the Lab: a VAE that is trained in this page" }, tour,
+    "section",
+    { class: "lab", "aria-label": "the Lab: a VAE that is trained in this page" },
+    tour,
     make(
-      "div", { class: "lab-body" },
+      "div",
+      { class: "lab-body" },
       make(
-        "div", { class: "lab-controls lab-go" },
-        make("p", { class: "lab-row" }, trainButton, stepButton, resetButton), paceText, controls.loss.root,
+        "div",
+        { class: "lab-controls lab-go" },
+        make("p", { class: "lab-row" }, trainButton, stepButton, resetButton),
+        paceText,
+        controls.loss.root,
         make("div", {}, make("p", { class: "lab-small" }, "What is maximised, per image:"), formulaText),
       ),
       make(
-        "div", { class: "lab-controls lab-main" }, message, numbers.root, make("p", { class: "lab-verdict" }, verdict, doubt), curves.root, differences.root,
-        make("label", { class: "lab-row" }, wideBox, "stretch the first steps (logarithmic)"), table,
+        "div",
+        { class: "lab-controls lab-main" },
+        message,
+        numbers.root,
+        make("p", { class: "lab-verdict" }, verdict, doubt),
+        curves.root,
+        differences.root,
+        make("label", { class: "lab-row" }, wideBox, "stretch the first steps (logarithmic)"),
+        table,
       ),
       make(
-        "div", { class: "lab-controls lab-settings" }, ...SLIDERS.map(([name]) => controls[name].root), make("div", { class: "lab-row" }, controls.latents.root, controls.seed.root),
+        "div",
+        { class: "lab-controls lab-settings" },
+        ...SLIDERS.map(([name]) => controls[name].root),
+        make("div", { class: "lab-row" }, controls.latents.root, controls.seed.root),
         make("details", {}, make("summary", {}, "What this loss does"), effectText),
       ),
     ),
-    make("div", { class: "lab-panels" }, plane.root, decoded.root, posteriorFigure.root, trade.root), chosen, live,
+    make("div", { class: "lab-panels" }, plane.root, decoded.root, posteriorFigure.root, trade.root),
+    chosen,
+    live,
   );
   root.addEventListener("dragover", (event) => {
     event.preventDefault();

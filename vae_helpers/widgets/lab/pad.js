@@ -10,23 +10,35 @@ const LARGEST_FILE = 40e6; // bytes
 /** A pad; `change(pixels, how)` is called when the reader has changed it, `say(text)` with what a screen reader speaks. */
 export function makePad(change, say) {
   const canvas = make("canvas", {
-    class: "lab-pad", tabindex: 0, role: "application", "data-lm-suppress-shortcuts": "true",
+    class: "lab-pad",
+    tabindex: 0,
+    role: "application",
+    "data-lm-suppress-shortcuts": "true",
     "aria-label": "the chosen image, 14 by 14 pixels: draw with the mouse, or move with the arrow keys and press space",
   });
-  let pixels = new Float32Array(SIDE ** 2), row = 6, column = 6, shade = 1, before = null;
+  let pixels = new Float32Array(SIDE ** 2),
+    row = 6,
+    column = 6,
+    shade = 1,
+    before = null;
 
   function draw() {
-    const { ink, width, height } = prepare(canvas), size = width / SIDE;
+    const { ink, width, height } = prepare(canvas),
+      size = width / SIDE;
     Object.assign(ink, { strokeStyle: "#e2e2e2", lineWidth: 1, fillStyle: "#111" });
     for (let j = 0; j < SIDE ** 2; j++) {
-      const x = (j % SIDE) * size, y = Math.floor(j / SIDE) * size;
+      const x = (j % SIDE) * size,
+        y = Math.floor(j / SIDE) * size;
       if (pixels[j]) ink.fillRect(x, y, size, size);
       else ink.strokeRect(x, y, size, size);
     }
     if (document.activeElement !== canvas) return;
-    for (const [color, thick] of [["#fff", 5], ["#d55e00", 3]]) {
+    for (const [color, thick] of [
+      ["#fff", 5],
+      ["#d55e00", 3],
+    ]) {
       Object.assign(ink, { strokeStyle: color, lineWidth: thick });
-      ink.strokeRect(column * size, row * size, size, (height / SIDE));
+      ink.strokeRect(column * size, row * size, size, height / SIDE);
     }
   }
   function set(r, c, value) {
@@ -35,9 +47,13 @@ export function makePad(change, say) {
   }
   function at(event) {
     const box = canvas.getBoundingClientRect();
-    return [Math.floor(((event.clientY - box.top) / box.height) * SIDE), Math.floor(((event.clientX - box.left) / box.width) * SIDE)];
+    return [
+      Math.floor(((event.clientY - box.top) / box.height) * SIDE),
+      Math.floor(((event.clientX - box.left) / box.width) * SIDE),
+    ];
   }
-  function stroke(from, to) { // no pixel is left out, however fast the mouse is
+  function stroke(from, to) {
+    // no pixel is left out, however fast the mouse is
     const count = Math.max(Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1]), 1);
     for (let k = 0; k <= count; k++) {
       set(...from.map((start, i) => Math.round(start + ((to[i] - start) * k) / count)), shade);
@@ -75,7 +91,8 @@ export function makePad(change, say) {
   });
   for (const name of ["focus", "blur"]) canvas.addEventListener(name, draw);
   return {
-    canvas, draw,
+    canvas,
+    draw,
     pixels: () => pixels.slice(),
     put(values) {
       pixels = Float32Array.from(values);
@@ -86,19 +103,24 @@ export function makePad(change, say) {
 
 /** A picture file as an image of the pad. Gives the pixels and a sentence on what was done, or an Error with one. */
 export async function readPicture(file) {
-  if (!file.type.startsWith("image/")) throw new Error(`“${file.name}” is no picture; expected a file such as PNG or JPEG.`);
+  if (!file.type.startsWith("image/"))
+    throw new Error(`“${file.name}” is no picture; expected a file such as PNG or JPEG.`);
   if (file.size > LARGEST_FILE) throw new Error(`“${file.name}” is too large: expected at most 40 MB.`);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    throw new Error(`“${file.name}” cannot be read as a picture: it is damaged, or of a kind that this browser does not know.`);
+    throw new Error(
+      `“${file.name}” cannot be read as a picture: it is damaged, or of a kind that this browser does not know.`,
+    );
   }
-  const { width, height } = bitmap, { grey, colored, dark, light } = greyOf(bitmap);
+  const { width, height } = bitmap,
+    { grey, colored, dark, light } = greyOf(bitmap);
   bitmap.close();
   if (light - dark < 0.1) throw new Error(`“${file.name}” has no ink: all of it has about the same brightness.`);
   const edge = grey.filter((_, j) => j < SIDE || j >= SIDE * (SIDE - 1) || j % SIDE === 0 || j % SIDE === SIDE - 1);
-  const average = edge.reduce((a, b) => a + b) / edge.length, lightPaper = average > (dark + light) / 2;
+  const average = edge.reduce((a, b) => a + b) / edge.length,
+    lightPaper = average > (dark + light) / 2;
   const inkBeyond = (middle) => grey.map((value) => ((lightPaper ? value < middle : value >= middle) ? 1 : 0));
   let pixels = inkBeyond((dark + light) / 2);
   if (pixels.reduce((a, b) => a + b) < FEW) pixels = inkBeyond((Math.min(...grey) + Math.max(...grey)) / 2); // thin lines
@@ -112,22 +134,29 @@ export async function readPicture(file) {
 
 /** 14 × 14 means of brightness of a bitmap that is fitted into a square. */
 function greyOf(bitmap) {
-  const fine = SIDE * FINE, sheet = new OffscreenCanvas(fine, fine), ink = sheet.getContext("2d", { willReadFrequently: true });
-  const scale = fine / Math.max(bitmap.width, bitmap.height), width = bitmap.width * scale, height = bitmap.height * scale;
+  const fine = SIDE * FINE,
+    sheet = new OffscreenCanvas(fine, fine),
+    ink = sheet.getContext("2d", { willReadFrequently: true });
+  const scale = fine / Math.max(bitmap.width, bitmap.height),
+    width = bitmap.width * scale,
+    height = bitmap.height * scale;
   ink.imageSmoothingEnabled = scale < 1; // a small picture keeps its pixels
   ink.imageSmoothingQuality = "high";
   ink.fillStyle = "#fff"; // under what is transparent
   ink.fillRect(0, 0, fine, fine);
   ink.drawImage(bitmap, (fine - width) / 2, (fine - height) / 2, width, height);
   if (width !== height) extendPaper(ink, fine, width, height);
-  const { data } = ink.getImageData(0, 0, fine, fine), grey = new Float32Array(SIDE ** 2);
-  let colored = false, dark = 1, light = 0;
+  const { data } = ink.getImageData(0, 0, fine, fine),
+    grey = new Float32Array(SIDE ** 2);
+  let colored = false,
+    dark = 1,
+    light = 0;
   for (let at = 0, k = 0; k < fine ** 2; k++, at += 4) {
     const [red, green, blue] = [data[at], data[at + 1], data[at + 2]];
     colored ||= Math.max(red, green, blue) - Math.min(red, green, blue) > 24;
     const pixel = Math.floor(Math.floor(k / fine) / FINE) * SIDE + Math.floor((k % fine) / FINE);
     const value = (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
-    dark = Math.min(dark, value), light = Math.max(light, value);
+    ((dark = Math.min(dark, value)), (light = Math.max(light, value)));
     grey[pixel] += value / FINE ** 2;
   }
   return { grey, colored, dark, light };
@@ -135,8 +164,14 @@ function greyOf(bitmap) {
 
 /** Fills the bands beside a picture that is no square with the colour of its corner. */
 function extendPaper(ink, fine, width, height) {
-  const left = (fine - width) / 2, top = (fine - height) / 2;
-  const [red, green, blue] = ink.getImageData(Math.min(fine - 1, Math.ceil(left) + 1), Math.min(fine - 1, Math.ceil(top) + 1), 1, 1).data;
+  const left = (fine - width) / 2,
+    top = (fine - height) / 2;
+  const [red, green, blue] = ink.getImageData(
+    Math.min(fine - 1, Math.ceil(left) + 1),
+    Math.min(fine - 1, Math.ceil(top) + 1),
+    1,
+    1,
+  ).data;
   ink.fillStyle = `rgb(${red},${green},${blue})`;
   if (width > height) for (const y of [0, fine - top]) ink.fillRect(0, y, fine, top);
   else for (const x of [0, fine - left]) ink.fillRect(x, 0, left, fine);

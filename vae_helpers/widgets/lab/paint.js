@@ -24,7 +24,8 @@ export function show(number, wanted = 1) {
 /** Makes a canvas as dense as the screen; gives its context, in the page's pixels, and its size there. */
 export function prepare(canvas) {
   const ratio = Math.max(1, Math.min(3, window.devicePixelRatio || 1));
-  const width = canvas.clientWidth || 300, height = canvas.clientHeight || 300;
+  const width = canvas.clientWidth || 300,
+    height = canvas.clientHeight || 300;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -52,7 +53,8 @@ export function takeLook(ink, { color, dash }, width = 2.5) {
 
 /** Round numbers from `low` to `high`, about `count` of them. */
 export function ticks(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / count,
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
   const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
@@ -61,16 +63,20 @@ export function ticks(low, high, count) {
 
 /** Draws images of side × side, given as probabilities of ink, `across` in a row, into a canvas of that many pixels. */
 export function drawImages(canvas, images, side, across) {
-  const count = images.length / side ** 2, down = Math.ceil(count / across);
+  const count = images.length / side ** 2,
+    down = Math.ceil(count / across);
   if (canvas.width !== side * across || canvas.height !== side * down) {
     canvas.width = side * across;
     canvas.height = side * down;
   }
-  const ink = canvas.getContext("2d"), pixels = ink.createImageData(canvas.width, canvas.height);
+  const ink = canvas.getContext("2d"),
+    pixels = ink.createImageData(canvas.width, canvas.height);
   for (let image = 0; image < count; image++) {
-    const left = side * (image % across), top = side * Math.floor(image / across);
+    const left = side * (image % across),
+      top = side * Math.floor(image / across);
     for (let j = 0; j < side ** 2; j++) {
-      const shade = 255 * (1 - images[image * side ** 2 + j]), at = 4 * ((top + Math.floor(j / side)) * canvas.width + left + (j % side));
+      const shade = 255 * (1 - images[image * side ** 2 + j]),
+        at = 4 * ((top + Math.floor(j / side)) * canvas.width + left + (j % side));
       pixels.data[at] = pixels.data[at + 1] = pixels.data[at + 2] = shade;
       pixels.data[at + 3] = 255;
     }

@@ -5,7 +5,7 @@
 // nothing more, tell how far the sum over all points may be off.
 
 import { PIXELS } from "./losses.js";
-import { decode, inkSum, makeDecoding, softplusSum } from "./engine.js";
+import { decode, inkSum, keptDecoding, softplusSum } from "./engine.js";
 
 export const ENOUGH = 1e-4; // nats: by no more may a finer grid change the mean over the images
 export const GRIDS = { 1: [121, 241, 481, 961], 2: [61, 81, 121, 161, 241] }; // points on each axis
@@ -29,8 +29,10 @@ function parityOf(index, points, latents) {
 
 /** Calls `visit(index, logits, from, rest)` for each point; log p(x, z) is the ink sum of the logits plus `rest`. */
 function overGrid(model, points, center, limit, visit) {
-  const { latents } = model, count = points ** latents, z = new Float32Array(CHUNK * latents);
-  const room = makeDecoding(model, CHUNK);
+  const { latents } = model,
+    count = points ** latents,
+    z = new Float32Array(CHUNK * latents);
+  const room = keptDecoding(model, CHUNK);
   for (let start = 0; start < count; start += CHUNK) {
     const size = Math.min(CHUNK, count - start);
     for (let k = 0; k < size; k++) gridPoint(start + k, points, latents, center, limit, z, k * latents);
@@ -46,13 +48,18 @@ function overGrid(model, points, center, limit, visit) {
 
 /** log p(x) of each image in nats, and for each an estimate of how far it may be off. */
 export function logEvidence(model, images, points, limit = LIMIT) {
-  const { latents } = model, groups = 2 ** latents, { count } = images;
-  const highest = new Float64Array(count).fill(-Infinity), sums = new Float64Array(count * groups);
+  const { latents } = model,
+    groups = 2 ** latents,
+    { count } = images;
+  const highest = new Float64Array(count).fill(-Infinity),
+    sums = new Float64Array(count * groups);
   overGrid(model, points, ORIGIN, limit, (index, logits, from, rest) => {
     const group = parityOf(index, points, latents);
     for (let b = 0; b < count; b++) {
-      const joint = rest + inkSum(images, b, logits, from), above = joint - highest[b];
-      if (above > 0) { // a new highest: what was summed so far is scaled to it
+      const joint = rest + inkSum(images, b, logits, from),
+        above = joint - highest[b];
+      if (above > 0) {
+        // a new highest: what was summed so far is scaled to it
         const scale = Math.exp(-above);
         for (let g = 0; g < groups; g++) sums[b * groups + g] *= scale;
         highest[b] = joint;
@@ -74,9 +81,11 @@ export function findGrid(model, images, first = 0) {
 }
 
 function sumUp(highest, sums, count, groups, logCell) {
-  const values = new Float64Array(count), errors = new Float64Array(count);
+  const values = new Float64Array(count),
+    errors = new Float64Array(count);
   for (let b = 0; b < count; b++) {
-    const own = sums.subarray(b * groups, (b + 1) * groups), all = own.reduce((x, y) => x + y, 0);
+    const own = sums.subarray(b * groups, (b + 1) * groups),
+      all = own.reduce((x, y) => x + y, 0);
     values[b] = highest[b] + Math.log(all) + logCell;
     const apart = Math.max(...own.map((sum) => Math.abs(Math.log((groups * sum) / all))));
     errors[b] = Math.min(apart, 10 * apart ** 2);
@@ -99,7 +108,9 @@ export function posterior(model, images, row, points, limit = LIMIT, center = OR
 
 /** Mean and standard deviation on each axis of probabilities on a grid. */
 export function moments({ probabilities, points, center, limit }, latents) {
-  const z = new Float64Array(latents), mean = new Float64Array(latents), square = new Float64Array(latents);
+  const z = new Float64Array(latents),
+    mean = new Float64Array(latents),
+    square = new Float64Array(latents);
   probabilities.forEach((probability, index) => {
     gridPoint(index, points, latents, center, limit, z, 0);
     for (let i = 0; i < latents; i++) {
@@ -107,5 +118,8 @@ export function moments({ probabilities, points, center, limit }, latents) {
       square[i] += probability * z[i] ** 2;
     }
   });
-  return { mean: Array.from(mean), std: Array.from(square, (value, i) => Math.sqrt(Math.max(0, value - mean[i] ** 2))) };
+  return {
+    mean: Array.from(mean),
+    std: Array.from(square, (value, i) => Math.sqrt(Math.max(0, value - mean[i] ** 2))),
+  };
 }
