@@ -216,7 +216,7 @@ def all_drawn(page):
     )
     assert wrong == 0
     assert (
-        page.locator(".vae-explorer, .latent-explorer, .vae-doctor").count()
+        page.locator(".vae-explorer, .latent-explorer, .vae-doctor, .lab").count()
         == page.locator(".vae-stage").count()
     )
 

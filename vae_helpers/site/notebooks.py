@@ -43,6 +43,7 @@ _FENCE = re.compile(r"(?ms)^(?:```|~~~).*?^(?:```|~~~)[ \t]*$")
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 _CODED = "data:image/png;base64,"
+_LAB = '<p><a href="lab.html"><b>Open the Lab</b></a>: in this edition it has a page of its own.</p>'
 _CHAPTER = re.compile(r"^# [1-9][0-9]* · ")
 
 
@@ -66,8 +67,10 @@ def stage(path: Path, folder: Path, explorers: dict[int, str]) -> None:
             if number == 0:
                 cell.source = _with_link(cell.source, path.name)
             continue
-        name = explorers.get(number)
-        cell.outputs = [_shown(output, pictures, name and f"{path.stem}.{name}") for output in cell.outputs]
+        name, is_lab = explorers.get(number), cell.source.endswith("\nLab()")
+        cell.outputs = [
+            _shown(output, pictures, name and f"{path.stem}.{name}", is_lab) for output in cell.outputs
+        ]
     equations.check_all_found()
     nbformat.write(notebook, folder / path.name)
 
@@ -115,15 +118,18 @@ def _with_link(source: str, name: str) -> str:
 # ---- outputs --------------------------------------------------------------------------------
 
 
-def _shown(output: nbformat.NotebookNode, pictures: _Pictures, explorer: str | None) -> nbformat.NotebookNode:
-    """The output with its pictures beside the page; that of an explorer as the place where it will live."""
+def _shown(
+    output: nbformat.NotebookNode, pictures: _Pictures, explorer: str | None, is_lab: bool
+) -> nbformat.NotebookNode:
+    """The output with its pictures beside the page; for an explorer its place, for the Lab a link."""
     data = output.get("data", {})
     if "text/html" not in data:
         return output
     shown = "".join(data["text/html"])
-    if explorer and "vae-still" in shown:
+    if "vae-still" in shown and (explorer or is_lab):
         still = "".join(pictures.placed(image, badge=True) for image in _IMAGE.findall(shown))
-        shown = f'<div class="vae-web" data-explorer="{html.escape(explorer)}">{still}</div>'
+        place = f'<div class="vae-web" data-explorer="{html.escape(explorer or "")}">{still}</div>'
+        shown = _LAB + still if is_lab else place
     else:
         shown = _IMAGE.sub(lambda found: pictures.placed(found[0]), shown)
     output.data = nbformat.NotebookNode({"text/html": shown})
