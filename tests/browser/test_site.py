@@ -2,6 +2,9 @@
 
 import json
 import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import lab
 import oracles
@@ -148,6 +151,7 @@ def test_a_page_can_be_read_by_everyone(chromium, edition, name, size):
         assert reader.faults("mjx-container") == [], mode
     over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert reader.page.evaluate(over) <= 0
+    assert reader.page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert [url for url in reader.asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert reader.complaints == []
     reader.close()
@@ -178,7 +182,6 @@ def test_the_switch_hides_the_code_and_brings_it_back(chromium, edition):
 def test_formulas_are_set(chromium, edition):
     reader = Reader(chromium, edition, "02_elbo", PROJECTOR)
     assert reader.page.locator("mjx-container").count() > 100
-    assert reader.page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert reader.faults() == []
     reader.close()
 
@@ -190,6 +193,37 @@ def test_print_leaves_out_what_cannot_be_used_and_opens_what_is_folded(chromium,
     assert not reader.page.locator(".bd-sidebar-primary").is_visible()
     assert reader.page.locator("details:not([open])").count() == 0
     reader.close()
+
+
+def test_the_search_finds_a_page(chromium, edition):
+    reader = Reader(chromium, edition, "search", PROJECTOR)
+    reader.page.goto(f"file://{edition}/search.html?q=reparameterization")
+    found = reader.page.locator("#search-results a")
+    lab.eventually(lambda: _has(found.evaluate_all("links => links.map(link => link.href)"), "05_"))
+    reader.close()
+
+
+def _has(links, part):
+    assert any(part in link for link in links), links
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Hands out files and says nothing."""
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_may_hand_it_out(chromium, edition):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(edition))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = chromium.new_context(viewport=PROJECTOR)
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/00_start_here.html")
+        page.locator("[data-explorer]").scroll_into_view_if_needed()
+        page.wait_for_selector(".vae-live .vae-number")
+        context.close()
+        server.shutdown()
 
 
 # ---- explorers ------------------------------------------------------------------------------

@@ -256,6 +256,11 @@ def test_a_live_training_with_losses_of_one_setting(notebook):
     "old, new, error",
     [
         ("ax.plot([0, 1]", "slope < 0 and 1 / 0; ax.plot([0, 1]", "ZeroDivisionError: division by zero"),
+        (
+            '{"end": start',
+            '{"end": float("nan") if slope < 0 else start',
+            "ValueError: end: expected a number",
+        ),
         ('{"end": start', '{"end": [][int(slope < 0):][0] if slope < 0 else start', "IndexError: .*"),
     ],
 )

@@ -169,8 +169,12 @@ def size_of(picture: Picture) -> tuple[int, int]:
 
 
 def numbers_at(view: Numbers) -> list[list[str]]:
-    """The names and texts that a view of numbers shows at present."""
-    return [[html.unescape(part) for part in pair] for pair in _NUMBER.findall(view.widget.value)]
+    """The names and texts that a view of numbers shows at present; ValueError for what is no number."""
+    pairs = [[html.unescape(part) for part in pair] for pair in _NUMBER.findall(view.widget.value)]
+    for name, text in pairs:
+        if text.split()[:1] == ["nan"]:
+            raise ValueError(f"{name}: expected a number, got {text}")
+    return pairs
 
 
 def steps_at(view: Steps, values: dict[str, Any]) -> tuple[str, list[dict[str, str]], list[list[Any]]]:
