@@ -14,31 +14,25 @@ const BETA1 = 0.9,
 
 /** A seeded generator (sfc32, by Chris Doty-Humphrey): the same numbers on every machine. */
 export function makeGenerator(seed) {
-  let a = 0x9e3779b9,
-    b = 0x243f6a88,
-    c = seed >>> 0,
-    counter = 1,
-    spare = null;
+  const state = Int32Array.of(0x9e3779b9, 0x243f6a88, seed, 1); // numbers of an array leave no garbage
+  const spare = Float64Array.of(NaN);
   function next() {
-    const sum = (((a + b) | 0) + counter) | 0;
-    counter = (counter + 1) | 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) | 0;
-    c = (((c << 21) | (c >>> 11)) + sum) | 0;
+    const a = state[0], b = state[1], c = state[2], sum = (a + b + state[3]) | 0;
+    state[3]++;
+    state[0] = b ^ (b >>> 9);
+    state[1] = c + (c << 3);
+    state[2] = ((c << 21) | (c >>> 11)) + sum;
     return sum >>> 0;
   }
   for (let i = 0; i < 15; i++) next();
   const uniform = () => (next() + 0.5) / 2 ** 32; // neither 0 nor 1
   function normal() {
-    // Box and Muller 1958
-    if (spare !== null) {
-      const kept = spare;
-      spare = null;
-      return kept;
-    }
-    const radius = Math.sqrt(-2 * Math.log(uniform())),
-      angle = 2 * Math.PI * uniform();
-    spare = radius * Math.sin(angle);
+    // Box and Muller 1958: two at a time, of which one waits
+    const kept = spare[0];
+    spare[0] = NaN;
+    if (!Number.isNaN(kept)) return kept;
+    const radius = Math.sqrt(-2 * Math.log(uniform())), angle = 2 * Math.PI * uniform();
+    spare[0] = radius * Math.sin(angle);
     return radius * Math.cos(angle);
   }
   return { uniform, normal, below: (n) => Math.floor(uniform() * n) };

@@ -41,9 +41,9 @@ class Lab(Staged, anywidget.AnyWidget):
     """Trains a VAE with one or two latents in the page and measures it against log p(x) by quadrature.
 
     Nothing is computed in the kernel: the page trains in a web worker, in plain typed arrays. With 64 hidden
-    units, two latents and batches of 64 these took 310 to 330 steps a second where TensorFlow.js's WASM backend
-    took 80 to 150 and jax-js 360 gradients without the optimiser, on the same busy core; those libraries would
-    add 0.7 to 0.9 MB to a page of 0.5, so plain arrays stay.
+    units, two latents and batches of 64 these took 310 to 330 steps a second; TensorFlow.js's WASM backend
+    took 80 to 150 on the same busy core, and jax-js 360 gradients without the optimiser. Those libraries
+    would add 0.7 to 0.9 MB to a page of 0.5, so plain arrays stay.
 
     Args:
         settings: where its controls stand at first: "loss" (a name of `losses.js`), "beta", "rate", "batch",
