@@ -2,7 +2,7 @@
 
 project = "Variational autoencoders"
 author = "the authors of the course"
-copyright = "CC BY 4.0"  # noqa: A001 - Sphinx's name; without a year, which would change the pages
+copyright = "CC BY 4.0"
 html_title = "Variational autoencoders, with every claim checked"
 language = "en"
 

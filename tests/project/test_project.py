@@ -10,11 +10,9 @@ from support.cells import PATHS, ROOT, markdown
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 DEV = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
-NPM = {
-    name: version
-    for folder in ("tests/browser", "docs")
-    for name, version in json.loads((ROOT / folder / "package.json").read_text("utf-8"))["dependencies"].items()
-}
+NPM = {}
+for folder in ("tests/browser", "docs"):
+    NPM |= json.loads((ROOT / folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
 PROSE = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 
 
