@@ -127,6 +127,7 @@ NOT_QUICK = (
     "tests/project/test_layers.py::test_exercises_of_the_numpy_world_start_without_torch",
     "tests/shipped/test_burda.py::test_the_published_part_of_the_test_set_again",
     "tests/shipped/test_pretrained.py",
+    "tests/site/test_build.py",
     "tests/site/test_course_explorers.py",
     "tests/site/test_frames.py",
     "tests/widgets/test_explorer.py",

@@ -68,7 +68,12 @@ def _exchanged(out: Path) -> Iterator[Path]:
         yield made
         if out.exists():
             os.replace(out, old)
-        os.replace(made, out)
+        try:
+            os.replace(made, out)
+        except OSError:
+            if old.exists():
+                os.replace(old, out)
+            raise
     finally:
         shutil.rmtree(made, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -86,23 +91,43 @@ def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None
     for path in sorted((course / "notebooks").glob("[0-9]*.ipynb")):
         shutil.copy(path, static / "notebooks")
         notebooks.stage(path, source, slices.explorers(path))
-    notation = _notation(course / "notebooks" / "00_start_here.ipynb")
-    (source / "notation.md").write_text(notation, encoding="utf-8")
+    start = course / "notebooks" / "00_start_here.ipynb"
+    (source / "notation.md").write_text(_notation(start), encoding="utf-8")
+    _fill(source / "index.md", "MAP", _map(start))
+    shutil.copy(course / "figures" / "manifold.png", source)
     _write_scripts(static)
     (static / "explorers").mkdir()
     frames.make_all(course / "notebooks", static / "explorers", workers=workers, cache=cache)
-    statement = source / "accessibility.md"
-    counted = _counted(source, course / "notebooks")
-    statement.write_text(statement.read_text(encoding="utf-8").replace("COUNTED", counted), encoding="utf-8")
+    _fill(source / "accessibility.md", "COUNTED", _counted(source, course / "notebooks"))
+
+
+def _fill(page: Path, place: str, words: str) -> None:
+    """Puts words in their place on a page; ValueError if the page has no such place."""
+    text = page.read_text(encoding="utf-8")
+    if text.count(place) != 1:
+        raise ValueError(f"{page.name}: expected {place} once, got it {text.count(place)} times")
+    page.write_text(text.replace(place, words), encoding="utf-8")
 
 
 def _notation(start: Path) -> str:
     """The page of the notation: that section of notebook 0, which has it for all."""
-    cells = nbformat.read(start, as_version=4).cells
-    found = [cell.source for cell in cells if cell.source.startswith(_NOTATION)]
+    return "# Notation\n" + _cell(start, _NOTATION).partition("\n")[2]
+
+
+def _map(start: Path) -> str:
+    """The table of notebooks that notebook 0 has."""
+    lines = _cell(start, "| [0 · ").splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
+
+
+def _cell(notebook: Path, words: str) -> str:
+    """The one cell of prose that has these words at the beginning of a line."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    found = [source for source in prose if f"\n{words}" in f"\n{source}"]
     if len(found) != 1:
-        raise ValueError(f"{start.name}: expected one section {_NOTATION!r}, got {len(found)}")
-    return "# Notation\n" + found[0].partition("\n")[2]
+        raise ValueError(f"{notebook.name}: expected one cell with {words!r}, got {len(found)}")
+    return found[0]
 
 
 def _counted(source: Path, folder: Path) -> str:

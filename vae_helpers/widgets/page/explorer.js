@@ -133,7 +133,14 @@ function watchWidth(host, changed) {
 
 let coupled = false; // one choice for the whole page
 
-const sameControl = (a, b) => a.name === b.name && a.label === b.label && JSON.stringify(a.values) === JSON.stringify(b.values);
+const sameControl = (a, b) => a.name === b.name && a.label === b.label && a.unit === b.unit && a.kind === b.kind;
+
+/** Where a control has a value, or of numbers the one next to it; -1 if it has none. */
+function placeOf({ values }, value) {
+  if (typeof value !== "number") return values.indexOf(value);
+  const far = values.map((one) => Math.abs(one - value));
+  return far.indexOf(Math.min(...far));
+}
 
 /** The other explorers of the page that have a control of the same meaning, and which of theirs it is. */
 function partnersOf(explorer, control) {
@@ -142,7 +149,12 @@ function partnersOf(explorer, control) {
 }
 
 function tellPartners(explorer, i, index) {
-  if (coupled) partnersOf(explorer, explorer.controls[i]).forEach(([other, k]) => other.move(k, index, false));
+  if (!coupled) return;
+  const control = explorer.controls[i];
+  for (const [other, k] of partnersOf(explorer, control)) {
+    const place = placeOf(other.controls[k], control.values[index]);
+    if (place >= 0) other.move(k, place, false);
+  }
 }
 
 /** A checkbox among the actions of an explorer, where there is something to couple. */
