@@ -57,7 +57,7 @@ const STOPS_OF_TOUR = [
     answers: ["it falls", "it stays", "it grows"],
     right: 2,
     told: ({ rate, distortion, elbo }) =>
-      `Rate ${show(rate)}, distortion ${show(distortion)}: less is said through z, and the images pay for it. The true ELBO is ${show(elbo)}: worse than with β = 1, which is the only weight for which the bound is a bound on log p(x) and the best one.`,
+      `Rate ${show(rate)}, distortion ${show(distortion)}: less is said through z, and the images pay for it. The true ELBO is ${show(elbo)}: worse than with β = 1, the weight for which it is the ELBO itself that is maximised.`,
   },
   {
     title: "Five wrong pixels",
