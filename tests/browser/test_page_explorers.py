@@ -764,6 +764,16 @@ def open_table(opened, host):
     return caption, rows
 
 
+def test_an_open_table_follows_the_address(at_start):
+    key = "02_elbo.elbo_and_gap"
+    host = at_start.host(key)
+    move(at_start, host, 0, "ArrowRight")  # along the mean, then
+    host.locator("summary").click()
+    at_start.go(f"#{key}?mean=2.0&std=0.50")
+    assert "with std of q at 0.50" in host.locator("caption").inner_text()
+    host.locator("summary").click()
+
+
 def test_a_table_holds_all_stored_positions(at_start):
     caption, rows = open_table(at_start, at_start.host(STORED))
     assert caption == "All 11 stored positions."

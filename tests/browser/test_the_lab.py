@@ -355,7 +355,7 @@ def test_the_numbers_on_the_page_are_those_that_were_measured(open_lab):
     for name in ("printed", "elbo", "evidence"):
         shown = opened.page.locator(f'[data-number="{name}"]').inner_text()
         assert abs(float(shown.replace("−", "-")) - point[name]) < 0.0501
-    assert "above log p(x), where no bound can be" in opened.page.locator(".lab-verdict").inner_text()
+    assert "above log p(x), where no lower bound can be" in opened.page.locator(".lab-verdict").inner_text()
 
 
 # ---- the chosen image ------------------------------------------------------------------------------

@@ -112,3 +112,24 @@ def test_a_picture_from_elsewhere_fails(staged):
 def test_text_and_streams_stay_as_they_are(staged):
     stream = nbformat.v4.new_output("stream", text="KL = 0.5\n")
     assert staged(markdown("# 12 · T"), code(stream))[1].outputs == [stream]
+
+
+def test_what_is_true_of_a_running_notebook_alone_is_exchanged(staged, monkeypatch):
+    monkeypatch.setattr(notebooks, "REWORDED", {"12": (("the button below", "a button of the notebook"),)})
+    source = "(in a running notebook both\nsliders move) and the button below trains"
+    cells = staged(markdown("# 12 · T"), markdown(source))
+    assert cells[1].source == "(both\nsliders move) and a button of the notebook trains"
+
+
+def test_words_to_be_exchanged_that_are_gone_fail(staged, monkeypatch):
+    monkeypatch.setattr(notebooks, "REWORDED", {"12": (("the button below", ""),)})
+    with pytest.raises(ValueError, match="REWORDED: expected in notebook 12, got no .'the button below'"):
+        staged(markdown("# 12 · T"))
+
+
+def test_nobody_is_asked_to_run_a_cell_of_a_page(staged):
+    answer = displayed("<div><b>not attempted yet</b> <code>not-attempted</code> run the cell again</div>")
+    panel = displayed('<div class="vae-still"><p>Run this cell: a panel</p></div>')
+    shown = [cell.outputs[0].data["text/html"] for cell in staged(code(answer), code(panel))]
+    assert "Answer it in the notebook" in shown[0] and "a panel that looks at this machine" in shown[1]
+    assert not any("un the cell" in words or "un this cell" in words for words in shown)

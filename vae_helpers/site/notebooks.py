@@ -38,6 +38,25 @@ EQUATIONS = {
     "quadrature": ("08", r"p(x) = \iint"),
     "two-gaps": ("08", r"\log p(x) - \mathcal{L}(q) = \underbrace"),
 }
+# What is said to those who run a notebook, by its number, and what the page says instead.
+REWORDED = {
+    "00": (
+        ("The doctor below compares", "In a running notebook the doctor of the next cell compares"),
+        (
+            "If nothing moves, no kernel\nis running behind the picture: run all cells down to this one. "
+            "A page without a kernel, such as GitHub's, shows a\nstill picture, and the caption says what "
+            "you would have seen.",
+            "",
+        ),
+    ),
+    "07": (
+        ("that the button below takes", "that the button of a running notebook takes"),
+        ("; the button puts yours in its place", "; in a running notebook a button puts yours in its place"),
+    ),
+}
+_RUNNING = re.compile(r"\bin a running notebook\s+")  # sliders move on the page, too
+_PANEL = "<p>In a running notebook a panel that looks at this machine stands here.</p>"
+_ANSWER = "<p>Answer it in the notebook: its cell says which mistake is in the answer, if there is one.</p>"
 _EQUATION = re.compile(r"(?ms)^\$\$(?P<tex>(?:(?!\$\$).)+)\$\$[ \t]*$")
 _FENCE = re.compile(r"(?ms)^(?:```|~~~).*?^(?:```|~~~)[ \t]*$")
 _IMAGE = re.compile(r"<img\b[^>]*>")
@@ -56,14 +75,15 @@ def stage(path: Path, folder: Path, explorers: dict[int, str]) -> None:
         explorers: the names of its explorers by the numbers of their cells.
 
     Raises:
-        ValueError: a picture without a text that stands for it, an equation of `EQUATIONS` that is not there.
+        ValueError: a picture without a text that stands for it; an equation of `EQUATIONS` or words of
+            `REWORDED` that are not there.
     """
     notebook = nbformat.read(path, as_version=4)
     pictures = _Pictures(path.stem, folder / "_static" / "pictures")
-    equations = _Equations(path.stem[:2])
+    equations, words = _Equations(path.stem[:2]), _Words(path.stem[:2])
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            cell.source = equations.labelled(cell.source)
+            cell.source = equations.labelled(words.for_a_page(cell.source))
             if number == 0:
                 cell.source = _with_link(cell.source, path.name)
             continue
@@ -72,6 +92,7 @@ def stage(path: Path, folder: Path, explorers: dict[int, str]) -> None:
             _shown(output, pictures, name and f"{path.stem}.{name}", is_lab) for output in cell.outputs
         ]
     equations.check_all_found()
+    words.check_all_found()
     nbformat.write(notebook, folder / path.name)
 
 
@@ -109,6 +130,25 @@ class _Equations:
             raise ValueError(f"EQUATIONS: expected them in notebook {self._chapter}, got none like {missing}")
 
 
+class _Words:
+    """Exchanges what is true of a running notebook alone."""
+
+    def __init__(self, chapter: str) -> None:
+        self._chapter, self._left = chapter, dict(REWORDED.get(chapter, ()))
+
+    def for_a_page(self, source: str) -> str:
+        """The text as a page may say it."""
+        source = _RUNNING.sub("", source)
+        for words in [words for words in self._left if words in source]:
+            source = source.replace(words, self._left.pop(words))
+        return source
+
+    def check_all_found(self) -> None:
+        """Raises ValueError for words that are not there."""
+        if self._left:
+            raise ValueError(f"REWORDED: expected in notebook {self._chapter}, got no {[*self._left]}")
+
+
 def _with_link(source: str, name: str) -> str:
     """The head of the notebook, without its number, which the contents give, and with a link to its file."""
     link = f'<a href="_static/notebooks/{name}" download>{name}</a>'
@@ -126,7 +166,11 @@ def _shown(
     if "text/html" not in data:
         return output
     shown = "".join(data["text/html"])
-    if "vae-still" in shown and (explorer or is_lab):
+    if "not-attempted" in shown:
+        shown = _ANSWER
+    elif "vae-still" in shown and not _IMAGE.search(shown):
+        shown = _PANEL
+    elif "vae-still" in shown and (explorer or is_lab):
         still = "".join(pictures.placed(image, badge=True) for image in _IMAGE.findall(shown))
         place = f'<div class="vae-web" data-explorer="{html.escape(explorer or "")}">{still}</div>'
         shown = _LAB + still if is_lab else place

@@ -113,6 +113,7 @@ function makeNumbers(roles) {
     put: (numbers) => {
       for (const [name, element] of Object.entries(values)) element.textContent = show(numbers[name]);
     },
+    clear: () => Object.values(values).forEach((element) => element.replaceChildren("–")),
   };
 }
 
@@ -127,13 +128,14 @@ function verdictOf({ loss, beta, printed, elbo, evidence }) {
   if (!Number.isFinite(claim)) return "The numbers have left the range of a computer's numbers.";
   if (loss === "right" && beta === 1)
     return `The printed number is the true ELBO. It is ${show(evidence - elbo)} nats below log p(x): that is the gap between q and the posterior.`;
-  const why = loss === "right" ? `With β = ${beta} the printed number is not the ELBO` : `“${findLoss(loss).title}”`;
+  const why = loss === "right" ? `With β = ${beta} the printed number is not the ELBO: it` : `“${findLoss(loss).title}”`;
   const size =
     Math.abs(claim) < 0.05
-      ? "at the moment prints about what the true ELBO is"
+      ? "prints about what the true ELBO is, at the moment"
       : `prints ${show(Math.abs(claim))} nats ${claim > 0 ? "more" : "less"} than the true ELBO`;
-  const above = printed > evidence + 0.05 ? " That is above log p(x), where no bound can be: the number is wrong." : "";
-  return `${why}${loss === "right" ? ": it" : ""} ${size}.${above}`;
+  const above =
+    printed > evidence + 0.05 ? " That is above log p(x), where no lower bound can be: the number is wrong." : "";
+  return `${why} ${size}.${above}`;
 }
 
 // ---- the Lab ------------------------------------------------------------------------------------
@@ -328,7 +330,7 @@ export function mount(element, data, options = {}) {
     const gap = point.evidence - point.elbo,
       claim = point.printed - point.elbo;
     numbers.put({ ...point, gap, claim });
-    verdict.textContent = verdictOf(point);
+    verdict.textContent = `Step ${show(point.steps, 0)}: ${verdictOf(point)}`;
     doubt.textContent =
       point.error < 1e-4
         ? ""
@@ -357,7 +359,7 @@ export function mount(element, data, options = {}) {
     drawImages(reconstruction, looked.image, SIDE_OF_IMAGE, 1);
     drawPosterior(posteriorFigure.canvas, looked, roles);
     const place = (values, digits) => values.map((value) => show(value, digits)).join(", ");
-    imageNumbers.textContent = `log p(x) = ${show(evidence)} nats, ELBO ${show(elbo)}, gap ${show(evidence - elbo)}, KL ${show(rate)}`;
+    imageNumbers.textContent = `log p(x) = ${show(evidence)} nats, ELBO ${show(elbo)}, gap ${show(evidence - elbo)}, KL ${show(rate)}${error < 1e-4 ? "" : ` (log p(x) may be off by up to ${show(error, 4)} nats)`}`;
     imageNumbers.dataset.evidence = evidence;
     imageNumbers.dataset.error = error;
     posteriorFigure.canvas.setAttribute(
@@ -416,7 +418,8 @@ export function mount(element, data, options = {}) {
     running = false;
     lookWanted = true;
     trainButton.textContent = "Train";
-    verdict.textContent = "";
+    verdict.textContent = doubt.textContent = "";
+    numbers.clear();
     trainer.tell({ job: "start", run, options: { ...settings }, images, interval: calm ? CALM : FRAME });
   }
   function train(until = Infinity) {
@@ -476,7 +479,7 @@ export function mount(element, data, options = {}) {
     images = { plain: joinImages(images.plain, copies), grey: joinImages(images.grey, copies) };
     trainer.tell({ job: "images", images });
     say(
-      `Your image is in the training data now, ${COPIES} times, so that one batch in two meets it. Train on, and look at its log p(x).`,
+      `Your image is in the training data now, ${COPIES} times, so that a batch of 64 meets it every second time. Train on, and look at its log p(x).`,
     );
     if (state) showPace(performance.now());
   }
@@ -622,6 +625,7 @@ export function mount(element, data, options = {}) {
   );
   const pad = makePad(
     () => {
+      testChoice.put("");
       imageText.textContent = "an image of yours";
       lookAgain();
     },
@@ -639,9 +643,9 @@ export function mount(element, data, options = {}) {
   const testChoice = makeSelect(
     "test",
     "take a test image",
-    Array.from({ length: OFFERED }, (_, i) => [i, `${i + 1}: a ${data.test.labels[i]}`]),
+    [["", "choose …"], ...Array.from({ length: OFFERED }, (_, i) => [i, `${i + 1}: a ${data.test.labels[i]}`])],
     0,
-    (_, value) => chooseTest(value),
+    (_, value) => value === "" || chooseTest(Number(value)),
   );
   const fileId = `lab-file-${Math.random().toString(36).slice(2)}`,
     file = make("input", { ...key, type: "file", accept: "image/*", id: fileId });
@@ -742,8 +746,8 @@ export function mount(element, data, options = {}) {
   root.addEventListener("drop", (event) => {
     event.preventDefault();
     root.classList.remove("lab-drop");
-    const dropped = event.dataTransfer.files[0];
-    if (dropped) takeFile(dropped);
+    const [dropped, ...others] = event.dataTransfer.files;
+    if (dropped) takeFile(dropped).then(() => others.length && say(`${message.textContent} Of several files the first was taken.`));
     else say("Nothing that was dropped is a file; expected a picture such as PNG or JPEG.");
   });
   const watch = new ResizeObserver(() => {

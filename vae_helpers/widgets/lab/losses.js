@@ -109,7 +109,7 @@ export const LOSSES = [
     code: "noise-not-normal",
     form: wrong({ draw: "uniform" }),
     formula: "log p(x | z) − β KL, with z = μ + σ u, u between 0 and 1",
-    printed: "It prints a number that is too high: the noise has a third of its size, and never points down.",
+    printed: "It prints a number that is too high: the noise has a third of the spread, and never points down.",
     effect: "Training sees other z than those of q. The true ELBO is taken at z of q.",
   },
   {

@@ -128,7 +128,7 @@ export async function readPicture(file) {
   const steps = [`“${file.name}”: ${width} × ${height} pixels${colored ? " in colour, made grey" : ""}`];
   steps.push(width === SIDE && height === SIDE ? "already 14 × 14" : "scaled to 14 × 14");
   if (width !== height) steps.push("with the shorter side filled up by its paper");
-  steps.push(`${ink} pixels that are ${lightPaper ? "darker" : "lighter"} than the middle of its greys taken as ink`);
+  steps.push(`${ink} ${ink === 1 ? "pixel that is" : "pixels that are"} ${lightPaper ? "darker" : "lighter"} than the middle of its greys taken as ink`);
   return { pixels, told: `${steps.join(", ")}. It has not left this page.` };
 }
 

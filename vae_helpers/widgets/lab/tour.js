@@ -18,14 +18,14 @@ const STOPS_OF_TOUR = [
       `The gap is ${show(gap, 2)} nats. A decoder that hardly listens to z has a posterior that is hardly anything but the prior, and an untrained encoder says nearly the same. A small gap is no sign of a good model.`,
   },
   {
-    title: "The gap opens and closes",
+    title: "The gap stays",
     settings: AS_FIRST,
     steps: 1200,
     question: "Now 1,200 steps with the right loss. Which line will be on top at the end?",
     answers: ["the printed number", "log p(x)", "the true ELBO"],
     right: 1,
     told: ({ evidence, elbo, widest, narrowest, gap }) =>
-      `log p(x) is ${show(evidence)}, and the ELBO, which is printed, ${show(elbo)} nats. The gap between them was at least ${show(narrowest, 2)} and at most ${show(widest, 2)} nats, and is now ${show(gap, 2)}: it opens where the decoder changes faster than the encoder follows, and closes where the encoder catches up.`,
+      `log p(x) is ${show(evidence)}, and the ELBO, which is printed, ${show(elbo)} nats. The gap between them was at least ${show(narrowest, 2)} and at most ${show(widest, 2)} nats, and is now ${show(gap, 2)}. It is KL(q, posterior): training lowers it and, as the decoder makes more of z, gives q a harder posterior to follow. It does not vanish.`,
   },
   {
     title: "A mistake that looks like progress",
@@ -35,7 +35,7 @@ const STOPS_OF_TOUR = [
     answers: ["below the true ELBO", "between the true ELBO and log p(x)", "above log p(x)"],
     right: 2,
     told: ({ printed, evidence, elbo }) =>
-      `It prints ${show(printed)}: more than log p(x), which is ${show(evidence)}, and no bound can be above that. The true ELBO is ${show(elbo)}. Only the truth beside it tells.`,
+      `It prints ${show(printed)}: more than log p(x), which is ${show(evidence)}, and no lower bound can be above that. The true ELBO is ${show(elbo)}. Only the truth beside it tells.`,
   },
   {
     title: "A mean where a sum belongs",
@@ -140,6 +140,7 @@ export function makeTour(act, report) {
         : `You predicted “${stop.answers[chosen]}”; it is “${stop.answers[stop.right]}”. `;
     told.textContent = verdict + stop.told(numbers);
     report(told.textContent);
+    told.focus({ preventScroll: true }); // the button that had the focus cannot be pressed any more
     next.hidden = false;
     next.textContent = at === STOPS_OF_TOUR.length - 1 ? "Begin again" : "Next step";
   });

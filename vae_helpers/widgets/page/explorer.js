@@ -78,6 +78,7 @@ function fillExplorer(description, parts) {
       wishes = [];
       parts.say(settle(wanted ?? starts, -1));
       draw();
+      table.refresh();
       return Boolean(wanted);
     },
   };
@@ -97,18 +98,21 @@ function fillExplorer(description, parts) {
     asked = false;
     for (const { i, index, byReader } of wishes.splice(0)) {
       parts.say(settle(indices.map((here, k) => (k === i ? index : here)), i));
+      afterRest(byReader);
       if (!byReader) continue;
       tellPartners(explorer, i, index);
       keepInAddress(key, explorer.pairs());
-      speakAfterRest();
     }
     inputs.show(indices, highestOf(controls, indices));
     drawn.show(kind.look(widthOf(host, views)));
     parts.root.dataset.frames = ++moves;
   }
-  function speakAfterRest() {
+  function afterRest(speak) {
     clearTimeout(rest);
-    rest = setTimeout(() => { parts.spoken.textContent = drawn.spoken(); table.refresh(); }, REST);
+    rest = setTimeout(() => {
+      if (speak) parts.spoken.textContent = drawn.spoken();
+      table.refresh();
+    }, REST);
   }
   return explorer;
 }

@@ -108,8 +108,9 @@ function typeset(formulas) {
     if (document.readyState !== "complete") await new Promise((done) => window.addEventListener("load", done, { once: true }));
     await window.MathJax?.startup?.promise;
     if (!window.MathJax?.typesetPromise) return;
-    formulas.forEach((node) => { node.textContent = `\\(\\displaystyle ${node.dataset.tex}\\)`; });
-    await window.MathJax.typesetPromise(formulas);
+    const seen = formulas.filter((node) => node.isConnected); // others have taken the place of the rest meanwhile
+    seen.forEach((node) => { node.textContent = `\\(\\displaystyle ${node.dataset.tex}\\)`; });
+    await window.MathJax.typesetPromise(seen);
   };
   typesetting = typesetting.then(set).catch((error) => console.error(error)); // one formula must not stop the others
 }
