@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 
 from vae_helpers.site.names import (
     GLOBAL_RANDOM,
@@ -210,8 +211,8 @@ class Slicer:
     ) -> Iterator[Found]:
         """Runs what explorers need, top to bottom in one fresh namespace, and gives each as it is made.
 
-        What was printed is thrown away. Matplotlib's and PyTorch's settings are brought back at the end, and
-        an explorer is closed when the next one is asked for.
+        What was printed is thrown away. Matplotlib's and PyTorch's settings are brought back at the end,
+        figures are closed, and an explorer is closed when the next one is asked for.
 
         Args:
             places: which explorers; all if None.
@@ -225,7 +226,7 @@ class Slicer:
         needed = [self.needed(place, also.get(place.name, ())) for place in places.values()]
         wanted = sorted(set().union(*needed))
         namespace: dict[str, Any] = {"__name__": "__main__"}
-        with mpl.rc_context(), _one_thread():
+        with mpl.rc_context(), _one_thread(), _no_figures_left():
             for index in wanted:
                 made = self._execute(self.statements[index], namespace)
                 if index in places:
@@ -376,3 +377,14 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _no_figures_left() -> Iterator[None]:
+    """Closes the figures that are opened meanwhile: a slice has no `show`, which would do so."""
+    before = set(plt.get_fignums())
+    try:
+        yield
+    finally:
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
