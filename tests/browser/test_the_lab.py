@@ -431,6 +431,10 @@ def a_seven(size, paper, ink, mode="RGB"):
     return image
 
 
+A_SEVEN_DRAWN = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 28 28">
+    <path d="M7 6 h14 v16" fill="none" stroke="black" stroke-width="3"/></svg>"""
+
+
 @pytest.mark.parametrize(
     "name, content, told",
     [
@@ -438,12 +442,15 @@ def a_seven(size, paper, ink, mode="RGB"):
         ("wide.jpg", picture(a_seven((400, 200), (255, 255, 255), (0, 0, 0)), "JPEG"), "400 × 200 pixels"),
         ("night.png", picture(a_seven((28, 28), 0, 255, "L")), "lighter than"),
         ("clear.png", picture(a_seven((64, 64), (0, 0, 0, 0), (0, 0, 0, 255), "RGBA")), "darker than"),
+        ("white.png", picture(a_seven((64, 64), (0, 0, 0, 0), (255, 255, 255, 255), "RGBA")), "lighter than"),
+        ("drawn.svg", A_SEVEN_DRAWN, "darker than"),
         ("ready.png", picture(a_seven((14, 14), 255, 0, "L")), "already 14 × 14"),
     ],
 )
 def test_a_picture_of_any_size_and_colour_is_taken_and_told(open_lab, name, content, told):
     opened = open_lab()
-    file = {"name": name, "mimeType": f"image/{'jpeg' if name.endswith('jpg') else 'png'}", "buffer": content}
+    kind = {"jpg": "jpeg", "svg": "svg+xml"}.get(name[-3:], "png")
+    file = {"name": name, "mimeType": f"image/{kind}", "buffer": content}
     opened.page.locator("input[type=file]").set_input_files(file)
     opened.wait("document.querySelector('.lab-message').textContent.includes('not left this page')")
     assert told in opened.message() and name in opened.message()

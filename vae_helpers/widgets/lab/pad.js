@@ -5,6 +5,7 @@ import { make, prepare, write } from "./paint.js";
 const SIDE = 14;
 const FINE = 20; // pixels of a picture, before they are averaged, for one of the pad
 const FEW = 6; // pixels of ink, below which the lines were too thin for 14 × 14
+const DRAWN = 280; // pixels of a side of a drawing that has none
 const LARGEST_FILE = 40e6; // bytes
 
 /** A pad; `change(pixels, how)` is called when the reader has changed it, `say(text)` with what a screen reader speaks. */
@@ -106,18 +107,14 @@ export async function readPicture(file) {
   if (!file.type.startsWith("image/"))
     throw new Error(`“${file.name}” is no picture; expected a file such as PNG or JPEG.`);
   if (file.size > LARGEST_FILE) throw new Error(`“${file.name}” is too large: expected at most 40 MB.`);
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    throw new Error(
-      `“${file.name}” cannot be read as a picture: it is damaged, or of a kind that this browser does not know.`,
-    );
-  }
+  const bitmap = await bitmapOf(file);
+  const isFlat = ({ dark, light }) => light - dark < 0.1;
+  let read = greyOf(bitmap, "#fff");
+  if (isFlat(read)) read = greyOf(bitmap, "#000"); // white ink on what is transparent
   const { width, height } = bitmap,
-    { grey, colored, dark, light } = greyOf(bitmap);
+    { grey, colored, dark, light } = read;
   bitmap.close();
-  if (light - dark < 0.1) throw new Error(`“${file.name}” has no ink: all of it has about the same brightness.`);
+  if (isFlat(read)) throw new Error(`“${file.name}” has no ink: all of it has about the same brightness.`);
   const edge = grey.filter((_, j) => j < SIDE || j >= SIDE * (SIDE - 1) || j % SIDE === 0 || j % SIDE === SIDE - 1);
   const average = edge.reduce((a, b) => a + b) / edge.length,
     lightPaper = average > (dark + light) / 2;
@@ -132,8 +129,30 @@ export async function readPicture(file) {
   return { pixels, told: `${steps.join(", ")}. It has not left this page.` };
 }
 
-/** 14 × 14 means of brightness of a bitmap that is fitted into a square. */
-function greyOf(bitmap) {
+async function bitmapOf(file) {
+  try {
+    return await createImageBitmap(file);
+  } catch {
+    // a drawing such as SVG, which has no pixels, is read as a picture of a page
+  }
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  try {
+    await image.decode();
+    const size = [image.naturalWidth || DRAWN, image.naturalHeight || DRAWN], sheet = new OffscreenCanvas(...size);
+    sheet.getContext("2d").drawImage(image, 0, 0, ...size);
+    return sheet.transferToImageBitmap();
+  } catch {
+    throw new Error(
+      `“${file.name}” cannot be read as a picture: it is damaged, or of a kind that this browser does not know.`,
+    );
+  } finally {
+    URL.revokeObjectURL(image.src);
+  }
+}
+
+/** 14 × 14 means of brightness of a bitmap that is fitted into a square; `paper` lies under what is transparent. */
+function greyOf(bitmap, paper) {
   const fine = SIDE * FINE,
     sheet = new OffscreenCanvas(fine, fine),
     ink = sheet.getContext("2d", { willReadFrequently: true });
@@ -142,7 +161,7 @@ function greyOf(bitmap) {
     height = bitmap.height * scale;
   ink.imageSmoothingEnabled = scale < 1; // a small picture keeps its pixels
   ink.imageSmoothingQuality = "high";
-  ink.fillStyle = "#fff"; // under what is transparent
+  ink.fillStyle = paper;
   ink.fillRect(0, 0, fine, fine);
   ink.drawImage(bitmap, (fine - width) / 2, (fine - height) / 2, width, height);
   if (width !== height) extendPaper(ink, fine, width, height);
