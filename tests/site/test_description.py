@@ -10,7 +10,7 @@ from vae_helpers.pictures.derivation import Derivation
 from vae_helpers.site import description
 from vae_helpers.site.description import control_of, describe, numbers_at, values_at, view_of
 from vae_helpers.site.slices import Slicer
-from vae_helpers.widgets import choice, explore, numbers, pictures, plot, slider, steps, stops
+from vae_helpers.widgets import choice, explore, numbers, page, pictures, plot, slider, steps, stops
 
 ALT = "A line."
 
@@ -205,6 +205,6 @@ def test_a_constant_that_is_not_there_is_refused(notebook, monkeypatch):
 
 
 def test_a_look_that_is_no_pattern_is_refused(monkeypatch):
-    monkeypatch.setitem(description.ROLES, "odd", {"color": "#000000", "linestyle": "dotty"})
+    monkeypatch.setitem(page.ROLES, "odd", {"color": "#000000", "linestyle": "dotty"})
     with pytest.raises(ValueError, match="^linestyle: expected one of -, --, .*, got 'dotty'"):
-        description.look()
+        page.look()

@@ -61,7 +61,7 @@ def test_colours_and_lines_are_those_of_the_course():
     data = lab.page_data()
     assert data["colors"] == list(plotting.CLASS_COLORS)
     for name, look in data["roles"].items():
-        assert look["color"] == plotting.ROLES[name]["color"].lower()
+        assert look["color"] == plotting.ROLES[name]["color"]
     assert data["roles"]["posterior"]["dash"] == [] and data["roles"]["evidence"]["dash"] == [10, 3]
 
 

@@ -15,11 +15,10 @@ import re
 from typing import Any
 
 import ipywidgets
-import matplotlib as mpl
 import numpy as np
 
-from vae_helpers.pictures.plotting import ROLES
 from vae_helpers.site.slices import Found
+from vae_helpers.widgets import page
 from vae_helpers.widgets.controls import Control
 from vae_helpers.widgets.explorer import Explorer
 from vae_helpers.widgets.live_training import LiveTraining
@@ -35,7 +34,6 @@ COMPUTED: dict[str, tuple[str, ...]] = {
     "05_reparameterization.draw_sample_path": ("noise",),
 }
 _NUMBER = re.compile(r'data-name="(.*?)">.*?<b>(.*?)</b></span>')
-_DASHES = {"--": "dashed", "-.": "dashdot", ":": "dotted"}
 
 
 def key_of(found: Found) -> str:
@@ -73,7 +71,7 @@ def describe(found: Found) -> dict[str, Any]:
     }
     if key_of(found) not in COMPUTED:
         return head | {"kind": "frames"} | parts
-    parts |= {"look": look(), "parameters": parameters_of(found)}
+    parts |= {"look": page.look(), "parameters": parameters_of(found)}
     return head | {"kind": "computed"} | parts
 
 
@@ -187,23 +185,6 @@ def steps_at(view: Steps, values: dict[str, Any]) -> tuple[str, list[dict[str, s
 
 
 # ---- what a page computes with --------------------------------------------------------------
-
-
-def look() -> dict[str, dict[str, Any]]:
-    """The colour and the dashes of each role, in units of the line's width; [] is a solid line."""
-    return {
-        role: {"color": style["color"], "dash": _dash(style["linestyle"])} for role, style in ROLES.items()
-    }
-
-
-def _dash(style: str | tuple[float, tuple[float, ...]]) -> list[float]:
-    if style == "-":
-        return []
-    if isinstance(style, tuple):
-        return list(style[1])
-    if style not in _DASHES:
-        raise ValueError(f"linestyle: expected one of -, {', '.join(_DASHES)} or a pattern, got {style!r}")
-    return list(mpl.rcParamsDefault[f"lines.{_DASHES[style]}_pattern"])
 
 
 def parameters_of(found: Found) -> dict[str, Any]:

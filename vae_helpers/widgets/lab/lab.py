@@ -10,7 +10,6 @@ from typing import Any
 import anywidget
 import numpy as np
 import traitlets
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from vae_helpers.models.storage import whole_file
@@ -18,13 +17,13 @@ from vae_helpers.pictures import plotting
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.widgets.bundle import as_classic_script, join_modules
 from vae_helpers.widgets.lab.data import SIDE, levels, make_data
+from vae_helpers.widgets.page import look
 from vae_helpers.widgets.stage import Staged
 from vae_helpers.widgets.views import png_of
 
 HERE = Path(__file__).parent
 GLOBAL = "vaeLab"  # the one name that the classic script makes
 _ROLES = ("evidence", "elbo", "gap", "posterior", "q")
-_DASHES = {"-": [], "--": [3.7, 1.6], "-.": [6.4, 1.6, 1.0, 1.6]}  # Matplotlib's own, in widths of the line
 _SETTINGS = {
     "loss": "right half added pixels std log latents variance mean uniform squared grey".split(),
     "beta": [0, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16],
@@ -92,7 +91,7 @@ class Lab(Staged, anywidget.AnyWidget):
 
 def page_data() -> dict[str, Any]:
     """All that the page is given: the images, the colours of the classes, and the looks of the roles."""
-    roles = {name: _look(plotting.ROLES[name]) for name in _ROLES}
+    roles = {name: style for name, style in look().items() if name in _ROLES}
     return make_data() | {"colors": list(plotting.CLASS_COLORS), "roles": roles}
 
 
@@ -123,12 +122,6 @@ def style() -> str:
 def _worker_line() -> str:
     # A page opened from a folder may start a worker only from text that it holds.
     return f"const WORKER_TEXT = {json.dumps(join_modules(HERE / 'worker.js'))};\n"
-
-
-def _look(role: dict[str, Any]) -> dict[str, Any]:
-    line = role["linestyle"]
-    dash = _DASHES[line] if isinstance(line, str) else [float(part) for part in line[1]]
-    return {"color": to_hex(role["color"]), "dash": dash}
 
 
 def _check(settings: dict[str, Any]) -> dict[str, Any]:

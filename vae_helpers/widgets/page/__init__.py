@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
+
+from vae_helpers.pictures.plotting import ROLES
 from vae_helpers.widgets.bundle import as_classic_script
 
 HERE = Path(__file__).parent
 LATENT = HERE.parent / "latent"
+_DASHES = {"--": "dashed", "-.": "dashdot", ":": "dotted"}
 
 
 def script() -> str:
@@ -29,3 +34,20 @@ def style() -> str:
     return "\n".join(
         path.read_text(encoding="utf-8") for path in (LATENT / "explorer.css", HERE / "page.css")
     )
+
+
+def look() -> dict[str, dict[str, Any]]:
+    """The colour and the dashes of each role, in units of the line's width; [] is a solid line."""
+    return {
+        role: {"color": style["color"], "dash": _dash(style["linestyle"])} for role, style in ROLES.items()
+    }
+
+
+def _dash(style: str | tuple[float, tuple[float, ...]]) -> list[float]:
+    if style == "-":
+        return []
+    if isinstance(style, tuple):
+        return list(style[1])
+    if style not in _DASHES:
+        raise ValueError(f"linestyle: expected one of -, {', '.join(_DASHES)} or a pattern, got {style!r}")
+    return list(mpl.rcParamsDefault[f"lines.{_DASHES[style]}_pattern"])
