@@ -6,8 +6,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-OTHER_HOSTS_IN_SCRIPTS = ("fetch(", "XMLHttpRequest")
-
 
 class _Read(HTMLParser):
     """The links, pictures, anchors, explorers and numbers of equations of a page."""

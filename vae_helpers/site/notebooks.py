@@ -7,7 +7,6 @@ are exchanged, for the places that the page's script brings to life.
 from __future__ import annotations
 
 import base64
-import html
 import io
 import re
 from pathlib import Path
@@ -172,8 +171,7 @@ def _shown(
         shown = _PANEL
     elif "vae-still" in shown and (explorer or is_lab):
         still = "".join(pictures.placed(image, badge=True) for image in _IMAGE.findall(shown))
-        place = f'<div class="vae-web" data-explorer="{html.escape(explorer or "")}">{still}</div>'
-        shown = _LAB + still if is_lab else place
+        shown = _LAB + still if is_lab else f'<div class="vae-web" data-explorer="{explorer}">{still}</div>'
     else:
         shown = _IMAGE.sub(lambda found: pictures.placed(found[0]), shown)
     output.data = nbformat.NotebookNode({"text/html": shown})

@@ -93,7 +93,7 @@ export function unpackRows({ count, upper, lower }, grey) {
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
 /** The logits of the mean image, kept away from 0 and 1 by half an image. */
-export function meanLogits({ count, starts, places, values }) {
+function meanLogits({ count, starts, places, values }) {
   const sums = new Float64Array(PIXELS).fill(0.5);
   for (let at = 0; at < starts[count]; at++) sums[places[at]] += values[at];
   return sums.map((sum) => Math.log(sum / (count + 1 - sum)));
@@ -102,7 +102,7 @@ export function meanLogits({ count, starts, places, values }) {
 // ---- the model --------------------------------------------------------------------------------
 
 /** The names and shapes of the model's arrays, in their order in the one that holds all. */
-export function layersOf(hidden, latents) {
+function layersOf(hidden, latents) {
   return [
     ["encoderIn", PIXELS, hidden],
     ["encoderBias", 1, hidden], // row: a pixel
@@ -127,7 +127,7 @@ export function makeModel(hidden, latents, all) {
 }
 
 /** PyTorch's scheme for linear layers, ±1/√inputs, with the last bias at the mean image. */
-export function initialise(model, generator, outBias) {
+function initialise(model, generator, outBias) {
   const { hidden, latents } = model;
   const fill = (part, inputs) => {
     const bound = 1 / Math.sqrt(inputs);

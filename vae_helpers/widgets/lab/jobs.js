@@ -11,7 +11,7 @@ const WIDTHS = 4.5; // standard deviations that a closer look shows to each side
 const FAR = 6; // if q is further from the posterior, the picture shows the posterior alone
 
 /** Steps between two that are measured: the same in each run, so that its numbers repeat. */
-export const measureGap = (steps) => (steps < 100 ? 10 : steps < 1000 ? 50 : 100);
+const measureGap = (steps) => (steps < 100 ? 10 : steps < 1000 ? 50 : 100);
 
 /** A function that takes the page's messages; `post` takes the answers, and `slice` milliseconds are worked at a time. */
 export function makeServer(post, slice) {

@@ -151,7 +151,7 @@ export function noiseScale(draw, logVar) {
 }
 
 /** Φ(x), to 1e-7 (Abramowitz and Stegun 1964, 26.2.17, whose error is absolute). */
-export function normalCdf(x) {
+function normalCdf(x) {
   const t = 1 / (1 + 0.2316419 * Math.abs(x));
   const poly = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
   const tail = (Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * poly;

@@ -4,7 +4,7 @@ import { decode, encode, sigmoid } from "./engine.js";
 import { prepare, show, takeLook, write } from "./paint.js";
 
 export const PLANE = 4; // the latent plane shows [−4, 4] on both axes
-export const DECODED = { reach: 3, across: 15 }; // the decoded plane: z from −3 to 3, 15 images in a row
+const DECODED = { reach: 3, across: 15 }; // the decoded plane: z from −3 to 3, 15 images in a row
 const APART = 13; // pixels between two digits of the plane that can both be read
 const GLYPH = 20; // pixels, with a rim
 

@@ -8,7 +8,7 @@ function distanceOf(controls, position, indices) {
 }
 
 /** The stored position nearest to `indices`, of those that have the moved control exactly there. */
-export function nearestStored({ controls, positions }, indices, moved = -1) {
+function nearestStored({ controls, positions }, indices, moved = -1) {
   const keeps = ([position]) => moved < 0 || position[moved] === indices[moved];
   const fits = positions.map((position, i) => [position, i]).filter(keeps);
   const far = fits.map(([position]) => distanceOf(controls, position, indices));
@@ -57,7 +57,7 @@ function noteOfMoved(controls, wanted, position, moved) {
 }
 
 /** What a reader must know of stored positions, before a control moves by itself. */
-export function sentenceOfStored({ controls, positions, combine = [] }) {
+function sentenceOfStored({ controls, positions, combine = [] }) {
   const all = controls.reduce((product, { values }) => product * values.length, 1);
   if (positions.length >= all) return `All ${all} positions of this explorer are stored.`;
   const labelOf = (name) => controls.find((control) => control.name === name)?.label ?? name;

@@ -64,7 +64,7 @@ export function makeAxes(sheet, { left, top, width, height }, plan) {
 }
 
 /** Round numbers inside the limits, at most `room` distances of them and at most nine, as Matplotlib has them. */
-export function niceTicks([low, high], room) {
+function niceTicks([low, high], room) {
   const most = Math.max(1, Math.min(9, Math.floor(room))), raw = (high - low) / most, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => one >= raw * (1 - 1e-9));
   const first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
