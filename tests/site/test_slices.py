@@ -421,6 +421,17 @@ def test_settings_are_kept_and_brought_back(notebook):
     assert (mpl.rcParams["font.size"], torch.get_num_threads()) == (before, threads)
 
 
+def test_settings_of_the_caller_change_nothing(notebook):
+    path = notebook(
+        "import matplotlib",
+        "def report(at): return {'size': matplotlib.rcParams['font.size'] + matplotlib.rcParams['figure.dpi']}",
+        LAST,
+    )
+    with mpl.rc_context({"font.size": 31, "figure.dpi": 37}):
+        assert words(path)["made"].endswith("size 110.000 nats")
+        assert (mpl.rcParams["font.size"], mpl.rcParams["figure.dpi"]) == (31, 37)
+
+
 def test_two_explorers_each_at_its_own_moment(notebook):
     path = notebook(
         "factor = 2",

@@ -227,6 +227,7 @@ class Slicer:
         wanted = sorted(set().union(*needed))
         namespace: dict[str, Any] = {"__name__": "__main__"}
         with mpl.rc_context(), _one_thread(), _no_figures_left():
+            mpl.rcdefaults()  # as in a new kernel, whatever the reader's settings or a caller have chosen
             for index in wanted:
                 made = self._execute(self.statements[index], namespace)
                 if index in places:
