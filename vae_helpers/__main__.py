@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-LAYERS = ("shipped", "experiments", "audit", "site")  # those that hold commands
+LAYERS = ("shipped", "experiments", "audit", "classroom", "site")  # those that hold commands
 
 
 class Command(NamedTuple):

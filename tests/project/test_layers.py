@@ -24,6 +24,7 @@ LIBRARIES = {
     "widgets": {"ipywidgets", "anywidget", "traitlets", "psutil"},
     "checks": set(),
     "audit": {"pyro"},  # by the adapter to its models, where it is called
+    "classroom": {"nbformat", "IPython", "psutil"},
     "site": {"nbformat", "PIL"},
 }
 # Layers that are read without some of those below them.
@@ -32,7 +33,8 @@ WITHOUT = {
     "widgets": {"experiments"},
     "checks": {"pictures", "experiments", "widgets"},
     "audit": {"pictures", "experiments", "widgets"},
-    "site": {"experiments", "checks", "audit"},
+    "classroom": {"experiments", "widgets"},
+    "site": {"experiments", "audit"},
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 IN_LAYERS = [path for path in SOURCES if path.parent != PACKAGE]

@@ -423,8 +423,8 @@ def test_settings_are_kept_and_brought_back(notebook):
 
 def test_settings_of_the_caller_change_nothing(notebook):
     path = notebook(
-        "import matplotlib",
-        "def report(at): return {'size': matplotlib.rcParams['font.size'] + matplotlib.rcParams['figure.dpi']}",
+        "from matplotlib import rcParams",
+        "def report(at): return {'size': rcParams['font.size'] + rcParams['figure.dpi']}",
         LAST,
     )
     with mpl.rc_context({"font.size": 31, "figure.dpi": 37}):

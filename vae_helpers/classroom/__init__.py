@@ -1,0 +1,1 @@
+"""For a lecturer: editions of the notebooks, grades of what comes back, and a bank of questions."""
