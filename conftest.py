@@ -25,6 +25,9 @@ MEMORY_OF_A_WORKER = 2e9  # bytes, with its kernel, JupyterLab and Chromium
 # Processes side by side slow each other down many times over if each one's threads wait for a core that
 # another one has, so here and in all that is started from here a waiting thread sleeps.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# What the notebooks store was computed on a processor, so no training of the tests may move to a GPU.
+if os.environ.get("VAE_GPU_TESTS") != "required":  # of tests/models/test_accelerator.py
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_configure(config):

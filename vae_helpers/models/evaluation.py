@@ -18,6 +18,7 @@ from vae_helpers.numerics._validate import as_count, as_number
 
 _CHUNK = 2**21  # numbers in an array whose gradient is taken: 8 MB, or 16 in double precision
 _CACHED = 2**20  # numbers in an array that is gone over several times: 4 MB, which a cache may hold
+_ON_A_GPU = 2**26  # the same there: 256 MB, since a call takes as long for few numbers as for many
 _MOST_IMAGES = 2000  # that share one pass over the grid
 
 
@@ -191,9 +192,9 @@ def importance_bounds(
     generator = fresh_generator(generator, x.device)
     total = max(counts)
     parts: dict[int, list[Tensor]] = {count: [] for count in counts}
-    size = max(1, _CACHED // (100 * model.data_dim))
-    for batch in bar(x.split(size), progress=progress, unit="batch"):
-        step = max(1, _CACHED // (len(batch) * model.data_dim))
+    room = _room(x)
+    for batch in bar(x.split(max(1, room // (100 * model.data_dim))), progress=progress, unit="batch"):
+        step = max(1, room // (len(batch) * model.data_dim))
         draws = [min(step, total - start) for start in range(0, total, step)]
         weights = torch.cat([log_weights(model, batch, n, generator).double() for n in draws])
         for count in counts:
@@ -287,7 +288,7 @@ def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadratur
     d, step = model.latent_dim, 2 * limit / (num_grid - 1)
     # log Σ p(x, z) of each image over the points with even and odd indices, and over the edge.
     sums = torch.full((2**d + 1, len(x)), -math.inf, dtype=torch.float64, device=x.device)
-    for z, index in _latent_grid(d, num_grid, limit, x, max(1, _CACHED // max(model.data_dim, len(x)))):
+    for z, index in _latent_grid(d, num_grid, limit, x, max(1, _room(x) // max(model.data_dim, len(x)))):
         log_prior = -0.5 * (z.double() ** 2 + math.log(2 * math.pi)).sum(dim=-1)
         log_joint = model.pairwise_log_likelihood(x, z) + log_prior[:, None].to(x.dtype)
         parity = (index % 2 * torch.tensor([2, 1], device=x.device)[-d:]).sum(dim=-1)
@@ -315,7 +316,7 @@ def _quadrature(model: VAE, x: Tensor, num_grid: int, limit: float) -> Quadratur
 def _posterior_mode(model: VAE, x: Tensor, num_grid: int = 101, limit: float = 5.0) -> Tensor:
     """The point of a grid with the highest p(x, z) for each image, shape (batch, d)."""
     mode, highest = x.new_zeros(len(x), model.latent_dim), x.new_full((len(x),), -math.inf)
-    size = max(1, _CACHED // max(model.data_dim, len(x)))
+    size = max(1, _room(x) // max(model.data_dim, len(x)))
     for z, _ in _latent_grid(model.latent_dim, num_grid, limit, x, size):
         log_joint = model.pairwise_log_likelihood(x, z) - 0.5 * (z**2).sum(dim=-1, keepdim=True)
         here, at = log_joint.max(dim=0)
@@ -350,6 +351,11 @@ def _hermite_nodes(latent_dim: int, num_nodes: int, like: Tensor) -> tuple[Tenso
     product = np.prod(np.meshgrid(*[weights] * latent_dim, indexing="ij"), axis=0)
     eps = np.stack(grids, axis=-1).reshape(-1, 1, latent_dim)
     return torch.from_numpy(eps).to(like), torch.from_numpy(product.reshape(-1)).to(like)
+
+
+def _room(x: Tensor) -> int:
+    """How many numbers an array may have that is gone over several times, on the device of x."""
+    return _CACHED if x.device.type == "cpu" else _ON_A_GPU
 
 
 def _check(model: VAE, x: Tensor, max_latents: int | None = None) -> None:
