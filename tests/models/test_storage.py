@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from support.worlds import EACH_LIKELIHOOD, all_weights, generator, small_images
 from torch import nn
 
 from vae_helpers.models import load, save, storage
-from vae_helpers.models.storage import Checkpoint, fingerprint, read, write
+from vae_helpers.models.storage import Checkpoint, fingerprint, read, whole_folder, write
 
 RECIPE = {"epochs": 3, "size": (2, 3), "rate": 0.1, "none": None}
 
@@ -318,3 +319,102 @@ def test_safetensors_with_another_config_are_no_model(tmp_path, metadata):
     save_file(small_vae().state_dict(), path, metadata=metadata)
     with pytest.raises(ValueError, match=r"foreign\.safetensors: expected a model written by save"):
         load(path)
+
+
+# ---- folders ------------------------------------------------------------------------------------
+
+MARK = ".made-by-a-test"
+
+
+def make(folder, **files):
+    """Makes a folder of these files, each with a text."""
+    with whole_folder(folder, MARK) as made:
+        assert made.parent == folder.parent and not made.exists()
+        (made / "deep").mkdir(parents=True)
+        for name, text in files.items():
+            (made / "deep" / name).write_text(text, encoding="utf-8")
+
+
+def texts(folder):
+    """All files below a folder, but for the mark."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
+def test_a_folder_takes_the_place_of_one_that_was_made_before(tmp_path):
+    make(tmp_path / "new" / "out", one="1", two="2")
+    make(tmp_path / "new" / "out", one="3")
+    assert texts(tmp_path) == {"new/out/deep/one": "3"}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"], "nothing is left beside it"
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "out").mkdir()
+    make(tmp_path / "out", one="1")
+    assert texts(tmp_path) == {"out/deep/one": "1"}
+
+
+def _add(out):
+    (out / "deep" / "thesis").write_text("mine", encoding="utf-8")
+
+
+def _change(out):
+    (out / "deep" / "one").write_text("2", encoding="utf-8")
+
+
+def _another_mark(out):
+    (out / MARK).rename(out / ".another")
+
+
+def _no_list(out):
+    (out / MARK).write_text("", encoding="utf-8")
+
+
+def _a_file(out):
+    shutil.rmtree(out)
+    out.write_text("mine", encoding="utf-8")
+
+
+@pytest.mark.parametrize("spoil", [_add, _change, _another_mark, _no_list, _a_file])
+def test_a_folder_with_anything_else_is_left_alone(tmp_path, spoil):
+    make(tmp_path / "out", one="1")
+    spoil(tmp_path / "out")
+    before = texts(tmp_path)
+    with pytest.raises(FileExistsError, match="path: expected an empty folder, or what was made there"):
+        make(tmp_path / "out", one="1")
+    assert texts(tmp_path) == before
+
+
+def test_what_comes_in_the_meantime_is_kept(tmp_path):
+    make(tmp_path / "out", one="1")
+    with pytest.raises(FileExistsError, match="where deep/thesis is new or changed"):
+        with whole_folder(tmp_path / "out", MARK) as made:
+            made.mkdir()
+            _add(tmp_path / "out")
+    assert texts(tmp_path) == {"out/deep/one": "1", "out/deep/thesis": "mine"}
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_after_an_interruption_the_earlier_folder_is_there(tmp_path, stop):
+    make(tmp_path / "out", one="1")
+    with pytest.raises(stop):
+        with whole_folder(tmp_path / "out", MARK) as made:
+            made.mkdir()
+            (made / "half").write_text("half", encoding="utf-8")
+            raise stop
+    assert texts(tmp_path) == {"out/deep/one": "1"}
+
+
+def test_a_folder_that_cannot_be_moved_leaves_the_earlier_one(tmp_path, monkeypatch):
+    make(tmp_path / "out", one="1")
+    real = os.replace
+
+    def full(source, target):
+        if str(source).endswith(".part"):
+            raise OSError("disk full")
+        real(source, target)
+
+    monkeypatch.setattr(storage.os, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        make(tmp_path / "out", one="2")
+    assert texts(tmp_path) == {"out/deep/one": "1"}

@@ -1,9 +1,10 @@
-"""Files that are whole or not there: models, and the state of a training that may be interrupted."""
+"""Files and folders that are whole or not there: models, the state of a training, what commands write."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,64 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path, mark: str, name: str = "path") -> Iterator[Path]:
+    """A folder beside `path` to make and fill, which takes its place at the end or vanishes after an error.
+
+    The file `mark` in it lists what was made. A folder is exchanged only while it holds just that, unchanged.
+
+    Args:
+        path: the folder; those that it lies in are made.
+        mark: name of a file that no other kind of folder has.
+        name: the argument that an error names.
+
+    Raises:
+        FileExistsError: `path` holds something else, before or at the end.
+    """
+    path = Path(path).resolve()
+    _check_made_here(path, mark, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made, old = (path.with_name(f"{path.name}.{uuid4().hex}.{kind}") for kind in ("part", "old"))
+    try:
+        yield made
+        (made / mark).write_text(json.dumps(_contents(made), indent=0) + "\n", encoding="utf-8")
+        _check_made_here(path, mark, name)
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(made, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_made_here(folder: Path, mark: str, name: str) -> None:
+    """Raises FileExistsError if anything would be lost with the folder."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    wanted = f"{name}: expected an empty folder, or what was made there before ({mark}), got {folder}"
+    try:
+        listed = dict(json.loads((folder / mark).read_bytes()))
+    except (OSError, TypeError, ValueError):
+        raise FileExistsError(wanted) from None
+    there = _contents(folder)
+    if other := sorted(file for file in there.keys() - {mark} if there[file] != listed.get(file)):
+        raise FileExistsError(f"{wanted}, where {other[0]} is new or changed")
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """A checksum of each file below a folder, by its place in it."""
+    return {
+        path.relative_to(folder).as_posix(): f"{zlib.crc32(path.read_bytes()):08x}"
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir()
+    }
 
 
 def check_folder(path: Path, name: str = "path") -> None:

@@ -8,13 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import nbformat
 
+from vae_helpers.models.storage import whole_folder
 from vae_helpers.pictures.plotting import COURSE
 from vae_helpers.site import frames, notebooks, slices
 from vae_helpers.widgets import page
@@ -23,14 +21,14 @@ from vae_helpers.widgets.lab import lab
 MATHJAX = Path("node_modules", "mathjax", "es5", "tex-svg-full.js")  # below docs/
 _NOTATION = "### The notation of all notebooks"  # of notebook 0
 _FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
-_MARK = ".vae-course-site"  # says that a folder was made here, and may be made anew
+_MARK = ".vae-course-site"  # says that a folder was made here, and of what
 
 
 def build(out: str | Path, *, course: Path = COURSE, workers: int = 2, cache: Path | None = None) -> Path:
     """Makes the web edition from the notebooks as they are committed.
 
     Args:
-        out: the folder of the edition; it is made anew if an edition is what it holds.
+        out: the folder of the edition; it is made anew if it holds an edition, unchanged, and nothing else.
         course: the folder with `notebooks/` and `docs/`.
         workers: processes that draw the stored positions of explorers.
         cache: where drawn positions are kept for the next time; None draws all of them.
@@ -40,7 +38,7 @@ def build(out: str | Path, *, course: Path = COURSE, workers: int = 2, cache: Pa
 
     Raises:
         FileNotFoundError: MathJax is not there, or one of the course's folders.
-        FileExistsError: `out` holds something else than an edition.
+        FileExistsError: `out` holds something else than an edition as it was made.
         RuntimeError: Sphinx has an error or a warning.
         ValueError: a picture without a text, an explorer that fails, a page whose positions are too large.
     """
@@ -48,35 +46,15 @@ def build(out: str | Path, *, course: Path = COURSE, workers: int = 2, cache: Pa
     if not (course / "docs" / MATHJAX).is_file():
         missing = course / "docs" / MATHJAX
         raise FileNotFoundError(f"expected {missing}; npm install --prefix docs --ignore-scripts brings it")
-    if out.exists() and not (out / _MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"out: expected an empty folder or an earlier edition, got {out}")
-    with tempfile.TemporaryDirectory(prefix="vae-site-") as temporary, _exchanged(out) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="vae-site-") as temporary,
+        whole_folder(out, _MARK, "out") as made,
+    ):
         source = Path(temporary, "source")
         _stage(source, course, workers, cache)
         _run_sphinx(source, made, Path(temporary, "doctrees"))
-        (made / _MARK).touch()
         (made / ".nojekyll").touch()  # or GitHub would leave out the folders that begin with "_"
     return out
-
-
-@contextmanager
-def _exchanged(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place at the end, or vanishes after an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made, old = (out.with_name(f"{out.name}.{uuid4().hex}.{kind}") for kind in ("part", "old"))
-    try:
-        yield made
-        if out.exists():
-            os.replace(out, old)
-        try:
-            os.replace(made, out)
-        except OSError:
-            if old.exists():
-                os.replace(old, out)
-            raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 # ---- what Sphinx reads ----------------------------------------------------------------------
