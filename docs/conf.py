@@ -33,6 +33,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]  # the slides, which are pages of their own
 html_css_files = ["course.css", "page.css"]
 html_js_files = [("course.js", {"defer": "defer"}), ("page.js", {"defer": "defer"})]
 html_copy_source = False

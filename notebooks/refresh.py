@@ -43,7 +43,8 @@ def refresh(path: Path) -> None:
     )
     client.execute()
     for cell in notebook.cells:
-        cell.metadata = {name: cell.metadata[name] for name in ("tags",) if name in cell.metadata}
+        kept = ("tags", "slideshow")
+        cell.metadata = {name: cell.metadata[name] for name in kept if name in cell.metadata}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _keep_still(output)]
     # What JupyterLab itself would write: a notebook that is only opened stays unchanged.

@@ -14,7 +14,7 @@ import nbformat
 
 from vae_helpers.models.storage import whole_folder
 from vae_helpers.pictures.plotting import COURSE
-from vae_helpers.site import frames, notebooks, slices
+from vae_helpers.site import frames, notebooks, slices, slides
 from vae_helpers.widgets import page
 from vae_helpers.widgets.lab import lab
 
@@ -69,6 +69,7 @@ def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None
     for path in sorted((course / "notebooks").glob("[0-9]*.ipynb")):
         shutil.copy(path, static / "notebooks")
         notebooks.stage(path, source, slices.explorers(path))
+    slides.make_all(source, course / "docs")
     start = course / "notebooks" / "00_start_here.ipynb"
     (source / "notation.md").write_text(_notation(start), encoding="utf-8")
     _fill(source / "index.md", "MAP", _map(start))

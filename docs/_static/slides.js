@@ -1,0 +1,60 @@
+// What the slides ask of reveal.js and MathJax; both lie beside this file.
+
+window.MathJax = {
+  tex: { inlineMath: [["\\(", "\\)"]], displayMath: [["\\[", "\\]"]], processEscapes: true },
+  options: { enableMenu: false, ignoreHtmlClass: "notes|code|printed" },
+  startup: { typeset: false },
+};
+
+const inExplorer = () => document.activeElement?.closest?.(".vae-live");
+
+/** A formula that is wider than the slide is made smaller. */
+function fitFormulas() {
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) {
+    const over = formula.querySelector("svg").getBoundingClientRect().width / (formula.parentElement.clientWidth || Infinity);
+    if (over > 1) formula.style.fontSize = `${Math.floor(100 / over)}%`;
+  }
+}
+
+/** An explorer becomes as narrow as it must for its slide to hold it. */
+function fitExplorer(host) {
+  const section = host.closest("section");
+  host.style.maxWidth = "none";
+  for (let width = host.clientWidth; width > 480 && section.scrollHeight > section.clientHeight; width -= 24)
+    host.style.maxWidth = `${width}px`;
+}
+
+function fitExplorers() {
+  for (const host of document.querySelectorAll("section.present .vae-live")) fitExplorer(host);
+}
+
+/** The slide of the explorer that an address names, as "link to this position" writes it. */
+function slideOf(hash) {
+  const key = decodeURIComponent(hash.slice(1).split("?")[0]);
+  return [...document.querySelectorAll("[data-explorer]")].find((host) => host.dataset.explorer === key)?.closest("section");
+}
+
+function showSlides() {
+  const named = slideOf(location.hash);
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  window.deck = MathJax.startup.promise
+    .then(() => { document.body.classList.add("typesetting"); return MathJax.typesetPromise(); })
+    .then(() => { fitFormulas(); document.body.classList.remove("typesetting"); })
+    .then(() => Reveal.initialize({
+    width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false, display: "flex",
+    hash: true, slideNumber: "c/t", controlsTutorial: false, transition: still ? "none" : "fade", transitionSpeed: "fast",
+    pdfSeparateFragments: false, plugins: [RevealNotes],
+    keyboardCondition: (event) => !inExplorer() || ["Escape", "PageUp", "PageDown"].includes(event.key),
+  })).then(() => {
+    Reveal.on("slidechanged", fitExplorers);
+    new MutationObserver(fitExplorers).observe(document.querySelector(".slides"),
+      { subtree: true, attributeFilter: ["data-frames", "class"] });
+    if (named) { const at = Reveal.getIndices(named); Reveal.slide(at.h, at.v); }
+  });
+  // Whoever has moved a slider goes on by Escape or by the keys of a presenter, which a slider must not take.
+  addEventListener("keydown", (event) => {
+    if (!inExplorer() || !["Escape", "PageUp", "PageDown"].includes(event.key)) return;
+    document.activeElement.blur();
+    if (event.key === "Escape") event.stopImmediatePropagation();
+  }, { capture: true });
+}
