@@ -76,18 +76,22 @@ def test_gradients_at_the_same_noise_are_those_of_the_processor(gpu, x, likeliho
     torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"optimizer": "muon"}, {"num_samples": 5, "warmup": 0.0}])
-def test_a_training_there_learns_as_here_and_comes_back(gpu, options):
+@pytest.mark.parametrize(  # within what seeds differ by on the processor; untrained it is 70 off
+    "options, within",
+    [({}, 9), ({"optimizer": "muon"}, 2.5), ({"num_samples": 5, "warmup": 0.0}, 11)],
+    ids=["adam", "muon", "iwae"],
+)
+def test_a_training_there_learns_as_here_and_comes_back(gpu, options, within):
     images, test = load_mnist("train")[0][:6000], load_mnist("test")[0][:500]
     reached, weights = {}, []
     for device in (CPU, None, None):
         model = VAE(latent_dim=10, hidden_dim=100, generator=generator(1))
         assert device is CPU or where_to_train(model) == gpu
-        fit(model, images, 3, progress=False, device=device, generator=generator(2), **SINGLE, **options)
+        fit(model, images, 8, progress=False, device=device, generator=generator(2), **SINGLE, **options)
         assert {p.device for p in model.parameters()} == {CPU} and not model.training
         reached[device] = mean_elbo(model, binarize(test, generator(5)), generator(7))[0]
         weights.append(all_weights(model))
-    assert reached[None] == pytest.approx(reached[CPU], abs=2.5)  # seeds differ by about 1 nat
+    assert reached[None] == pytest.approx(reached[CPU], abs=within)
     torch.testing.assert_close(weights[1], weights[2], rtol=0, atol=1e-4)  # the same seeds
 
 
