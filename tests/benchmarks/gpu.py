@@ -2,8 +2,8 @@
 
 - `check` evaluates the shipped models on the GPU: the figures have to be those of the CPU, up to draws.
 - `default` trains the model of notebook 6's kind (784-400-20) by `fit` as it is.
-- `time` trains the first recipe for the epochs of RECORDS.md, and doubles them until its model reaches
-  86.76 nats (Burda et al. 2016, table 1: their VAE), and tells how long that training took.
+- `time` trains the first recipe for as many epochs as the record on one core, and doubles them until its
+  model reaches 86.76 nats (Burda et al. 2016, table 1: their VAE); it tells how long that training took.
 - `vae`, `iwae` and `wide` train the three models as `python -m vae_helpers burda` does, and evaluate them.
 
 Figures go to gpu.json beside this file, each part as soon as it is done. Without a GPU nothing is written:
