@@ -15,7 +15,7 @@ import psutil
 from vae_helpers.pictures.plotting import course_file
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.widgets.controls import Control, slider
-from vae_helpers.widgets.stage import Staged
+from vae_helpers.widgets.stage import Staged, in_output
 
 _PYTHON = (3, 11)
 _MEMORY = 2.0  # GiB that the heaviest notebook takes, with some to spare
@@ -105,7 +105,8 @@ class Doctor(Staged, ipywidgets.VBox):
     @property
     def findings(self) -> list[Finding]:
         """All that is known at this moment, the page included."""
-        return [*self._machine, self._page(), self._slider()]
+        # Where the script does not reach the page there is no word from it; the slider tells.
+        return [*self._machine, *([] if in_output() else [self._page()]), self._slider()]
 
     @property
     def verdict(self) -> str:

@@ -5,12 +5,17 @@ all, only its picture and a line that says to run the cell. While a kernel runs,
 finds that picture in the page and shows the widget in its place. The script also does there what
 ipywidgets cannot: it names what a screen reader meets, keeps the keys of a control from JupyterLab,
 fits the pictures to the screen, and says when the kernel is gone.
+
+Where each output has a page of its own, as in Colab and in VS Code, no script finds another cell's picture.
+There the cell shows the widget itself, as any notebook with ipywidgets does.
 """
 
 from __future__ import annotations
 
 import html
 import io
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ from typing import Any
 import anywidget
 import ipywidgets
 import traitlets
+from IPython import get_ipython
 from PIL import Image, ImageDraw, ImageFont
 
 from vae_helpers.pictures.plotting import as_png, picture_bundle
@@ -25,6 +31,8 @@ from vae_helpers.pictures.plotting import as_png, picture_bundle
 HERE = Path(__file__).parent
 ON_STAGE: dict[str, Staged] = {}  # what is shown at present, by name
 BADGE_HEIGHT = 30  # pixels, above the picture
+SETTING = "VAE_WIDGETS"  # the environment variable that decides: "page" or "output"
+IN_COLAB = "google.colab"  # a module that is loaded there
 _BADGE = "still picture · run this cell to move it"
 _LINE = "border-left:5px solid #b35900;padding:2px 0 2px 10px;margin:4px 0"
 
@@ -76,6 +84,22 @@ class Stage(anywidget.AnyWidget):
         return data | {"text/plain": words, "text/html": place}, metadata
 
 
+def in_output() -> bool:
+    """Whether a widget has to be shown in its cell's output, since the script would not reach the page.
+
+    Raises:
+        ValueError: the environment variable `VAE_WIDGETS` is neither "page" nor "output".
+    """
+    setting = os.environ.get(SETTING, "")
+    if setting:
+        if setting not in ("page", "output"):
+            raise ValueError(f"{SETTING}: expected 'page' or 'output', got {setting!r}")
+        return setting == "output"
+    shell = get_ipython()
+    in_vs_code = shell is not None and "__vsc_ipynb_file__" in shell.user_ns  # which its extension sets
+    return in_vs_code or IN_COLAB in sys.modules
+
+
 class Staged:
     """A widget that takes the place of its cell's still picture while a kernel runs.
 
@@ -93,7 +117,10 @@ class Staged:
         close(self._stage)
         close(self)
 
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        # Colab shows the widgets of ipywidgets alone; one with a script of its own stays a picture there.
+        if in_output() and not (IN_COLAB in sys.modules and isinstance(self, anywidget.AnyWidget)):
+            return super()._repr_mimebundle_(**kwargs)
         return self._stage.bundle(*self.still())
 
 
