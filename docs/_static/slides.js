@@ -1,7 +1,7 @@
 // What the slides ask of reveal.js and MathJax; both lie beside this file.
 
 window.MathJax = {
-  tex: { inlineMath: [["\\(", "\\)"]], displayMath: [["\\[", "\\]"]], processEscapes: true },
+  tex: { inlineMath: [["\\(", "\\)"], ["$", "$"]], displayMath: [["\\[", "\\]"]], processEscapes: true },
   options: { enableMenu: false, ignoreHtmlClass: "notes|code|printed" },
   startup: { typeset: false },
 };
@@ -16,12 +16,14 @@ function fitFormulas() {
   }
 }
 
-/** An explorer becomes as narrow as it must for its slide to hold it. */
+/** An explorer becomes as large as its slide allows above the line at the foot. */
 function fitExplorer(host) {
-  const section = host.closest("section");
-  host.style.maxWidth = "none";
-  for (let width = host.clientWidth; width > 480 && section.scrollHeight > section.clientHeight; width -= 24)
-    host.style.maxWidth = `${width}px`;
+  const section = host.closest("section"), place = section.getBoundingClientRect();
+  const foot = place.bottom - (parseFloat(getComputedStyle(section).paddingBottom) * place.height) / section.offsetHeight;
+  for (let zoom = 1.3; zoom >= 0.4; zoom -= 0.05) {
+    host.style.zoom = zoom;
+    if (host.getBoundingClientRect().bottom <= foot && section.scrollWidth <= section.clientWidth) return;
+  }
 }
 
 function fitExplorers() {
@@ -42,7 +44,7 @@ function showSlides() {
     .then(() => { fitFormulas(); document.body.classList.remove("typesetting"); })
     .then(() => Reveal.initialize({
     width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false, display: "flex",
-    hash: true, slideNumber: "c/t", controlsTutorial: false, transition: still ? "none" : "fade", transitionSpeed: "fast",
+    hash: true, slideNumber: "c/t", controlsTutorial: false, controlsLayout: "edges", transition: still ? "none" : "fade", transitionSpeed: "fast",
     pdfSeparateFragments: false, plugins: [RevealNotes],
     keyboardCondition: (event) => !inExplorer() || ["Escape", "PageUp", "PageDown"].includes(event.key),
   })).then(() => {

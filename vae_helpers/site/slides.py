@@ -24,8 +24,10 @@ _FILES = ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/n
 TYPES = ("slide", "subslide", "fragment", "skip", "notes")
 MOST_CODE = 10  # lines that a slide shows
 _CODE_COLUMNS = 84
-_ROOM, _MOST_WORDS = 560, 70  # pixels of a slide of 720 for what is below its heading, and words
+_ROOM, _MOST_WORDS = 590, 75  # pixels of a slide of 720 for what is below its heading, and words
 _LINE, _COLUMNS = 42, 76  # of prose: pixels a line, letters in one
+_PICTURE = 320  # pixels that a picture has at least; it takes what is left
+_EXPLORER, _HEADING = 560, 30
 _LEAD = 34  # words of the sentences that begin a paragraph or a caption
 _CAPTION = re.compile(r"\*\*Figure \d+\.\d+\.\*\* ")
 _END = re.compile(r"[.?!][)*\"”]*(?=\s+[A-Z(*\"“\0])")
@@ -66,7 +68,7 @@ class _Block(NamedTuple):
         html: what is shown.
         height: pixels that it takes, at 1280 × 720, as far as can be told without a browser.
         words: of prose.
-        kind: "text", "predict", "answer", "caption", "figure", or "h1" to "h3".
+        kind: "text", "predict", "answer", "caption", "figure", "explorer", or "h1" to "h3".
     """
 
     html: str
@@ -126,8 +128,9 @@ def slide_type(cell: nbformat.NotebookNode) -> str:
 def deck(path: Path) -> str:
     """The slides of a notebook, as a page of its own."""
     lecture = _Lecture()
-    for cell in nbformat.read(path, as_version=4).cells:
-        lecture.add(cell)
+    cells = nbformat.read(path, as_version=4).cells
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        lecture.add(cell, leads_on=after is not None and after.cell_type == "code" and slide_type(after) != "skip")
     title = f"{int(path.stem[:2])} · {lecture.title}"
     return _PAGE.format(title=title, name=path.stem, slides="\n".join(lecture.sections()))
 
@@ -140,8 +143,8 @@ class _Lecture:
         self._words = _Words()
         self.title = ""
 
-    def add(self, cell: nbformat.NotebookNode) -> None:
-        """The cell on a slide of its own, on the last one, or nowhere."""
+    def add(self, cell: nbformat.NotebookNode, *, leads_on: bool) -> None:
+        """The cell on a slide of its own, on the last one, or nowhere; `leads_on`: code that is shown follows."""
         kind = slide_type(cell)
         if kind == "skip":
             return
@@ -149,29 +152,35 @@ class _Lecture:
             self._slides[-1].notes.append(self._words.whole(cell.source))
             return
         if kind != "fragment":
-            self._slides.append(_Slide(begins_section=kind == "slide", heading=self._heading()))
+            self._begin(begins_section=kind == "slide")
         if cell.cell_type == "markdown":
             before = len(self._slides)
-            for block in self._words.blocks(cell.source):
+            for block in self._words.blocks(cell.source, leads_on=leads_on):
                 self._place(block, by_click=kind == "fragment")
             self._slides[min(before, len(self._slides)) - 1].notes.append(self._words.whole(cell.source))
         else:
-            for block in _code(cell):
+            blocks = _code(cell)
+            if self._slides[-1].height + sum(block.height for block in blocks) > _ROOM:
+                self._begin()
+            for block in blocks:
                 self._place(block, by_click=kind == "fragment")
 
-    def _heading(self) -> str:
-        """The name of the section, for slides that have no heading of their own."""
-        return self._slides[-1].heading if self._slides else ""
+    def _begin(self, *, begins_section: bool = False) -> _Slide:
+        """A new slide, with the name of the section for when it has no heading of its own."""
+        heading = self._slides[-1].heading if self._slides else ""
+        self._slides.append(_Slide(begins_section=begins_section, heading=heading))
+        return self._slides[-1]
 
     def _place(self, block: _Block, *, by_click: bool) -> None:
         last = self._slides[-1]
+        if block.kind == "caption" and last.kind == "explorer":
+            return  # it tells of the first position, in the room that the explorer needs; the notes have it
         full = last.height + block.height > _ROOM or last.words + block.words > _MOST_WORDS
-        after_caption = last.kind == "caption" and block.kind != "caption"
         apart = block.kind in ("predict", "answer") or block.kind != last.kind == "answer"
-        if last.shown and (full or apart or after_caption or block.kind in ("h1", "h2", "h3")):
-            last = _Slide(begins_section=block.kind == "h2", heading=last.heading)
-            self._slides.append(last)
-            by_click = False  # a new slide is a click already
+        done = last.kind in ("caption", "explorer") and block.kind != "caption"
+        has_more = last.height > _HEADING  # than a heading, which is not left alone
+        if (has_more and (full or apart or done)) or (last.shown and block.kind in ("h1", "h2", "h3")):
+            last, by_click = self._begin(), False  # a new slide is a click already
         if block.kind in ("h1", "h2"):
             last.heading = re.sub(r"<[^>]+>", "", block.html)
             last.begins_section = True
@@ -179,7 +188,7 @@ class _Lecture:
             self.title = last.heading
         elif not last.shown:
             last.kind = block.kind
-        if block.kind in ("caption", "figure"):
+        if block.kind in ("caption", "figure", "explorer"):
             last.kind = block.kind
         classes = "fragment" if by_click else ""
         shown = f'<div class="{classes}">{block.html}</div>' if classes else block.html
@@ -207,26 +216,29 @@ def _section(slide: _Slide) -> str:
 # ---- code and what it has shown -------------------------------------------------------------
 
 
-def _code(cell: nbformat.NotebookNode) -> Iterator[_Block]:
+def _code(cell: nbformat.NotebookNode) -> list[_Block]:
+    """What a cell has shown, below its code if both fit on a slide."""
     outputs = [block for output in cell.outputs for block in _output(output)]
     lines = cell.source.count("\n") + 1
-    if lines <= MOST_CODE and all(block.kind == "text" for block in outputs):
+    height = 31 * lines + 40
+    fits = height + sum(block.height for block in outputs) <= _ROOM
+    if lines <= MOST_CODE and fits and all(block.kind == "text" for block in outputs):
         from pygments import highlight
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import PythonLexer
 
         shown = highlight(cell.source, PythonLexer(), HtmlFormatter(cssclass=f"highlight code{_long(cell.source)}"))
-        yield _Block(shown, 31 * lines + 40)
-    yield from outputs
+        outputs.insert(0, _Block(shown, height))
+    return outputs
 
 
 def _output(output: nbformat.NotebookNode) -> Iterator[_Block]:
     data = output.get("data", {})
     shown = "".join(data.get("text/html", ""))
     if 'class="vae-web"' in shown:
-        yield _Block(_beside(shown), 440, kind="figure")
+        yield _Block(_beside(shown), _EXPLORER, kind="explorer")
     elif "<img " in shown:
-        yield _Block(f'<div class="figure">{_beside(shown)}</div>', 440, kind="figure")
+        yield _Block(f'<div class="figure">{_beside(shown)}</div>', _PICTURE, kind="figure")
     elif shown:
         yield _Block(f'<div class="table">{shown}</div>', 44 * shown.count("<tr") + 40)
     elif "text/latex" in data:
@@ -269,33 +281,37 @@ class _Words:
         """The text as it is, for the speaker's notes."""
         return self._markdown.render(source)
 
-    def blocks(self, source: str) -> list[_Block]:
-        """What slides show of a cell."""
+    def blocks(self, source: str, *, leads_on: bool = False) -> list[_Block]:
+        """What slides show of a cell; `leads_on`: its last words lead to code that is shown."""
         parts = list(self._parts(source))
-        opening = parts and parts[0][0] == "h1"
-        blocks, in_answer = [], False
-        for (kind, content), (after, _) in zip(parts, [*parts[1:], ("", "")], strict=True):
+        blocks: list[_Block] = []
+        is_title, in_answer, opens = parts[:1] and parts[0][0] == "h1", False, True
+        for n, (kind, content) in enumerate(parts):
             if kind == "answer":
-                in_answer = content
+                in_answer, opens = content, True
             elif kind in ("h1", "h2", "h3"):
-                blocks.append(_Block(f"<{kind}>{self._inline(_heading(content))}</{kind}>", 30, kind=kind))
-            elif kind == "p" and in_answer:
+                blocks.append(_Block(f"<{kind}>{self._inline(_heading(content))}</{kind}>", _HEADING, kind=kind))
+                opens = True
+            elif kind != "p":
+                blocks.append(self._made(kind, content, "answer" if in_answer else "text"))
+                opens = opens and kind != "list"
+            elif in_answer:
                 label = "" if blocks and blocks[-1].kind == "answer" else "**Answer.** "
                 blocks.append(self._text(label + content, "answer"))
-            elif kind == "p" and _CAPTION.match(content):
-                sentences = _sentences(content)
-                blocks.append(self._text(" ".join(sentences[: _lead(sentences)]), "caption"))
-            elif kind == "p" and opening:
+            elif is_title:
                 if content.startswith(_QUESTION):
                     blocks.append(self._text(content.removeprefix(_QUESTION)))
-            elif kind == "p" and content.startswith("**Predict"):
+            elif _CAPTION.match(content):
+                sentences = _sentences(content)
+                blocks.append(self._text(" ".join(sentences[: _lead(sentences)]), "caption"))
+                opens = False
+            elif content.startswith("**Predict"):
                 blocks.append(self._text(content, "predict"))
-            elif kind == "p":
-                opens = not any(block.kind in ("text", "caption") for block in blocks)
-                for text in _chosen(content, after in ("formula", "list", "table"), opens):
-                    blocks.append(self._text(text))
             else:
-                blocks.append(self._made(kind, content, "answer" if in_answer else "text"))
+                after = parts[n + 1][0] if n + 1 < len(parts) else "code" if leads_on else ""
+                chosen = _chosen(content, after in ("formula", "list", "table"), opens or after == "code")
+                blocks += map(self._text, chosen)
+                opens = False
         return blocks
 
     def _parts(self, source: str) -> Iterator[tuple[str, str]]:
@@ -322,7 +338,7 @@ class _Words:
 
     def _text(self, text: str, kind: str = "text") -> _Block:
         size = len(re.sub(r"\]\([^)]*\)|\\[a-zA-Z]+|[{}$*]", "", text))
-        height = _LINE * -(-size // _COLUMNS) + 16
+        height = 36 * -(-size // 92) + 14 if kind == "caption" else _LINE * -(-size // _COLUMNS) + 16
         shown = self._inline(text)
         shown = f'<p class="{kind}">{shown}</p>' if kind != "text" else f"<p>{shown}</p>"
         return _Block(shown, height, _count(text), kind)
@@ -364,7 +380,14 @@ def _sentences(text: str) -> list[str]:
     ends = [found.end() for found in _END.finditer(masked)]
     pieces = [masked[begin:end].strip() for begin, end in zip([0, *ends], [*ends, None], strict=True)]
     rest = iter(kept)
-    return [re.sub("\0", lambda _: next(rest), piece) for piece in pieces if piece]
+    whole = [re.sub("\0", lambda _: next(rest), piece) for piece in pieces if piece]
+    joined: list[str] = []
+    for piece in whole:
+        if joined and re.fullmatch(r"\*\*[^*]+\*\*", joined[-1]):  # a name in bold is no sentence
+            joined[-1] += f" {piece}"
+        else:
+            joined.append(piece)
+    return joined
 
 
 def _lead(sentences: list[str]) -> int:
