@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 
 from vae_helpers.models.storage import whole_folder
+from vae_helpers.classroom.bank import practice
 from vae_helpers.pictures.plotting import COURSE
 from vae_helpers.site import frames, notebooks, slices, slides
 from vae_helpers.widgets import page
@@ -75,6 +76,7 @@ def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None
     _fill(source / "index.md", "MAP", _map(start))
     shutil.copy(course / "figures" / "manifold.png", source)
     _write_scripts(static)
+    _fill(source / "practice.md", "SECTIONS", practice.sections(course / "notebooks"))
     (static / "explorers").mkdir()
     frames.make_all(course / "notebooks", static / "explorers", workers=workers, cache=cache)
     _fill(source / "accessibility.md", "COUNTED", _counted(source, course / "notebooks"))
@@ -137,6 +139,7 @@ def _write_scripts(static: Path) -> None:
         "lab.js": lab.script(),
         "lab_data.js": lab.data_script(),
         "lab.css": lab.style(),
+        "practice_data.js": practice.script(),
     }
     for name, text in texts.items():
         (static / name).write_text(text, encoding="utf-8", newline="\n")

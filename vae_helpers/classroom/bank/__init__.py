@@ -1,4 +1,4 @@
-"""The bank of questions: `question` draws, `moodle` and `practice` write, and a file for each notebook asks."""
+"""The bank of questions: `question` draws, `moodle` and `practice` write, a file for each notebook asks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from vae_helpers.checks.exercises.notebook_08 import (
     check_approximation_gap,
-    check_effective_draws,
     check_grouped_bound,
 )
 from vae_helpers.classroom.bank.notebook_02 import gap
@@ -90,6 +89,19 @@ def _family(w, b, s, x, mu, std):
 
 def _amortized(w, b, s, x, mu, std, off):
     return gap(w, b, s, x, off, std) - gap(w, b, s, x, mu, std)
+
+
+def _narrow(rng: np.random.Generator) -> Values:
+    """A posterior and a narrower q, perhaps beside it."""
+    centre, width = between(rng, -1, 1, 0.25), pick(rng, 0.4, 0.5, 0.6, 0.8)
+    shift, factor = pick(rng, 0.0, 0.25, -0.25), pick(rng, 0.25, 0.3, 0.35, 0.4)
+    mean, std = round(centre + shift * width, 3), round(factor * width, 3)
+    return {"centre": centre, "width": width, "mean": mean, "std": std}
+
+
+def _divergence(mean: float, std: float, other: float, width: float) -> float:
+    """KL(N(mean, std²), N(other, width²))."""
+    return float(gaussian.kl_diagonal(mean, 2 * np.log(std), other, 2 * np.log(width)))
 
 
 def _variance(ratio: float, shift: float) -> float:
@@ -357,31 +369,34 @@ QUESTIONS = (
         solution=r"$<variance>/(2 \cdot <k>) = <answer>$ nats.",
     ),
     Question(
-        "08-effective-draws",
-        section=3,
+        "08-draws-that-it-takes",
+        section=1,
         level=3,
-        text="$<k>$ draws have the log-ratios $\\log r = <log_r>$ nats. How large is their effective "
-        "number, $(\\sum_i r_i)^2 / \\sum_i r_i^2$?",
-        draw=_ratios,
-        answer=lambda log_r: np.ravel(check_effective_draws.truth(np.array(log_r)[:, None]))[0],
+        text=r"The posterior is $\mathcal{N}(<centre>, <width>^2)$, and $q = \mathcal{N}(<mean>, <std>^2)$ is "
+        r"narrower. By the rule of Chatterjee and Diaconis, about how many draws of $q$ does an average of "
+        r"ratios need before it begins to be right?",
+        draw=_narrow,
+        answer=lambda mean, std, centre, width: np.exp(_divergence(centre, width, mean, std)),
         unit="draws",
-        digits=2,
+        digits=1,
         slips=[
             Slip(
-                "all-counted", "All draws are counted alike. One of them has most of the weight.", lambda k: k
+                "reverse",
+                "The KL is the other one: averaged over the posterior, whose flanks $q$ does not visit.",
+                lambda mean, std, centre, width: np.exp(_divergence(mean, std, centre, width)),
             ),
             Slip(
                 "not-log",
-                "You have put the log-ratios into the formula instead of the ratios.",
-                lambda log_r: sum(log_r) ** 2 / sum(v**2 for v in log_r),
+                "This is the KL itself. The number of draws grows exponentially with it.",
+                lambda mean, std, centre, width: _divergence(centre, width, mean, std),
             ),
             Slip(
-                "ratio-upside-down",
-                "The fraction stands upside down.",
-                lambda log_r: sum(np.exp(2 * np.array(log_r))) / sum(np.exp(log_r)) ** 2,
+                "wrong-unit",
+                "The KL is in nats, so the base is $e$, and not 2.",
+                lambda mean, std, centre, width: 2 ** _divergence(centre, width, mean, std),
             ),
         ],
-        steps={"r": lambda log_r: np.exp(log_r)},
-        solution="The ratios are $<r>$. The square of their sum over the sum of their squares is $<answer>$.",
+        steps={"kl": lambda mean, std, centre, width: _divergence(centre, width, mean, std)},
+        solution=r"$\mathrm{KL}(p(z \mid x) \,\|\, q) = <kl>$ nats, and $e^{<kl>}$ is about $<answer>$ draws.",
     ),
 )

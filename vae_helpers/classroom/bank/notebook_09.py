@@ -8,7 +8,6 @@ from scipy.optimize import brentq, minimize_scalar
 from vae_helpers.checks.exercises.notebook_09 import (
     check_counted_rate,
     check_elbo_lost,
-    check_noise_to_learn,
     check_num_alive,
 )
 from vae_helpers.classroom.bank.notebook_01 import WORLD, posterior, world
@@ -101,14 +100,6 @@ def _same_level(s: float, other: float) -> float:
         return _log_evidence(step, s**2, np.sqrt(level)) - _log_evidence(0.0, s**2, np.sqrt(level))
 
     return float(brentq(gain, s**2 / 4, s**2 * 4, xtol=1e-12)) / other**2
-
-
-def _learned_noise(rng: np.random.Generator) -> Values:
-    size = pick(rng, 4, 5, 6)
-    return {
-        "eigenvalues": tuple(sorted(some(rng, size, 0.1, 6.0, 0.1), reverse=True)),
-        "d": int(rng.integers(1, size - 1)),
-    }
 
 
 def _above(eigenvalues: tuple[float, ...], level: float) -> int:
@@ -454,39 +445,5 @@ QUESTIONS = (
         steps={"all": lambda b1, b2, b3, b4: [-_elbos(b)[0] for b in (b1, b2, b3, b4)]},
         solution="$-$ELBO is $<all>$ nats in the order of the question (first seed; the other two seeds "
         "agree). So: <answer>.",
-    ),
-    Question(
-        "09-noise-to-learn",
-        section=2,
-        level=3,
-        text="A linear VAE of latent dimension $<d>$ learns its noise, too. The covariance of the data has "
-        "the eigenvalues $<eigenvalues>$. Which $s^2$ is the best?",
-        draw=_learned_noise,
-        answer=lambda eigenvalues, d: check_noise_to_learn.truth(np.array(eigenvalues), d),
-        unit="",
-        slips=[
-            Slip(
-                "all-counted",
-                "You have averaged all eigenvalues. The directions that have a latent need no noise.",
-                lambda eigenvalues: np.mean(eigenvalues),
-            ),
-            Slip(
-                "not-divided",
-                "These eigenvalues are to be averaged and not added: each direction has noise of its own.",
-                lambda eigenvalues, d: sum(eigenvalues[d:]),
-            ),
-            Slip(
-                "swapped",
-                "These are the directions that have a latent. The noise is for the others.",
-                lambda eigenvalues, d: np.mean(eigenvalues[:d]),
-            ),
-            Slip(
-                "no-root",
-                "This is $s$; asked is $s^2$.",
-                lambda eigenvalues, d: np.sqrt(np.mean(eigenvalues[d:])),
-            ),
-        ],
-        solution="The mean of the eigenvalues that have no latent: $<answer>$. It lies below all others, "
-        "so every latent is alive.",
     ),
 )
