@@ -130,7 +130,9 @@ def deck(path: Path) -> str:
     lecture = _Lecture()
     cells = nbformat.read(path, as_version=4).cells
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
-        lecture.add(cell, leads_on=after is not None and after.cell_type == "code" and slide_type(after) != "skip")
+        lecture.add(
+            cell, leads_on=after is not None and after.cell_type == "code" and slide_type(after) != "skip"
+        )
     title = f"{int(path.stem[:2])} · {lecture.title}"
     return _PAGE.format(title=title, name=path.stem, slides="\n".join(lecture.sections()))
 
@@ -144,7 +146,7 @@ class _Lecture:
         self.title = ""
 
     def add(self, cell: nbformat.NotebookNode, *, leads_on: bool) -> None:
-        """The cell on a slide of its own, on the last one, or nowhere; `leads_on`: code that is shown follows."""
+        """The cell on a slide of its own, on the last one, or nowhere; `leads_on`: code follows."""
         kind = slide_type(cell)
         if kind == "skip":
             return
@@ -179,7 +181,10 @@ class _Lecture:
         apart = block.kind in ("predict", "answer") or block.kind != last.kind == "answer"
         done = last.kind in ("caption", "explorer") and block.kind != "caption"
         has_more = last.height > _HEADING  # than a heading, which is not left alone
-        if (has_more and (full or apart or done)) or (last.shown and block.kind in ("h1", "h2", "h3")):
+        with_picture = block.kind == "caption" and last.kind == "figure"  # which leaves it the room
+        if (has_more and not with_picture and (full or apart or done)) or (
+            last.shown and block.kind in ("h1", "h2", "h3")
+        ):
             last, by_click = self._begin(), False  # a new slide is a click already
         if block.kind in ("h1", "h2"):
             last.heading = re.sub(r"<[^>]+>", "", block.html)
@@ -227,7 +232,9 @@ def _code(cell: nbformat.NotebookNode) -> list[_Block]:
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import PythonLexer
 
-        shown = highlight(cell.source, PythonLexer(), HtmlFormatter(cssclass=f"highlight code{_long(cell.source)}"))
+        shown = highlight(
+            cell.source, PythonLexer(), HtmlFormatter(cssclass=f"highlight code{_long(cell.source)}")
+        )
         outputs.insert(0, _Block(shown, height))
     return outputs
 
@@ -290,8 +297,12 @@ class _Words:
             if kind == "answer":
                 in_answer, opens = content, True
             elif kind in ("h1", "h2", "h3"):
-                blocks.append(_Block(f"<{kind}>{self._inline(_heading(content))}</{kind}>", _HEADING, kind=kind))
+                blocks.append(
+                    _Block(f"<{kind}>{self._inline(_heading(content))}</{kind}>", _HEADING, kind=kind)
+                )
                 opens = True
+            elif kind == "other":
+                continue  # code in words
             elif kind != "p":
                 blocks.append(self._made(kind, content, "answer" if in_answer else "text"))
                 opens = opens and kind != "list"
@@ -351,7 +362,9 @@ class _Words:
             rows = re.findall(r"<tr>(.*?)</tr>", made, re.DOTALL)
             return _Block(f'<div class="table">{made}</div>', sum(map(_row_height, rows)), 0, role)
         items = re.findall(r"<li>(.*?)</li>", made, re.DOTALL)
-        return _Block(made, sum(_LINE * (1 + len(item) // _COLUMNS) + 8 for item in items), _count(text), role)
+        return _Block(
+            made, sum(_LINE * (1 + len(item) // _COLUMNS) + 8 for item in items), _count(text), role
+        )
 
 
 def _row_height(row: str) -> float:
