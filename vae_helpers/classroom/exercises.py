@@ -25,6 +25,7 @@ class Exercise(NamedTuple):
         module: what the check is imported from.
         function: name of the function that is asked for.
         place: number of its code cell in the notebook; the cell after it holds the solution.
+        id: of that cell.
         solution: the code of the solution.
     """
 
@@ -33,6 +34,7 @@ class Exercise(NamedTuple):
     module: str
     function: str
     place: int
+    id: str
     solution: str
 
     @property
@@ -93,7 +95,7 @@ def exercises(notebook: NotebookNode, name: str) -> list[Exercise]:
         if not _asks(stub.source, call[2]):
             raise ValueError(f"{what}: expected a function that returns None so far, got an answer")
         code = "\n".join(_FENCE.findall(solved[1]))
-        found.append(Exercise(int(title[1]), call[1], modules[call[1]], call[2], place, code))
+        found.append(Exercise(int(title[1]), call[1], modules[call[1]], call[2], place, stub.id, code))
     folded = sum(len(re.findall("<summary>Solution", cell.source)) for cell in cells)
     if folded != len(found):
         raise ValueError(f"{name}: expected a solution after each of {len(found)} exercises, got {folded}")
