@@ -1,0 +1,408 @@
+"""Grades: each exercise's own, whatever the submission does, and whatever the one before it has done."""
+
+import csv
+import json
+import os
+import shutil
+import sys
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from support.cells import PATHS, exercises
+
+from vae_helpers.__main__ import main
+from vae_helpers.checks import CODES
+from vae_helpers.classroom import _place, edition
+from vae_helpers.classroom.grade import COLUMNS, OWN, grade
+
+START, BAYES = PATHS[:2]  # three exercises and five
+TITLE = "# 0 · Start here"
+MEMORY = 1.5  # GB
+RIGHT = {exercise.number: exercise for exercise in exercises(START)}
+BITS, AWAY, DRAWS = (RIGHT[n].solution.split("\n\n\n")[1] for n in (1, 2, 3))  # the functions alone
+WORLD = "import numpy as np\nfrom vae_helpers.numerics import kl_standard_normal"
+WRONG = "def kl_in_bits(mu, std):\n    return 1.0"
+FORGED = '{"exercise": 1, "codes": [], "message": ""}'
+
+# What a submission does, in a cell between its imports and its right answers.
+ALL_RIGHT = ["right"] * 3
+HARMLESS = {
+    "loops": "while True:\n    pass",
+    "raises": "raise BaseException('x' * 10**6)",
+    "exits": "import sys\nsys.exit()",
+    "prints": "for _ in range(50):\n    print('x' * 10**6)",
+    "closes": "import os, sys\nsys.stdout.close()\nsys.stderr.close()\nos.close(1)\nos.close(2)",
+    "swaps": (
+        "import builtins, numpy\nnumpy.sqrt = numpy.square\nbuiltins.abs = lambda x: 0\nbuiltins.print = None"
+    ),
+    "tidies": "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)",
+    "forks": "import os, time\nif os.fork() == 0:\n    time.sleep(98765)",
+    "copies itself": "import os\nos.fork()",
+    "leaves children": (
+        "import subprocess\nfor _ in range(3):\n"
+        "    subprocess.Popen(['sleep', '98765'], start_new_session=True)"
+    ),
+    "ends itself": "import os\nos._exit(0)",
+    "kills its parent": "import os\nos.kill(os.getppid(), 9)",
+    "kills its group": "import os\nos.killpg(0, 9)",
+    "kills itself": "import os\nos.kill(os.getpid(), 9)",
+    "breaks its streams": "import os\nos.write = None",
+    "takes memory": "x = bytearray(10**10)",
+    "takes shared memory": (
+        "import mmap\nm = mmap.mmap(-1, 2 * 10**9)\nfor _ in range(2000):\n    m.write(b'x' * 10**6)\n"
+        "while True:\n    pass"
+    ),
+    "fills the disk": (
+        "for number in range(40):\n    with open(f'{number}', 'wb') as file:\n"
+        "        for _ in range(100):\n            file.write(bytes(10**6))\n        file.flush()"
+    ),
+    "rewrites": (
+        "import os, pathlib, shutil\nfor path in pathlib.Path(FOLDER).rglob('*'):\n"
+        "    try:\n        path.unlink()\n    except OSError:\n        pass\n"
+        "shutil.rmtree(FOLDER, ignore_errors=True)\nos.makedirs(FOLDER + '/new', exist_ok=True)\n"
+        "open(FOLDER + '/new/grades.json', 'w').write('mine')"
+    ),
+}
+NOT_ITS_OWN = {  # wrong in the first exercise, and makes believe
+    "redefines": "check_kl_in_bits = lambda fn: True",
+    "patches": (
+        "from vae_helpers.checks.engine.exercise import Exercise\n"
+        "from vae_helpers.checks.engine import comparing\n"
+        "from vae_helpers.checks import Report\nfrom vae_helpers.checks.exercises import notebook_00\n"
+        "Exercise.__call__ = lambda self, fn: Report('', frozenset(), '')\n"
+        "comparing.all_close = lambda *_: True\n"
+        "notebook_00.check_kl_in_bits = lambda fn: Report('', frozenset(), '')"
+    ),
+    "prints a result": (
+        f"import os\nprint('{FORGED}')\nos.write(1, b'{FORGED}\\n')\nos.write(2, b'{FORGED}\\n')"
+    ),
+}
+
+
+def submit(path, *sources, title=TITLE):
+    """Hands in a notebook of these code cells."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = [new_markdown_cell(title)] if title else []
+    nbformat.write(new_notebook(cells=cells + [new_code_cell(source) for source in sources]), path)
+
+
+def codes(found, student):
+    return [row["code"] for row in found["results"] if row["student"] == student]
+
+
+def sentences(found, student):
+    return [row["sentence"] for row in found["results"] if row["student"] == student]
+
+
+def without(found, *columns):
+    return [{name: row[name] for name in row if name not in columns} for row in found]
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- what is graded -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory):
+    """What students hand in who mean no harm."""
+    folder = tmp_path_factory.mktemp("ordinary")
+    for kind, number in [("solutions", 1), ("student", 1), ("solutions", 3)]:
+        course = tmp_path_factory.mktemp("course")
+        (course / "notebooks").mkdir()
+        shutil.copy(PATHS[number], course / "notebooks")
+        (made,) = edition.write(kind, course / "out", course=course)
+        (folder / kind).mkdir(exist_ok=True)
+        shutil.copy(made, folder / kind)
+    submit(folder / "in order.ipynb", title="# My thesis")
+    submit(folder / "alone.ipynb", WORLD)
+    (folder / "notes.pdf").write_bytes(b"%PDF")
+    (folder / ".hidden").mkdir()
+    submit(folder / ".hidden" / "a__1.ipynb", WORLD)
+    submit(folder / "anna__00_start_here.ipynb", WORLD, BITS, AWAY, DRAWS, title="")
+    submit(folder / "Bo B_17_assignsubmission_file_" / "deep" / "mine.ipynb", WORLD, AWAY, DRAWS)
+    submit(folder / "Bo B_18_assignsubmission_file_00_start_here.ipynb", WORLD, title="")
+    submit(folder / "late" / "a.ipynb", "values = 3", DRAWS, AWAY, BITS, WORLD)
+    submit(folder / "twice" / "1.ipynb", WORLD, BITS)
+    submit(folder / "twice" / "2.ipynb", WORLD, BITS, AWAY)
+    submit(folder / "twice" / "3.ipynb", WORLD, AWAY, BITS)
+    submit(
+        folder / "wrong" / "00.ipynb",
+        "rate = unknown_rate",
+        "def kl_in_bits(mu, std):\n    return rate * mu",
+        "def away(values, claim):\n    return 1.0\n\n\ncheck_standard_errors_away(away)",
+        "draws_to_tell_apart = 7",
+    )
+    submit(
+        folder / "nats" / "00.ipynb",
+        WORLD,
+        BITS.replace("nats / np.log(2)", "nats"),
+        "import nothing_like_it\n\n\n" + AWAY,
+        "def draws_to_tell_apart(mu, std, wrong_by):\n    raise ValueError('=cmd\\n\\x1b[31m')",
+    )
+    for name, text in {"torn": "{", "deep": "[" * 10**6, "odd": '{"cells": 3, "nbformat": 4}'}.items():
+        (folder / f"{name}__00_start_here.ipynb").write_text(text, encoding="utf-8")
+    before = contents(folder)
+    found = grade(folder, seconds=60, memory=MEMORY)
+    assert contents(folder) == before
+    return found
+
+
+def test_the_solutions_have_the_full_score(ordinary):
+    assert codes(ordinary, "solutions") == ["right"] * 10
+    rows = [row for row in ordinary["results"] if row["student"] == "solutions"]
+    assert [row["exercise"] for row in rows] == [1, 2, 3, 4, 5] * 2
+    assert [row["function"] for row in rows] == [e.call[1] for n in (1, 3) for e in exercises(PATHS[n])]
+
+
+def test_what_students_are_given_is_not_attempted(ordinary):
+    assert codes(ordinary, "student") == ["not-attempted"] * 5
+    assert {"student": "student", "notebook": BAYES.stem, "score": 0, "of": 5} in ordinary["totals"]
+
+
+@pytest.mark.parametrize(
+    "student, wanted",
+    [
+        ("anna", ["right"] * 3),
+        ("Bo B_17", ["missing", "right", "right"]),
+        ("Bo B_18", ["missing"] * 3),
+        ("late", ["right"] * 3),
+        ("twice", ["right", "right", "missing"]),
+        ("wrong", ["error", "renamed", "no-function"]),
+        ("nats", ["scale", "missing", "error"]),
+        ("torn", ["unreadable"] * 3),
+        ("deep", ["unreadable"] * 3),
+        ("odd", ["unreadable"] * 3),
+    ],
+)
+def test_each_exercise_has_a_code(ordinary, student, wanted):
+    assert codes(ordinary, student) == wanted
+    total = {"student": student, "notebook": START.stem, "score": wanted.count("right"), "of": 3}
+    assert total in ordinary["totals"]
+
+
+def test_each_answer_that_is_not_right_has_a_sentence(ordinary):
+    for row in ordinary["results"]:
+        assert (row["score"], row["code"]) == (1, "right") or (row["score"], row["code"]) != (0, "right")
+        assert row["code"] in {"right", *CODES, *OWN}
+        assert row["code"] == "right" or len(row["sentence"]) > 15 and row["sentence"].isprintable()
+
+
+def test_a_sentence_says_what_is_the_matter(ordinary):
+    first, second, third = sentences(ordinary, "wrong")
+    assert "rate" in first and "cell 2 (NameError: name 'unknown_rate' is not defined)" in first
+    assert second == "`standard_errors_away` is not there; cell 4 checks `away` instead."
+    assert third == "draws_to_tell_apart is no function"
+    first, second, third = sentences(ordinary, "nats")
+    assert "as its cell has failed. Cells that failed: cell 4 (ModuleNotFoundError: No module named" in second
+    assert "ValueError: =cmd" in third
+    assert sentences(ordinary, "Bo B_17")[0] == "`kl_in_bits` is not there; the cell of the exercise is gone."
+
+
+def test_what_is_skipped_is_told_with_its_reason(ordinary):
+    told = {row["file"]: row["reason"] for row in ordinary["skipped"]}
+    assert (
+        list(told)
+        == sorted(told)
+        == [
+            "alone.ipynb",
+            "in order.ipynb",
+            "notes.pdf",
+            "twice/1.ipynb",
+            "twice/3.ipynb",
+        ]
+    )
+    assert told["alone.ipynb"].startswith("no student") and told["notes.pdf"] == "no notebook"
+    assert told["in order.ipynb"].startswith("neither its title nor its name")
+    assert told["twice/3.ipynb"].startswith("twice/2.ipynb counts")
+
+
+def test_a_function_of_the_lesson_is_no_answer(tmp_path):
+    """Whoever deletes the exercise's cell is not given what the lesson calls by the same name."""
+    course = tmp_path / "course" / "notebooks"
+    course.mkdir(parents=True)
+    notebook = nbformat.read(START, as_version=4)
+    notebook.cells.insert(1, new_code_cell(f"{WORLD}\n\n\n{BITS}", id="lesson"))
+    nbformat.write(notebook, course / START.name)
+    lesson = [c.source for c in notebook.cells[:12] if c.cell_type == "code" and "def kl_in_bits" in c.source]
+    submit(tmp_path / "in" / "a__00.ipynb", *lesson, WORLD, AWAY)
+    found = grade(tmp_path / "in", course=tmp_path / "course", seconds=60)
+    assert codes(found, "a") == ["missing", "right", "missing"]
+
+
+# ---- what a submission does to others -------------------------------------------------------
+
+
+def zoo(folder, which):
+    """One of each kind, among copies of an innocent one that makes one mistake."""
+    innocent = WORLD, BITS.replace("np.log(2)", "2"), AWAY
+    submit(folder / "a innocent" / "00.ipynb", *innocent)
+    for name, source in which.items():
+        source = source.replace("FOLDER", repr(str(folder)))
+        last = BITS if name in HARMLESS else WRONG
+        submit(folder / name / "00.ipynb", WORLD, source, last, AWAY, DRAWS)
+    submit(folder / "m innocent" / "00.ipynb", *innocent)
+    submit(folder / "z innocent" / "00.ipynb", *innocent)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What the innocent one gets when nobody else hands in."""
+    folder = tmp_path_factory.mktemp("alone")
+    zoo(folder, {})
+    shutil.rmtree(folder / "a innocent")
+    shutil.rmtree(folder / "z innocent")
+    (one,) = [grade(folder, seconds=60, memory=MEMORY)["results"]]
+    assert [row["code"] for row in one] == ["scale", "right", "missing"]
+    return without(one, "student", "file")
+
+
+def innocents(found):
+    rows = [row for row in found["results"] if row["student"].endswith("innocent")]
+    return [without(rows[n : n + 3], "student", "file") for n in range(0, len(rows), 3)]
+
+
+def survivors():
+    mine = psutil.Process().children(recursive=True)
+    return [p for p in psutil.process_iter(["cmdline"]) if "98765" in (p.info["cmdline"] or [])] + [
+        p for p in mine if any("_runner" in part for part in p.cmdline())
+    ]
+
+
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory):
+    """All that a submission may do, where the system keeps it apart if it can."""
+    folder = tmp_path_factory.mktemp("wild")
+    zoo(folder, HARMLESS | NOT_ITS_OWN)
+    before = contents(folder)
+    found = grade(folder, seconds=20, memory=MEMORY)
+    assert contents(folder) == before and not survivors()
+    return found
+
+
+def test_no_submission_changes_the_result_of_another(wild, alone):
+    assert innocents(wild) == [alone] * 3
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_submission_keeps_the_answers_that_it_has(wild, name):
+    assert codes(wild, name) == ALL_RIGHT
+
+
+@pytest.mark.parametrize("name", NOT_ITS_OWN)
+def test_the_check_that_counts_is_the_course_s_own(wild, name):
+    wrong, *rest = codes(wild, name)
+    assert wrong != "right" and wrong in CODES and rest == ["right", "right"]
+
+
+def test_one_that_never_ends_is_stopped(tmp_path, alone):
+    stubborn = "while True:\n    try:\n        while 1: pass\n    except BaseException:\n        pass"
+    zoo(tmp_path, {"loops": stubborn})
+    submit(tmp_path / "check" / "00.ipynb", WORLD, "def kl_in_bits(mu, std):\n    while True: pass", AWAY)
+    found = grade(tmp_path, seconds=10, memory=MEMORY)
+    assert codes(found, "loops") == ["time"] * 3 and innocents(found) == [alone] * 3
+    assert codes(found, "check") == ["time", "right", "missing"]
+    assert "half of the time that was left" in sentences(found, "check")[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process without a user of its own")
+def test_where_nothing_keeps_it_apart_all_is_put_back(tmp_path, alone, monkeypatch):
+    """With the rights of whoever grades, as on macOS."""
+    monkeypatch.setattr(_place.shutil, "which", lambda name: None)
+    monkeypatch.setattr(_place, "UID", 0)
+    monkeypatch.setattr("vae_helpers.classroom.grade.PACKAGE", tmp_path / "package")  # or it would be watched
+    monkeypatch.setattr(_place.tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "course" / "notebooks").mkdir(parents=True)
+    shutil.copy(START, tmp_path / "course" / "notebooks")
+    names = ["rewrites", "kills its parent", "kills its group", "leaves children", "forks", "kills itself"]
+    zoo(tmp_path / "in", {name: HARMLESS[name] for name in names})
+    before = contents(tmp_path / "in")
+    found = grade(tmp_path / "in", course=tmp_path / "course", seconds=30, memory=MEMORY)
+    assert contents(tmp_path / "in") == before and not survivors()
+    assert innocents(found) == [alone] * 3
+    assert {name: codes(found, name) for name in names} == dict.fromkeys(names, ALL_RIGHT)
+    assert all("Changed by this submission, and put back:" in text for text in sentences(found, "rewrites"))
+    assert not any("put back" in text for name in names[1:] for text in sentences(found, name))
+    kept = [path.read_bytes() for path in (tmp_path / "temporary").rglob("*grades.json")]
+    assert kept == [b"mine"], "what it wrote is kept aside"
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+def test_the_command_writes_both_files_and_the_same_again(tmp_path, capsys):
+    submit(tmp_path / "in" / "=anna" / "00.ipynb", WORLD, BITS)
+    submit(tmp_path / "in" / "Zoë" / "00.ipynb", WORLD, AWAY)
+    written = []
+    for _ in range(2):
+        assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--seconds", "60"]) == 0
+        written.append([(tmp_path / f"out.{kind}").read_bytes() for kind in ("json", "csv")])
+    assert written[0] == written[1] and sorted(p.name for p in tmp_path.iterdir()) == [
+        "in",
+        "out.csv",
+        "out.json",
+    ]
+    found = json.loads(written[0][0])
+    lines = list(csv.DictReader(written[0][1].decode("utf-8-sig").splitlines()))
+    assert tuple(lines[0]) == COLUMNS and len(lines) == len(found["results"]) == 6
+    assert [line["code"] for line in lines] == [row["code"] for row in found["results"]]
+    assert [line["student"] for line in lines][::3] == ["'=anna", "Zoë"], "no formula for a spreadsheet"
+    assert "Zoë/00.ipynb: 1 of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        (["nowhere"], "folder: expected a folder with submissions, got"),
+        (["."], "folder: expected submissions in"),
+        ([".", "--seconds", "0"], "seconds: expected a positive number, got 0.0"),
+        ([".", "--memory", "nan"], "memory: expected a positive number, got nan"),
+        ([".", "--out", "no/where"], "out: expected an existing folder, got"),
+    ],
+)
+def test_the_command_says_in_a_line_what_is_wrong(tmp_path, monkeypatch, capsys, line, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["grade", *line]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_writes_nothing(tmp_path, monkeypatch, capsys):
+    submit(tmp_path / "a" / "00.ipynb", WORLD)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_place.Place, "_beyond", interrupted)
+    monkeypatch.setattr(
+        _place.Place,
+        "__init__",
+        lambda self, *_: vars(self).update(
+            _memory=10**9, _uid=0, _apart=False, _prefix=[], _before={}, _watched=[]
+        ),
+    )
+    assert main(["grade", str(tmp_path), "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err == "interrupted; nothing was written\n"
+    assert not survivors() and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_notebook_without_what_reads_it_is_told(tmp_path, monkeypatch, capsys):
+    for name in ("exercises", "_handed_in"):
+        monkeypatch.delitem(sys.modules, f"vae_helpers.classroom.{name}", raising=False)
+        monkeypatch.delattr(f"vae_helpers.classroom.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "nbformat", None)
+    assert main(["grade", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("nbformat is missing")
+
+
+def test_the_help_explains_every_code(capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n  {code} " in text for code in ("right", *OWN))
