@@ -37,7 +37,7 @@ function slideOf(hash) {
 }
 
 function showSlides() {
-  const named = slideOf(location.hash);
+  const { hash } = location, named = slideOf(hash);
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   window.deck = MathJax.startup.promise
     .then(() => { document.body.classList.add("typesetting"); return MathJax.typesetPromise(); })
@@ -51,7 +51,10 @@ function showSlides() {
     Reveal.on("slidechanged", fitExplorers);
     new MutationObserver(fitExplorers).observe(document.querySelector(".slides"),
       { subtree: true, attributeFilter: ["data-frames", "class"] });
-    if (named) { const at = Reveal.getIndices(named); Reveal.slide(at.h, at.v); }
+    if (!named) return;
+    const { h, v } = Reveal.getIndices(named);
+    Reveal.slide(h, v);
+    location.hash = hash; // for the explorer, which reads its position there
   });
   // Whoever has moved a slider goes on by Escape or by the keys of a presenter, which a slider must not take.
   addEventListener("keydown", (event) => {

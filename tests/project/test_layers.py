@@ -25,7 +25,7 @@ LIBRARIES = {
     "checks": set(),
     "audit": {"pyro"},  # by the adapter to its models, where it is called
     "classroom": {"nbformat", "IPython", "psutil"},
-    "site": {"nbformat", "PIL"},
+    "site": {"nbformat", "PIL", "markdown_it", "mdit_py_plugins", "pygments"},
 }
 # Layers that are read without some of those below them.
 WITHOUT = {

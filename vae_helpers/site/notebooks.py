@@ -149,9 +149,11 @@ class _Words:
 
 
 def _with_link(source: str, name: str) -> str:
-    """The head of the notebook, without its number, which the contents give, and with a link to its file."""
+    """The head of the notebook, without its number, which the contents give, with links to its file and its slides."""
     link = f'<a href="_static/notebooks/{name}" download>{name}</a>'
-    return f"{_CHAPTER.sub('# ', source)}\n\n**Run it yourself.** {link}: the notebook of this page."
+    slides = f'<a href="slides/{Path(name).stem}.html">slides</a>'
+    head = _CHAPTER.sub("# ", source)
+    return f"{head}\n\n**Run it yourself.** {link}: the notebook of this page. **Project it.** Its {slides}."
 
 
 # ---- outputs --------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ _LEAD = 34  # words of the sentences that begin a paragraph or a caption
 _CAPTION = re.compile(r"\*\*Figure \d+\.\d+\.\*\* ")
 _END = re.compile(r"[.?!][)*\"”]*(?=\s+[A-Z(*\"“\0])")
 _WHOLE = re.compile(r"\$[^$]+\$|`[^`]+`|\[[^\]]*\]\([^)]*\)")  # nothing in them ends a sentence
+_LINK = re.compile(r'href="(\d\d_\w+)\.ipynb')  # of a notebook to another
 _QUESTION = "**Question.**"
 _PAGE = """<!DOCTYPE html>
 <html lang="en" data-theme="light">
@@ -153,19 +154,20 @@ class _Lecture:
         if kind == "notes":
             self._slides[-1].notes.append(self._words.whole(cell.source))
             return
-        if kind != "fragment":
+        by_click = kind == "fragment"
+        if not by_click:
             self._begin(begins_section=kind == "slide")
         if cell.cell_type == "markdown":
-            before = len(self._slides)
-            for block in self._words.blocks(cell.source, leads_on=leads_on):
-                self._place(block, by_click=kind == "fragment")
-            self._slides[min(before, len(self._slides)) - 1].notes.append(self._words.whole(cell.source))
+            blocks, first = self._words.blocks(cell.source, leads_on=leads_on), len(self._slides) - 1
         else:
-            blocks = _code(cell)
+            blocks, first = _code(cell), None
             if self._slides[-1].height + sum(block.height for block in blocks) > _ROOM:
                 self._begin()
-            for block in blocks:
-                self._place(block, by_click=kind == "fragment")
+                by_click = False
+        for block in blocks:
+            self._place(block, by_click=by_click)
+        if first is not None:
+            self._slides[first].notes.append(self._words.whole(cell.source))
 
     def _begin(self, *, begins_section: bool = False) -> _Slide:
         """A new slide, with the name of the section for when it has no heading of its own."""
@@ -215,7 +217,8 @@ def _section(slide: _Slide) -> str:
     own = slide.shown[0].startswith(("<h1", "<h2"))
     where = "" if own else f'<p class="where">{slide.heading}</p>\n'
     notes = "".join(f'<aside class="notes">{text}</aside>\n' for text in ["\n".join(slide.notes)] if text)
-    return f'<section class="{slide.kind}">\n{where}' + "\n".join(slide.shown) + f"\n{notes}</section>"
+    section = f'<section class="{slide.kind}">\n{where}' + "\n".join(slide.shown) + f"\n{notes}</section>"
+    return _LINK.sub(r'href="../\1.html', section)
 
 
 # ---- code and what it has shown -------------------------------------------------------------
@@ -369,7 +372,7 @@ class _Words:
 
 def _row_height(row: str) -> float:
     longest = max(len(re.sub(r"<[^>]+>", "", cell)) for cell in row.split("</t"))
-    return 42 + 28 * (longest // 60)
+    return 50 + 30 * (longest // 60)
 
 
 def _formula(content: str, options: dict) -> str:

@@ -1,0 +1,155 @@
+"""Every slide of every deck at 1280 × 720: it fits, and it can be read from the last row."""
+
+import lab
+import pytest
+from site_pages import read_page
+from test_site import edition  # noqa: F401
+
+SIZE = {"width": 1280, "height": 720}
+FOOT = 676  # where the line at the foot begins
+SMALLEST, SMALLEST_CODE = 18, 14  # pixels of letters
+SMALLEST_PICTURE = 190  # pixels of height
+
+# What is wrong on the slide that is shown, in words.
+FAULTS = """([foot, smallest, smallestCode, picture]) => {
+  const slide = Reveal.getCurrentSlide(), faults = [];
+  const isShown = (node) => node.getClientRects().length > 0;
+  const told = ({ tagName, className, textContent }) => `${tagName} ${className} "${textContent.trim().slice(0, 40)}"`;
+  const place = (node) => node.getBoundingClientRect();
+  for (const node of slide.querySelectorAll("*")) {
+    if (node.closest("mjx-assistive-mml, .notes, .vae-spoken") || !isShown(node)) continue;
+    const { bottom, top, left, right } = place(node), style = getComputedStyle(node);
+    if (bottom > foot + 1) faults.push(`reaches ${Math.round(bottom)} px down: ${told(node)}`);
+    if (right > innerWidth || left < 0 || top < 0) faults.push(`over the edge: ${told(node)}`);
+    if (node.closest("svg, .vae-drawing")) continue;
+    if (node.clientWidth && node.scrollWidth > node.clientWidth + 1 && style.overflowX !== "visible")
+      faults.push(`clipped: ${told(node)}`);
+    if (![...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) continue;
+    const size = parseFloat(style.fontSize) * (node.currentCSSZoom ?? 1);
+    if (size < (node.closest("pre, code") ? smallestCode : smallest) - 0.1) faults.push(`${size} px: ${told(node)}`);
+  }
+  for (const formula of slide.querySelectorAll('mjx-container[display="true"]'))
+    if (parseFloat(getComputedStyle(formula).fontSize) < smallest) faults.push(`a small formula: ${told(formula)}`);
+  for (const image of slide.querySelectorAll(".figure img"))
+    if (place(image).height < picture) faults.push(`a small picture: ${image.alt}`);
+  const parts = [...slide.children].filter((node) => isShown(node) && getComputedStyle(node).position !== "absolute");
+  for (let k = 1; k < parts.length; k++)
+    if (place(parts[k]).top < place(parts[k - 1]).bottom - 1) faults.push(`on top of another: ${told(parts[k])}`);
+  return faults;
+}"""
+READY = """() => {
+  const slide = Reveal.getCurrentSlide(), hosts = [...slide.querySelectorAll("[data-explorer]")];
+  return [...slide.querySelectorAll("img")].every((image) => image.complete)
+    && hosts.every((host) => host.style.zoom && (host.querySelector(".vae-explorer")?.dataset.frames ?? 1) > 0);
+}"""
+PRINTED = """() => [...document.querySelectorAll(".slides section:not(.stack) > :not(.notes)")]
+    .filter((node) => !node.getClientRects().length || getComputedStyle(node).visibility === "hidden").length"""
+
+
+class Deck:
+    """The slides of a notebook on a projector, what they ask for and what they complain of."""
+
+    def __init__(self, chromium, address, **options):
+        self.context = chromium.new_context(viewport=SIZE, reduced_motion="reduce", **options)
+        self.page, self.asked, self.complaints = self.context.new_page(), [], []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._note)
+        self.page.goto(address)
+        self.page.wait_for_function("() => window.deck")
+        self.page.evaluate("() => window.deck")
+
+    def _note(self, line):
+        if line.type in ("error", "warning"):
+            self.complaints.append(line.text)
+
+    def each(self):
+        """Shows one slide after the other with all its parts, and gives its place."""
+        places = "Reveal.getSlides().map(slide => Reveal.getIndices(slide)).map(({h, v}) => [h, v ?? 0])"
+        for h, v in self.page.evaluate(places):
+            self.page.evaluate("([h, v]) => Reveal.slide(h, v, 99)", [h, v])
+            self.page.wait_for_function(READY, timeout=20_000)
+            self.page.evaluate(
+                "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            )
+            yield h, v
+
+    def faults(self):
+        return self.page.evaluate(FAULTS, [FOOT, SMALLEST, SMALLEST_CODE, SMALLEST_PICTURE])
+
+
+@pytest.fixture
+def deck(chromium, edition):  # noqa: F811
+    """Opens the slides of a notebook from the disk, without a network."""
+    opened = []
+
+    def start(name, hash=""):
+        opened.append(Deck(chromium, f"file://{edition}/slides/{name}.html{hash}", offline=True))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.context.close()
+
+
+@pytest.mark.parametrize("name", lab.NOTEBOOKS, ids=lambda name: f"slides-{name[:2]}")
+def test_every_slide_fits_and_can_be_read_from_the_last_row(deck, name):
+    shown, wrong = deck(name), {}
+    for place in shown.each():
+        if faults := shown.faults():
+            wrong[place] = faults
+    assert wrong == {}
+    assert shown.page.locator("mjx-merror, [data-mjx-error], .vae-problem").count() == 0
+    assert [url for url in shown.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert shown.complaints == []
+
+
+def test_a_slide_that_is_too_tall_or_too_wide_is_seen(deck):
+    shown = deck("01_bayes_rule")
+    shown.page.evaluate("Reveal.slide(1, 0)")
+    assert shown.faults() == []
+    for style in ("height: 900px", "width: 1400px", "font-size: 12px", "margin-top: -90px"):
+        spoil = "style => document.querySelector('section.present ul').style.cssText = style"
+        shown.page.evaluate(spoil, style)
+        assert shown.faults() != [], style
+
+
+@pytest.mark.parametrize("name", lab.NOTEBOOKS, ids=lambda name: f"slides-{name[:2]}")
+def test_slides_show_the_pictures_and_explorers_of_their_page(edition, name):  # noqa: F811
+    page, slides = read_page(edition / f"{name}.html"), read_page(edition / "slides" / f"{name}.html")
+    assert f"slides/{name}.html" in page.links and f"../{name}.html" in slides.links
+    assert [src for src, alt in slides.pictures if len(alt.split()) < 3] == []
+    assert {alt for _, alt in slides.pictures} <= {alt for _, alt in page.pictures}
+    assert set(slides.explorers) <= set(page.explorers)
+    for link in slides.links + slides.loads:
+        if not link.startswith(("https:", "#")):
+            assert (edition / "slides" / link.split("#")[0]).is_file(), link
+
+
+def test_keys_go_through_the_slides_and_an_answer_waits_for_its_click(deck):
+    shown = deck("01_bayes_rule")
+    keyboard, seen = shown.page.keyboard, []
+    for _ in range(6):
+        keyboard.press("PageDown")
+        seen.append(shown.page.evaluate("Reveal.getCurrentSlide().className.split(' ')[0]"))
+    assert seen.index("answer") == seen.index("predict") + 1
+    keyboard.press("Home")
+    assert shown.page.evaluate("Reveal.isFirstSlide()")
+
+
+def test_an_explorer_lives_on_its_slide_and_gives_the_keys_back(deck):
+    shown = deck("00_start_here", "#00_start_here.draw_two_gaussians?mu=0.0&std=0.50")
+    slider = shown.page.locator("section.present .vae-live input").first
+    slider.focus()
+    place, before = "JSON.stringify(Reveal.getIndices())", slider.input_value()
+    here = shown.page.evaluate(place)
+    shown.page.keyboard.press("ArrowRight")
+    assert int(slider.input_value()) == int(before) + 1 and shown.page.evaluate(place) == here
+    shown.page.keyboard.press("PageDown")
+    assert shown.page.evaluate(place) != here and slider.input_value() == str(int(before) + 1)
+
+
+def test_on_paper_every_slide_is_there(deck):
+    shown = deck("02_elbo")
+    shown.page.emulate_media(media="print")
+    assert shown.page.evaluate(PRINTED) == 0
