@@ -12,10 +12,10 @@ from pathlib import Path
 
 import nbformat
 
-from vae_helpers.models.storage import whole_folder
 from vae_helpers.classroom.bank import practice
+from vae_helpers.models.storage import whole_folder
 from vae_helpers.pictures.plotting import COURSE
-from vae_helpers.site import frames, notebooks, slices, slides
+from vae_helpers.site import frames, notebooks, slices, slides, teaching
 from vae_helpers.widgets import page
 from vae_helpers.widgets.lab import lab
 
@@ -71,6 +71,7 @@ def _stage(source: Path, course: Path, workers: int, cache: Path | None) -> None
         shutil.copy(path, static / "notebooks")
         notebooks.stage(path, source, slices.explorers(path))
     slides.make_all(source, course / "docs")
+    teaching.fill(source / "teaching", course)
     start = course / "notebooks" / "00_start_here.ipynb"
     (source / "notation.md").write_text(_notation(start), encoding="utf-8")
     _fill(source / "index.md", "MAP", _map(start))
