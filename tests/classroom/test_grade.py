@@ -26,18 +26,17 @@ WORLD = "import numpy as np\nfrom vae_helpers.numerics import kl_standard_normal
 WRONG = "def kl_in_bits(mu, std):\n    return 1.0"
 FORGED = '{"exercise": 1, "codes": [], "message": ""}'
 
-# What a submission does, in a cell between its imports and its right answers.
+# What a submission does, in cells between its imports and its right answers.
 ALL_RIGHT = ["right"] * 3
 HARMLESS = {
     "loops": "while True:\n    pass",
-    "raises": "raise BaseException('x' * 10**6)",
-    "exits": "import sys\nsys.exit()",
-    "prints": "for _ in range(50):\n    print('x' * 10**6)",
-    "closes": "import os, sys\nsys.stdout.close()\nsys.stderr.close()\nos.close(1)\nos.close(2)",
-    "swaps": (
-        "import builtins, numpy\nnumpy.sqrt = numpy.square\nbuiltins.abs = lambda x: 0\nbuiltins.print = None"
+    "raises, exits": ("raise BaseException('x' * 10**6)", "import sys\nsys.exit()"),
+    "prints, closes, tidies, swaps": (
+        "for _ in range(50):\n    print('x' * 10**6)",
+        "import os, sys\nsys.stdout.close()\nsys.stderr.close()\nos.close(1)\nos.close(2)",
+        "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)",
+        "import builtins, numpy\nnumpy.sqrt = numpy.square\nbuiltins.abs = lambda x: 0",
     ),
-    "tidies": "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)",
     "forks": "import os, time\nif os.fork() == 0:\n    time.sleep(98765)",
     "copies itself": "import os\nos.fork()",
     "leaves children": (
@@ -238,14 +237,14 @@ def test_a_function_of_the_lesson_is_no_answer(tmp_path):
 
 
 def zoo(folder, which):
-    """One of each kind, among copies of an innocent one that makes one mistake."""
+    """One of each kind, between copies of an innocent one that makes one mistake."""
     innocent = WORLD, BITS.replace("np.log(2)", "2"), AWAY
     submit(folder / "a innocent" / "00.ipynb", *innocent)
-    for name, source in which.items():
-        source = source.replace("FOLDER", repr(str(folder)))
+    for name, does in which.items():
+        cells = [does] if isinstance(does, str) else does
+        cells = [source.replace("FOLDER", repr(str(folder))) for source in cells]
         last = BITS if name in HARMLESS else WRONG
-        submit(folder / name / "00.ipynb", WORLD, source, last, AWAY, DRAWS)
-    submit(folder / "m innocent" / "00.ipynb", *innocent)
+        submit(folder / name / "00.ipynb", WORLD, *cells, last, AWAY, DRAWS)
     submit(folder / "z innocent" / "00.ipynb", *innocent)
 
 
@@ -255,8 +254,7 @@ def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
     zoo(folder, {})
     shutil.rmtree(folder / "a innocent")
-    shutil.rmtree(folder / "z innocent")
-    (one,) = [grade(folder, seconds=60, memory=MEMORY)["results"]]
+    one = grade(folder, seconds=60, memory=MEMORY)["results"]
     assert [row["code"] for row in one] == ["scale", "right", "missing"]
     return without(one, "student", "file")
 
@@ -285,7 +283,7 @@ def wild(tmp_path_factory):
 
 
 def test_no_submission_changes_the_result_of_another(wild, alone):
-    assert innocents(wild) == [alone] * 3
+    assert innocents(wild) == [alone] * 2
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -300,11 +298,11 @@ def test_the_check_that_counts_is_the_course_s_own(wild, name):
 
 
 def test_one_that_never_ends_is_stopped(tmp_path, alone):
-    stubborn = "while True:\n    try:\n        while 1: pass\n    except BaseException:\n        pass"
+    stubborn = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    pass"
     zoo(tmp_path, {"loops": stubborn})
     submit(tmp_path / "check" / "00.ipynb", WORLD, "def kl_in_bits(mu, std):\n    while True: pass", AWAY)
     found = grade(tmp_path, seconds=10, memory=MEMORY)
-    assert codes(found, "loops") == ["time"] * 3 and innocents(found) == [alone] * 3
+    assert codes(found, "loops") == ["time"] * 3 and innocents(found) == [alone] * 2
     assert codes(found, "check") == ["time", "right", "missing"]
     assert "half of the time that was left" in sentences(found, "check")[0]
 
@@ -324,7 +322,7 @@ def test_where_nothing_keeps_it_apart_all_is_put_back(tmp_path, alone, monkeypat
     before = contents(tmp_path / "in")
     found = grade(tmp_path / "in", course=tmp_path / "course", seconds=30, memory=MEMORY)
     assert contents(tmp_path / "in") == before and not survivors()
-    assert innocents(found) == [alone] * 3
+    assert innocents(found) == [alone] * 2
     assert {name: codes(found, name) for name in names} == dict.fromkeys(names, ALL_RIGHT)
     assert all("Changed by this submission, and put back:" in text for text in sentences(found, "rewrites"))
     assert not any("put back" in text for name in names[1:] for text in sentences(found, name))
@@ -358,7 +356,6 @@ def test_the_command_writes_both_files_and_the_same_again(tmp_path, capsys):
 @pytest.mark.parametrize(
     "line, message",
     [
-        (["nowhere"], "folder: expected a folder with submissions, got"),
         (["."], "folder: expected submissions in"),
         ([".", "--seconds", "0"], "seconds: expected a positive number, got 0.0"),
         ([".", "--memory", "nan"], "memory: expected a positive number, got nan"),
@@ -371,6 +368,16 @@ def test_the_command_says_in_a_line_what_is_wrong(tmp_path, monkeypatch, capsys,
     error = capsys.readouterr().err
     assert error.startswith(message) and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["grade", str(tmp_path / "nowhere")])
+    assert (
+        ended.value.code == 2 and "FOLDER: expected a folder with submissions, got" in capsys.readouterr().err
+    )
+    with pytest.raises(FileNotFoundError, match="folder: expected a folder with submissions, got"):
+        grade(tmp_path / "nowhere")
 
 
 def test_an_interruption_writes_nothing(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,18 @@ import pytest
 from vae_helpers.__main__ import commands, main
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["burda", "pretrained", "spread", "records", "sweep", "audit", "site"]
+COMMANDS = [
+    "burda",
+    "pretrained",
+    "spread",
+    "records",
+    "sweep",
+    "audit",
+    "edition",
+    "grade",
+    "questions",
+    "site",
+]
 EACH_COMMAND = pytest.mark.parametrize("name", COMMANDS)
 
 

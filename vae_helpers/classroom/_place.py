@@ -72,7 +72,9 @@ class Place:
             listener.start()
             try:
                 threading.Thread(target=_say, args=(process.stdin, job), daemon=True).start()
-                while process.poll() is None and not why:
+                while listener.is_alive() and b'"done"' not in told and not why:
+                    if process.poll() is not None and process.returncode >= 0:
+                        break  # below 0 the guard may have been killed, while the runner goes on
                     time.sleep(0.1)
                     why = "time" if time.monotonic() > deadline else self._beyond(process, folder, seen)
             finally:
@@ -86,11 +88,9 @@ class Place:
 
     def _beyond(self, process: subprocess.Popen[bytes], folder: str, seen: dict[int, psutil.Process]) -> str:
         """Which limit the processes are beyond, if any; remembers them in `seen`."""
-        try:
+        with suppress(psutil.Error):
             parent = psutil.Process(process.pid)
             seen |= {each.pid: each for each in [parent, *parent.children(recursive=True)]}
-        except psutil.NoSuchProcess:
-            return ""
         used = 0
         for each in seen.values():
             with suppress(psutil.Error):  # gone
@@ -110,7 +110,7 @@ class Place:
         for number, path in enumerate(changed):
             if path.exists() or path.is_symlink():
                 shutil.move(path, aside / f"{number}-{path.name}")
-            if path in before:
+            if before.get(path) is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(before[path])
         return [path.name for path in changed]

@@ -35,11 +35,11 @@ def main() -> None:
     ours, watched, null = os.dup(1), os.dup(0), os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
-    family = os.getpid(), os.getppid()
+    process = os.getpid()
 
     def tell(**found: Any) -> None:
-        if (os.getpid(), os.getppid()) != family:
-            os._exit(1)  # the submission has forked, and this is the copy; or it has ended what watches it
+        if os.getpid() != process:
+            os._exit(1)  # the submission has forked, and this is the copy
         os.write(ours, json.dumps(found).encode() + b"\n")
 
     def end_with_grader() -> None:

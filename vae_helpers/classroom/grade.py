@@ -224,6 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=600.0, help="for each submission (default: 600)")
     parser.add_argument("--memory", type=float, default=4.0, help="GB for each submission (default: 4)")
     options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        parser.error(f"FOLDER: expected a folder with submissions, got {options.folder}")
     limits = {"seconds": options.seconds, "memory": options.memory}
     try:
         check_folder(options.out, "out")
