@@ -149,7 +149,7 @@ class _Words:
 
 
 def _with_link(source: str, name: str) -> str:
-    """The head of the notebook, without its number, which the contents give, with links to its file and its slides."""
+    """The head without the notebook's number, which the contents give, and with links to file and slides."""
     link = f'<a href="_static/notebooks/{name}" download>{name}</a>'
     slides = f'<a href="slides/{Path(name).stem}.html">slides</a>'
     head = _CHAPTER.sub("# ", source)

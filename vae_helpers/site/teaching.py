@@ -1,8 +1,8 @@
 """The pages for lecturers: what they say of the notebooks is filled in from the notebooks.
 
 In their text stand `MINUTES(02/1, 02/4)`, what sections of main lines take to read; `TOTAL`, the sum of those
-of a table so far; `MAIN(02)` and `DEEPER(02)`; `SECTION(02/4)` and `SLIDES(02)`, links; `EXPLORER(key?position)`,
-a link to an explorer; `NOTEBOOKS`, and `EXERCISES(level)`, tables.
+of a table so far; `MAIN(02)`, `DEEPER(02)`, and `WHOLE` of all main lines; `SECTION(02/4)` and `SLIDES(02)`,
+links; `EXPLORER(key?position)`, a link to an explorer; `NOTEBOOKS`, and `EXERCISES(level)`, tables.
 """
 
 from __future__ import annotations
