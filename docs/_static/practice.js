@@ -117,14 +117,7 @@
     window.MathJax?.typesetClear?.([form, result]);
     result.replaceChildren();
     delete result.dataset.verdict;
-    const none = asked.length === 0;
-    for (const button of [back, again, next]) button.disabled = none;
     showScore();
-    if (none) {
-      place.textContent = "No question fits this choice.";
-      form.replaceChildren();
-      return;
-    }
     const question = asked[at], variant = variantOf(question);
     place.textContent = `Question ${at + 1} of ${asked.length}: notebook ${question.notebook}, difficulty ${question.level}`;
     const answers = question.typed ? makeField(question) : variant.options.map(makeOption);
@@ -164,7 +157,6 @@
   }
 
   function check() {
-    if (asked.length === 0) return;
     const question = asked[at], variant = variantOf(question), option = given(question, variant);
     if (option === undefined) {
       tell("none", build("p", {}, question.typed ? "Type a number, such as \u22121.25." : "Choose an answer first."));

@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vae_helpers questions", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.xml", help="the file to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path("questions.xml"), metavar="FILE.xml", help="default: questions.xml"
+    )
     parser.add_argument("--seed", type=int, default=SEED, help=f"of all draws (default: {SEED})")
     parser.add_argument(
         "--variants",

@@ -372,9 +372,9 @@ QUESTIONS = (
         "08-draws-that-it-takes",
         section=1,
         level=3,
-        text=r"The posterior is $\mathcal{N}(<centre>, <width>^2)$, and $q = \mathcal{N}(<mean>, <std>^2)$ is "
-        r"narrower. By the rule of Chatterjee and Diaconis, about how many draws of $q$ does an average of "
-        r"ratios need before it begins to be right?",
+        text=r"The posterior is $\mathcal{N}(<centre>, <width>^2)$, and $q = \mathcal{N}(<mean>, <std>^2)$ "
+        r"is narrower. By the rule of Chatterjee and Diaconis, about how many draws of $q$ does an average "
+        r"of ratios need before it begins to be right?",
         draw=_narrow,
         answer=lambda mean, std, centre, width: np.exp(_divergence(centre, width, mean, std)),
         unit="draws",
@@ -397,6 +397,6 @@ QUESTIONS = (
             ),
         ],
         steps={"kl": lambda mean, std, centre, width: _divergence(centre, width, mean, std)},
-        solution=r"$\mathrm{KL}(p(z \mid x) \,\|\, q) = <kl>$ nats, and $e^{<kl>}$ is about $<answer>$ draws.",
+        solution=r"$\mathrm{KL}(p(z \mid x) \,\|\, q) = <kl>$ nats, so roughly $e^{<kl>} = <answer>$ draws.",
     ),
 )

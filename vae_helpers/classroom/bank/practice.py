@@ -52,8 +52,9 @@ def _titles(path: Path) -> dict[int, str]:
 
 
 def _anchor(title: str) -> str:
-    """The name of a heading's place, as MyST makes it."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+    """The name of a heading's place, as MyST makes it: formulas leave nothing but the spaces beside them."""
+    words = re.sub(r"\$[^$]+\$", "", title).lower()
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
 
 
 def _described(question: Question, drawn: list[Variant]) -> dict[str, object]:

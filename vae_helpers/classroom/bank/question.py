@@ -200,10 +200,13 @@ def variants(question: Question, count: int, seed: int) -> list[Variant]:
     Raises:
         ValueError: there are no numbers, or not enough, whose answers can be told apart.
     """
-    rng, found = generator(question.key, seed), {}
-    for _ in range(MOST_TRIES + 20 * as_count("count", count)):
+    rng, found, repeats = generator(question.key, seed), {}, 0
+    as_count("count", count)
+    while repeats < MOST_TRIES:
         variant = draw(question, rng)
-        found.setdefault((variant.text, frozenset(option.text for option in variant.options)), variant)
+        face = variant.text, frozenset(option.text for option in variant.options)
+        repeats = repeats + 1 if face in found else 0
+        found.setdefault(face, variant)
         if len(found) == count:
             return list(found.values())
     raise ValueError(f"count: expected at most {len(found)} variants of {question.key}, got {count}")
