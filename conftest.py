@@ -113,6 +113,8 @@ NOT_QUICK = (
     "tests/checks/test_gallery.py",
     "tests/checks/test_same_noise.py",
     "tests/checks/test_every_exercise.py::test_a_slip_is_told_by_its_own_code",
+    "tests/classroom/test_bank.py",
+    "tests/classroom/test_questions.py",
     "tests/experiments/",
     "tests/models/test_convolutional.py::test_the_audit",
     "tests/models/test_convolutional.py::test_training_learns",

@@ -48,6 +48,7 @@ class Practice(Reader):
         if isinstance(text_or_place, str):
             self.page.locator(".practice input[type=text]").click()
             self.page.keyboard.press("Control+A")
+            self.page.keyboard.press("Delete")
             self.page.keyboard.type(text_or_place)
         else:
             self.page.locator(".practice-option").nth(text_or_place).click()
@@ -102,10 +103,10 @@ def test_every_question_is_graded_by_the_mouse(practice):
             practice.answer(typed(option) if question["typed"] else place)
             if option.get("right"):
                 assert practice.verdict() == "right"
-                check_words(practice.result, "Right." + variant["solution"])
+                check_words(practice.result, "Right. " + variant["solution"])
             else:
                 assert practice.verdict() == "wrong"
-                check_words(practice.result, f"Not right.{option['said']}Its name: {option['name']}")
+                check_words(practice.result, f"Not right. {option['said']} Its name: {option['name']}")
         link = practice.result.locator("a")
         assert link.inner_text() == f"notebook {question['notebook']}, section {question['section']}"
         assert link.get_attribute("href").startswith(f"{question['notebook']:02d}_")
