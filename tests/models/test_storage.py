@@ -381,7 +381,8 @@ def test_a_folder_with_anything_else_is_left_alone(tmp_path, spoil):
     spoil(tmp_path / "out")
     before = texts(tmp_path)
     with pytest.raises(FileExistsError, match="path: expected an empty folder, or what was made there"):
-        make(tmp_path / "out", one="1")
+        with whole_folder(tmp_path / "out", MARK):
+            pytest.fail("it was refused after the work, and not before")
     assert texts(tmp_path) == before
 
 
