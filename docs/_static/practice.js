@@ -120,7 +120,7 @@
     showScore();
     const question = asked[at], variant = variantOf(question);
     place.textContent = `Question ${at + 1} of ${asked.length}: notebook ${question.notebook}, difficulty ${question.level}`;
-    const answers = question.typed ? makeField(question) : variant.options.map(makeOption);
+    const answers = question.typed ? makeField(question, variant) : variant.options.map(makeOption);
     form.replaceChildren(build("fieldset", { "data-variant": variant.name }, build("legend", {}, words(variant.text)), ...answers),
       build("div", { class: "practice-buttons" }, build("button", { type: "submit" }, "Check")));
     typeset(form);
@@ -131,9 +131,10 @@
     return build("label", { class: "practice-option" }, input, words(text));
   }
 
-  function makeField({ unit }) {
+  function makeField({ unit }, { tolerance }) {
+    const near = tolerance ? ` (\u00b1${tolerance} is near enough)` : "";
     const input = build("input", { type: "text", name: "answer", inputmode: "decimal", autocomplete: "off", size: "12" });
-    return [build("label", {}, unit ? `Your number, in ${unit}: ` : "Your number: ", input)];
+    return [build("label", {}, `Your number${unit && `, in ${unit}`}${near}: `, input)];
   }
 
   // ---- grading ------------------------------------------------------------------------------

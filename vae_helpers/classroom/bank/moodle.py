@@ -85,7 +85,7 @@ def _category(notebook: str) -> str:
 def _question(variant: Variant, number: int) -> str:
     question = variant.question
     kind = "numerical" if question.typed else "multichoice"
-    unit = f" Give the number in {question.unit}." if question.typed and question.unit else ""
+    asked = f"{variant.text} {_how_near(variant)}" if question.typed else variant.text
     where = f"Notebook {int(question.notebook)}, section {question.section}."
     options = (
         sorted(variant.options, key=lambda option: not option.right) if question.typed else variant.options
@@ -93,7 +93,7 @@ def _question(variant: Variant, number: int) -> str:
     lines = [
         f'  <question type="{kind}">',
         _text("name", f"{question.key} ({number})", ""),
-        _paragraph("questiontext", variant.text + unit),
+        _paragraph("questiontext", asked),
         _paragraph("generalfeedback", f"{variant.solution} {where}"),
         "    <defaultgrade>1.0000000</defaultgrade>",
         "    <penalty>0.3333333</penalty>",
@@ -103,11 +103,19 @@ def _question(variant: Variant, number: int) -> str:
         *(_answer(option, variant) for option in options),
         *(_no_units() if question.typed else ()),
         *_tags(
-            f"notebook {int(question.notebook)}", f"level {question.level}", f"section {question.section}"
+            f"notebook {int(question.notebook)}",
+            f"difficulty {question.level}",
+            f"section {question.section}",
         ),
         "  </question>",
     ]
     return "\n".join(lines)
+
+
+def _how_near(variant: Variant) -> str:
+    unit = variant.question.unit
+    near = f"$\\pm {variant.tolerance:.6g}$ is near enough." if variant.tolerance else "It is a whole number."
+    return f"Give the number in {unit}; {near}" if unit else f"Give the number; {near}"
 
 
 def _choices() -> list[str]:

@@ -318,10 +318,9 @@ QUESTIONS = (
         "01-naive-monte-carlo",
         section=4,
         level=3,
-        text=WORLD
-        + " one sees $x = <x>$. A single draw $p(x \\mid z)/p(x)$, with $z$ from the prior, has the mean "
-        "square $g = <g>$. You average <n> draws in each of $d = <d>$ such dimensions together. How "
-        "large is the relative error of the estimate of the evidence?".replace("<n>", "$<n>$"),
+        text=WORLD + " one sees $x = <x>$. For one such gauge a draw $p(x \\mid z)/p(x)$, with $z$ from the "
+        "prior, has the mean square $g = <g>$. Now $d = <d>$ independent gauges like this show the same "
+        "reading, and $<n>$ draws are averaged. How large is the relative error of their evidence?",
         draw=lambda rng: (
             world(rng) | {"n": pick(rng, 100, 400, 1000, 2500, 10000), "d": pick(rng, 2, 3, 4, 5, 6)}
         ),
@@ -341,7 +340,7 @@ QUESTIONS = (
             ),
             Slip(
                 "wrong-dimension",
-                "The mean squares of independent dimensions are multiplied, not added: $g^d$.",
+                "The mean squares of independent gauges are multiplied, not added: $g^d$.",
                 lambda w, b, s, x, n, d: 100 * np.sqrt(d * (_g(w, b, s, x) - 1) / n),
             ),
         ],

@@ -242,9 +242,8 @@ def _computed(question: Question, values: Values) -> Variant | None:
     if not all(map(math.isfinite, numbers)):
         return None
     printed = [_printed(number, question.digits) for number in numbers]
-    tolerance = max(
-        5 * 10.0**-question.digits if question.digits else 0.0, question.relative * abs(numbers[0])
-    )
+    least = 5 * 10.0**-question.digits if question.digits else 0.0
+    tolerance = max(least, float(f"{question.relative * abs(numbers[0]):.1g}"))
     apart = max(2 * tolerance, 0.5) if not question.digits else 2 * tolerance
     if any(abs(float(one) - float(other)) <= apart for one, other in combinations(printed, 2)):
         return None
