@@ -43,8 +43,7 @@ def refresh(path: Path) -> None:
     )
     client.execute()
     for cell in notebook.cells:
-        kept = ("tags", "slideshow")
-        cell.metadata = {name: cell.metadata[name] for name in kept if name in cell.metadata}
+        cell.metadata = _kept(cell.metadata)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _keep_still(output)]
     # What JupyterLab itself would write: a notebook that is only opened stays unchanged.
@@ -87,6 +86,11 @@ def copy_map(first: Path = HERE / "00_start_here.ipynb", readme: Path = README) 
 def _replace(path: Path, text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _kept(metadata: nbformat.NotebookNode) -> dict[str, object]:
+    """What a cell says of itself: its tags, and what it is on slides; not what an editor has left there."""
+    return {name: metadata[name] for name in ("tags", "slideshow") if name in metadata}
 
 
 def _keep_still(output: nbformat.NotebookNode) -> bool:

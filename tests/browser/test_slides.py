@@ -3,7 +3,7 @@
 import lab
 import pytest
 from site_pages import read_page
-from test_site import edition  # noqa: F401
+from test_site import AXE, PHONE, PROJECTOR, SETTLED, Reader, cache, edition  # noqa: F401
 
 SIZE = {"width": 1280, "height": 720}
 FOOT = 676  # where the line at the foot begins
@@ -14,36 +14,41 @@ SMALLEST_PICTURE = 190  # pixels of height
 FAULTS = """([foot, smallest, smallestCode, picture]) => {
   const slide = Reveal.getCurrentSlide(), faults = [];
   const isShown = (node) => node.getClientRects().length > 0;
-  const told = ({ tagName, className, textContent }) => `${tagName} ${className} "${textContent.trim().slice(0, 40)}"`;
   const place = (node) => node.getBoundingClientRect();
+  const tell = (what, { tagName, className, textContent }) =>
+    faults.push(`${what}: ${tagName} ${className} "${textContent.trim().slice(0, 40)}"`);
   for (const node of slide.querySelectorAll("*")) {
     if (node.closest("mjx-assistive-mml, .notes, .vae-spoken") || !isShown(node)) continue;
     const { bottom, top, left, right } = place(node), style = getComputedStyle(node);
-    if (bottom > foot + 1) faults.push(`reaches ${Math.round(bottom)} px down: ${told(node)}`);
-    if (right > innerWidth || left < 0 || top < 0) faults.push(`over the edge: ${told(node)}`);
+    if (bottom > foot + 1) tell(`reaches ${Math.round(bottom)} px down`, node);
+    if (right > innerWidth || left < 0 || top < 0) tell("over the edge", node);
     if (node.closest("svg, .vae-drawing")) continue;
-    if (node.clientWidth && node.scrollWidth > node.clientWidth + 1 && style.overflowX !== "visible")
-      faults.push(`clipped: ${told(node)}`);
-    if (![...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) continue;
+    const cut = node.clientWidth && node.scrollWidth > node.clientWidth + 1 && style.overflowX !== "visible";
+    if (cut) tell("clipped", node);
+    const ownWords = [...node.childNodes].filter((child) => child.nodeType === 3 && child.textContent.trim());
     const size = parseFloat(style.fontSize) * (node.currentCSSZoom ?? 1);
-    if (size < (node.closest("pre, code") ? smallestCode : smallest) - 0.1) faults.push(`${size} px: ${told(node)}`);
+    const needed = node.closest("pre, code") ? smallestCode : smallest;
+    if (ownWords.length && size < needed - 0.1) tell(`${size} px`, node);
   }
   for (const formula of slide.querySelectorAll('mjx-container[display="true"]'))
-    if (parseFloat(getComputedStyle(formula).fontSize) < smallest) faults.push(`a small formula: ${told(formula)}`);
+    if (parseFloat(getComputedStyle(formula).fontSize) < smallest) tell("a small formula", formula);
   for (const image of slide.querySelectorAll(".figure img"))
-    if (place(image).height < picture) faults.push(`a small picture: ${image.alt}`);
-  const parts = [...slide.children].filter((node) => isShown(node) && getComputedStyle(node).position !== "absolute");
-  for (let k = 1; k < parts.length; k++)
-    if (place(parts[k]).top < place(parts[k - 1]).bottom - 1) faults.push(`on top of another: ${told(parts[k])}`);
+    if (place(image).height < picture) tell("a small picture", image);
+  const isPart = (node) => isShown(node) && getComputedStyle(node).position !== "absolute";
+  [...slide.children].filter(isPart).forEach((part, k, parts) => {
+    if (k && place(part).top < place(parts[k - 1]).bottom - 1) tell("on top of another", part);
+  });
   return faults;
+}"""
+PRINTED = """() => {
+  const isHidden = (node) => !node.getClientRects().length || getComputedStyle(node).visibility === "hidden";
+  return [...document.querySelectorAll(".slides section:not(.stack) > :not(.notes)")].filter(isHidden).length;
 }"""
 READY = """() => {
   const slide = Reveal.getCurrentSlide(), hosts = [...slide.querySelectorAll("[data-explorer]")];
-  return [...slide.querySelectorAll("img")].every((image) => image.complete)
-    && hosts.every((host) => host.style.zoom && (host.querySelector(".vae-explorer")?.dataset.frames ?? 1) > 0);
+  const hasDrawn = (host) => host.style.zoom && host.querySelector(".vae-explorer, .latent-explorer");
+  return hosts.every(hasDrawn) && [...slide.querySelectorAll("img")].every((image) => image.complete);
 }"""
-PRINTED = """() => [...document.querySelectorAll(".slides section:not(.stack) > :not(.notes)")]
-    .filter((node) => !node.getClientRects().length || getComputedStyle(node).visibility === "hidden").length"""
 
 
 class Deck:
@@ -153,3 +158,52 @@ def test_on_paper_every_slide_is_there(deck):
     shown = deck("02_elbo")
     shown.page.emulate_media(media="print")
     assert shown.page.evaluate(PRINTED) == 0
+
+
+# ---- the pages for lecturers ----------------------------------------------------------------
+
+
+def test_links_of_the_pages_for_lecturers_lead_somewhere(edition):  # noqa: F811
+    pages = sorted((edition / "teaching").glob("*.html"))
+    assert len(pages) == 6
+    for page in pages:
+        for link in read_page(page).links + read_page(page).loads:
+            if link.startswith(("https:", "#")):
+                continue
+            path, _, place = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.is_file(), f"{page.name}: {link}"
+            found = read_page(target)
+            known = found.anchors | {"", *found.explorers}
+            assert place.partition("?")[0] in known, f"{page.name}: {link}"
+
+
+def test_each_link_to_a_position_of_an_explorer_opens_it_there(chromium, edition):  # noqa: F811
+    links = [link for link in read_page(edition / "teaching" / "sliders.html").links if "?" in link]
+    assert len(links) > 12
+    context = chromium.new_context(viewport=SIZE, offline=True)
+    for link in links:
+        page = context.new_page()
+        page.goto(f"file://{edition}/{link.removeprefix('../')}")
+        key = link.partition("#")[2].partition("?")[0]
+        page.wait_for_selector(f'.vae-live[data-explorer="{key}"]', timeout=20_000)
+        said = page.locator(f'[data-explorer="{key}"] .vae-status').first.inner_text()
+        assert "does not exist" not in said, link
+        page.close()
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["index", "plans", "sliders", "misconceptions", "exercises", "projecting"])
+def test_a_page_for_lecturers_can_be_read_by_everyone(chromium, edition, name):  # noqa: F811
+    if not AXE.is_file():
+        lab.skip_or_fail("axe-core is not installed: npm install --prefix tests/browser")
+    for size in (PROJECTOR, PHONE):
+        reader = Reader(chromium, edition, f"teaching/{name}", size)
+        for mode in ("light", "dark"):
+            reader.page.emulate_media(color_scheme=mode, reduced_motion="reduce")
+            reader.page.evaluate(SETTLED)
+            assert reader.faults("mjx-container") == [], mode
+        over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert reader.page.evaluate(over) <= 0
+        assert reader.complaints == []
+        reader.close()

@@ -1,4 +1,4 @@
-"""What `notebooks/refresh.py` keeps of an output: the still picture, never the live widget."""
+"""What `notebooks/refresh.py` keeps: of an output the still picture, never the live widget; tags of cells."""
 
 import importlib.util
 
@@ -43,6 +43,12 @@ def test_the_blank_line_of_a_progress_bar_goes():
 def test_what_holds_no_data_stays_as_it_is(output):
     before = dict(output)
     assert refresh._keep_still(output) and dict(output) == before
+
+
+def test_a_cell_keeps_its_tags_and_what_it_is_on_slides():
+    kept = {"tags": ["raises-exception"], "slideshow": {"slide_type": "fragment"}}
+    assert refresh._kept(kept | {"execution": {"iopub.status.busy": "…"}, "collapsed": True}) == kept
+    assert refresh._kept({"jupyter": {}}) == {}
 
 
 @pytest.fixture

@@ -165,6 +165,13 @@ def test_what_does_not_fit_goes_on_the_next_slide(deck):
     assert [f"Word {n}" in "".join(map(shown, made)) for n in range(9)] == [True] * 9
 
 
+def test_a_link_to_a_notebook_leads_to_its_page(deck):
+    (_, slide) = deck(
+        cell("See **this**: [notebook 2](02_elbo.ipynb), [its end](02_elbo.ipynb#summary).", "subslide")
+    )
+    assert re.findall('href="([^"]*)"', shown(slide)) == ["../02_elbo.html", "../02_elbo.html#summary"]
+
+
 def test_a_name_in_bold_and_a_formula_end_no_sentence():
     text = "**Neither.** The line needs $p(x). Q$ alone. It is so (eq. 1 of `a. B`). Next"
     assert slides._sentences(text) == [

@@ -63,7 +63,8 @@ def test_minutes_are_those_of_the_formula(notebooks):
     at = [n for n, cell in enumerate(cells) if re.match(r"## [45]\. ", cell.source)]
     assert notebooks.minutes("02/4") == pytest.approx(reading_time.minutes(cells[slice(*at)]))
     whole = reading_time.rounded(reading_time.minutes(reading_time.main_line(cells)))
-    assert notebooks.filled("MAIN(02)") == str(whole)
+    more = reading_time.rounded(reading_time.minutes(reading_time.deeper(cells)))
+    assert notebooks.filled("MAIN(02) + DEEPER(02)") == f"{whole} + {more}"
 
 
 def test_a_total_is_that_of_its_own_table(notebooks):
@@ -112,6 +113,7 @@ def test_each_misconception_is_answered_by_numbers_of_the_section_that_it_names(
 
 
 def test_every_exercise_stands_at_its_level_once(notebooks):
+    assert re.findall(r"EXERCISES\(([^)]*)\)", source("exercises")) == list(teaching.LEVELS)
     filled = "\n".join(notebooks.filled(f"EXERCISES({level})") for level in teaching.LEVELS)
     told = sorted(re.findall(r"^\| \[(\d+)\.(\d+) ", filled, re.MULTILINE))
     asked = sorted(
