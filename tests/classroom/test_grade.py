@@ -38,7 +38,7 @@ HARMLESS = {
         "import builtins, numpy\nnumpy.sqrt = numpy.square\nbuiltins.abs = lambda x: 0",
     ),
     "forks": "import os, time\nif os.fork() == 0:\n    time.sleep(98765)",
-    "copies itself": "import os\nos.fork()",
+    "copies itself": "import os\nif os.fork() == 0:\n    get_ipython().run_cell = None",
     "leaves children": (
         "import subprocess\nfor _ in range(3):\n"
         "    subprocess.Popen(['sleep', '98765'], start_new_session=True)"
@@ -75,7 +75,9 @@ NOT_ITS_OWN = {  # wrong in the first exercise, and makes believe
         "notebook_00.check_kl_in_bits = lambda fn: Report('', frozenset(), '')"
     ),
     "prints a result": (
-        f"import os\nprint('{FORGED}')\nos.write(1, b'{FORGED}\\n')\nos.write(2, b'{FORGED}\\n')"
+        f"import os, threading, time\nline = b'{FORGED}\\n'\nprint(line.decode(), flush=True)",
+        "def again():\n    while True:\n        os.write(1, line), os.write(2, line), time.sleep(0.001)",
+        "threading.Thread(target=again, daemon=True).start()",
     ),
 }
 
@@ -243,7 +245,7 @@ def zoo(folder, which):
     for name, does in which.items():
         cells = [does] if isinstance(does, str) else does
         cells = [source.replace("FOLDER", repr(str(folder))) for source in cells]
-        last = BITS if name in HARMLESS else WRONG
+        last = f"print('still here')\n{BITS}" if name in HARMLESS else WRONG
         submit(folder / name / "00.ipynb", WORLD, *cells, last, AWAY, DRAWS)
     submit(folder / "z innocent" / "00.ipynb", *innocent)
 
@@ -305,6 +307,37 @@ def test_one_that_never_ends_is_stopped(tmp_path, alone):
     assert codes(found, "loops") == ["time"] * 3 and innocents(found) == [alone] * 2
     assert codes(found, "check") == ["time", "right", "missing"]
     assert "half of the time that was left" in sentences(found, "check")[0]
+
+
+JOB = {"exercises": [], "own": [], "without": [], "found": [], "seconds": 60}
+
+
+def test_what_no_limit_of_the_system_counts_is_watched(tmp_path):
+    place = _place.Place([], int(MEMORY * 1e9))
+    told, why = place.run(JOB | {"cells": [(7, HARMLESS["takes shared memory"])]}, 60)
+    assert why == "memory" and told[-1] == {"cell": 7}
+
+
+def test_what_the_system_keeps_from_a_submission(tmp_path):
+    place = _place.Place([], int(MEMORY * 1e9))
+    if not place.apart:
+        pytest.skip("no namespaces here")
+    refused = {
+        "bytearray(10**10)": "MemoryError",
+        "for n in range(20):\n    open(str(n), 'wb').write(bytes(10**8))": "No space left on device",
+        f"open({str(tmp_path / 'mine')!r}, 'w')": "Read-only file system",
+        "open('/proc/sys/kernel/core_pattern', 'w')": "Read-only file system",
+        "import subprocess\nsubprocess.run(['mount', '-o', 'remount,rw', '/'], check=1)": "CalledProcess",
+        "import socket\nsocket.create_connection(('192.0.2.1', 80), 5)": "Network is unreachable",
+        f"import os\nos.kill({os.getpid()}, 0)": "No such process",
+        "input()": "EOFError",
+        "import os\nfor n in range(600):\n    os.fork() or os.abort()": "BlockingIOError",
+    }
+    told, why = place.run(JOB | {"cells": list(enumerate(refused))}, 60)
+    failed = {each["failed"]: each["why"] for each in told if "failed" in each}
+    assert why == "" and list(failed) == list(range(len(refused)))
+    for text, wanted in zip(failed.values(), refused.values(), strict=True):
+        assert wanted in text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process without a user of its own")

@@ -36,25 +36,29 @@ _FORMS = (
 
 
 class Place:
-    """Runs jobs, each in processes that are gone afterwards, and watches over the files around them."""
+    """Runs jobs, each in processes that are gone afterwards, and watches over the files around them.
+
+    Attributes:
+        apart: whether the system keeps a job from everything but its own folder.
+    """
 
     def __init__(self, watched: list[Path], memory: int) -> None:
         self._memory, self._watched = memory, watched
         root = hasattr(os, "geteuid") and os.geteuid() == 0
         unshare = _UNSHARE + ([] if root else ["--user", "--map-root-user"])
         namespaces = [True] if sys.platform == "linux" and shutil.which("unshare") else []
-        for self._apart, self._uid in [*((each, UID) for each in namespaces), (False, UID), (False, 0)]:
-            self._prefix = unshare if self._apart else _GUARD
+        for self.apart, self._uid in [*((each, UID) for each in namespaces), (False, UID), (False, 0)]:
+            self._prefix = unshare if self.apart else _GUARD
             self._uid *= root
             if any("ready" in each for each in self.run({"cells": []}, 30.0)[0]):
                 break
         else:
             raise RuntimeError("expected a process that could run submissions, got none that starts")
-        self._before = {} if self._apart else self._files()
+        self._before = {} if self.apart else self._files()
 
     def run(self, job: dict[str, Any], seconds: float) -> tuple[list[dict[str, Any]], str]:
         """What the runner tells of a job, and why it was stopped or ended; "" if it has come to its end."""
-        job = job | {"memory": self._memory, "apart": self._apart, "uid": self._uid}
+        job = job | {"memory": self._memory, "apart": self.apart, "uid": self._uid}
         token = os.urandom(8).hex()
         deadline, why, told = time.monotonic() + seconds, "", bytearray()
         with tempfile.TemporaryDirectory(prefix="vae-grade-", ignore_cleanup_errors=True) as folder:
@@ -97,11 +101,11 @@ class Place:
                 used += each.memory_info().rss if each.is_running() else 0
         if used > self._memory:
             return "memory"
-        return "disk" if not self._apart and _size(folder) > _runner.DISK else ""
+        return "disk" if not self.apart and _size(folder) > _runner.DISK else ""
 
     def put_back(self) -> list[str]:
         """Puts back what a submission has changed, keeps the changed files aside, and names them."""
-        if self._apart:
+        if self.apart:
             return []
         now, before = self._files(), self._before
         changed = sorted(path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
