@@ -115,6 +115,8 @@ NOT_QUICK = (
     "tests/checks/test_every_exercise.py::test_a_slip_is_told_by_its_own_code",
     "tests/classroom/test_bank.py",
     "tests/classroom/test_questions.py",
+    "tests/classroom/test_edition.py",
+    "tests/classroom/test_grade.py",
     "tests/experiments/",
     "tests/models/test_convolutional.py::test_the_audit",
     "tests/models/test_convolutional.py::test_training_learns",
@@ -143,6 +145,7 @@ NOT_QUICK = (
 # The parts that take longest come first, so that the workers end together; of the browser tests too, which
 # are the last: Playwright's event loop stays open until the end of a process.
 LONGEST = (
+    "tests/classroom/test_grade.py",
     "tests/experiments/test_sweep.py",
     "tests/checks/test_gallery.py",
     "tests/audit/test_families.py",
