@@ -333,7 +333,7 @@ def _(values):
 def _(n, old, new):
     spread = old * math.sqrt(n)
     needed = next(k for k in itertools.count(n, n) if spread / math.sqrt(k) <= new * (1 + 1e-9))
-    return needed, {"linear-in-n": n * old / new, "too-large": n * (old / new) ** 3}
+    return needed, {"linear-in-n": n * old / new, "scale": n * (old / new) ** 3}
 
 
 @oracle("04-draws-for-an-error")
@@ -645,7 +645,7 @@ def _(a, d):
     return exact, {
         "wrong-dimension": d,
         "term-missing": a**2 * d,
-        "no-root": math.sqrt(exact),
+        "term-wrong": math.sqrt(exact),
         "stds-added": 2 * a * (1 - a) * d,
     }
 
@@ -679,7 +679,7 @@ def _(log_r, k):
     return mpmath.log(mean), {
         "density-of-averages": sum(log_r) / k,
         "constant": mpmath.log(mean * k),
-        "bound-for-truth": max(log_r),
+        "term-missing": max(log_r),
         "not-log": mean,
     }
 

@@ -1,7 +1,10 @@
 """The engine of the bank of questions, the Moodle file and the command that writes it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -80,6 +83,21 @@ def test_the_same_seed_gives_the_same_variants_and_fewer_are_the_first_of_more()
 
 def test_variants_differ():
     assert len({v.text for v in variants(question(), 20, 0)}) == 20
+
+
+def test_hundreds_of_variants_are_found():
+    many = question(draw=lambda rng: {"a": between(rng, 1, 4, 0.001), "b": int(rng.integers(10, 20))})
+    assert len(variants(many, 700, 0)) == 700
+
+
+def test_another_process_draws_the_same():
+    code = """if True:
+        from vae_helpers.classroom.bank import load, question
+        print(question.variants(load(["03"])["03"][0], 1, 5)[0].text)"""
+    env = os.environ | {"PYTHONHASHSEED": "7"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=COURSE, env=env, capture_output=True, text=True)
+    here = variants(bank.load(["03"])["03"][0], 1, 5)[0].text
+    assert ended.stdout.strip() == here, ended.stderr
 
 
 def test_options_come_in_every_order():
@@ -329,7 +347,7 @@ def test_formulas_code_and_signs_are_escaped():
     )
 
 
-def test_the_end_of_a_cdata_section_in_a_text_does_no_harm():
+def test_the_end_of_a_section_of_cdata_in_a_text_does_no_harm():
     one = draw(question(text="Is `x[y[0]]>1`, $<a>$?"), np.random.default_rng(0))
     text = moodle.document({"03": [[one]]}, "a -- test")
     asked = ET.fromstring(text.encode("utf-8")).findall("question")[1].findtext("questiontext/text")

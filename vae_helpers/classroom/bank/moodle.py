@@ -58,7 +58,7 @@ def as_html(text: str) -> str:
 
 
 def _cdata(text: str) -> str:
-    return "<![CDATA[" + text.replace("]]>", "]]]]><![CDATA[>") + "]]>"
+    return f"<![CDATA[{text}]]>"  # what `as_html` returns has no "]]>": it escapes that sign
 
 
 def _text(tag: str, content: str, attributes: str = ' format="html"') -> str:

@@ -153,12 +153,12 @@ QUESTIONS = (
                 lambda n, times: n * times,
             ),
             Slip(
-                "no-root",
+                "term-wrong",
                 "You have taken a root where a square belongs.",
                 lambda n, times: n * np.sqrt(times),
             ),
             Slip(
-                "too-large",
+                "scale",
                 "That is more than needed: $n$ grows with the second power of the accuracy, not with the "
                 "third.",
                 lambda n, times: n * times**3,

@@ -233,7 +233,7 @@ QUESTIONS = (
                 "term-missing", "Both draws count, each with its own weight squared.", lambda a, d: d * a**2
             ),
             Slip(
-                "no-root",
+                "term-wrong",
                 "Asked is the square of the length, and you have taken its root.",
                 lambda a, d: np.sqrt(d * (a**2 + (1 - a) ** 2)),
             ),
@@ -299,7 +299,7 @@ QUESTIONS = (
             Statement(
                 "The runs of the two overlap.",
                 lambda low, high: _overlap("elbo", low, high) == 0,
-                "not-scaled",
+                "spread-overrated",
                 "Three runs from other seeds differ by about two nats for one latent, and by half a nat "
                 "from five on: less than these two models do.",
             ),

@@ -142,7 +142,7 @@ QUESTIONS = (
                 lambda log_r: np.logaddexp.reduce(log_r),
             ),
             Slip(
-                "bound-for-truth",
+                "term-missing",
                 "This is the largest log-ratio. The others count, too.",
                 lambda log_r: np.max(log_r),
             ),
@@ -349,7 +349,7 @@ QUESTIONS = (
                 lambda ratio, shift, k: _variance(ratio, shift) / k,
             ),
             Slip(
-                "no-root",
+                "std-for-var",
                 "It is the variance of the average that counts, and not its standard deviation.",
                 lambda ratio, shift, k: np.sqrt(_variance(ratio, shift) / k),
             ),

@@ -165,7 +165,7 @@ def _beta_option(name: str) -> Statement:
     def holds(b1: float, b2: float, b3: float, b4: float) -> bool:
         return _is_best({"b1": b1, "b2": b2, "b3": b3, "b4": b4}[name], b1, b2, b3, b4)
 
-    return Statement(f"the one with $\\beta = <{name}>$", holds, "beta-forgotten", _NOT_BEST)
+    return Statement(f"the one with $\\beta = <{name}>$", holds, "wrong-weight", _NOT_BEST)
 
 
 QUESTIONS = (
@@ -343,7 +343,7 @@ QUESTIONS = (
             Slip("half", "Both terms have a ½.", lambda beta: beta - 1 - np.log(beta)),
             Slip(
                 "term-missing",
-                "More distortion is paid, but some rate is saved, too.",
+                "This is the change of the distortion alone. The rate changes, too.",
                 lambda beta: 0.5 * (beta - 1),
             ),
             Slip(
@@ -407,21 +407,21 @@ QUESTIONS = (
             Statement(
                 r"Above $\log p(x)$.",
                 lambda w, b, s, x, mu, std, beta: _above_evidence(w, b, s, x, mu, std, beta) > 1e-9,
-                "beta-forgotten",
+                "too-large",
                 "With the weight 1 it would be the ELBO. A weight above 1 lowers it, so that it stays a "
                 "bound, and a looser one.",
             ),
             Statement(
                 r"At $\log p(x)$.",
                 lambda w, b, s, x, mu, std, beta: abs(_above_evidence(w, b, s, x, mu, std, beta)) < 1e-9,
-                "bound-for-truth",
+                "beta-forgotten",
                 "The ELBO of the posterior is $\\log p(x)$. It counts the KL with the weight 1, and here "
                 "the weight is $<beta>$.",
             ),
             Statement(
                 r"Below $\log p(x)$.",
                 lambda w, b, s, x, mu, std, beta: _above_evidence(w, b, s, x, mu, std, beta) < -1e-9,
-                "beta-on-distortion",
+                "too-large",
                 "At the weight 1 it is the ELBO, which reaches $\\log p(x)$ here. How far below that can a "
                 "weight of $<beta>$ bring it?",
             ),
