@@ -423,12 +423,12 @@ def test_bad_options_write_nothing(tmp_path, capsys, line, message):
     assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
-def test_an_error_on_the_way_leaves_the_old_file(tmp_path, monkeypatch):
+def test_an_error_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     out = tmp_path / "bank.xml"
     questions.write(out, notebooks=["03"], variants=1)
     before = out.read_bytes()
-    monkeypatch.setattr(moodle, "document", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(moodle, "document", lambda *_: "<quiz>\ud800")  # cannot be encoded
+    with pytest.raises(UnicodeEncodeError):
         questions.write(out, notebooks=["03"], variants=2)
     assert out.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["bank.xml"]
 
