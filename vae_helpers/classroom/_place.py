@@ -136,6 +136,8 @@ def _environment(folder: str) -> dict[str, str]:
     places = ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "MPLCONFIGDIR", "IPYTHONDIR", "XDG_CACHE_HOME")
     path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
     fixed = {"MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0", "PYTHONPATH": path}
+    # Threads count as processes do, of which there is a limit.
+    fixed |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(8, os.cpu_count() or 1)))}
     return os.environ | dict.fromkeys(places, folder) | fixed
 
 
