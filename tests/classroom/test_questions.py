@@ -459,6 +459,9 @@ def test_every_question_stands_under_a_section_that_its_notebook_has():
         line.startswith("- [Notebook 3, section 4. Many latents](03_gaussian_kl.ipynb#4-many-latents)")
         for line in lines
     )
+    assert any(
+        line.endswith("(08_how_tight_is_the_bound.ipynb#2--on-a-grid)") for line in lines
+    )  # no formula
     assert len(lines) == len({(one.notebook, one.section) for each in bank.load().values() for one in each})
 
 
