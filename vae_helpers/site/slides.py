@@ -218,7 +218,8 @@ def _section(slide: _Slide) -> str:
     where = "" if own else f'<p class="where">{slide.heading}</p>\n'
     notes = "".join(f'<aside class="notes">{text}</aside>\n' for text in ["\n".join(slide.notes)] if text)
     section = f'<section class="{slide.kind}">\n{where}' + "\n".join(slide.shown) + f"\n{notes}</section>"
-    return _LINK.sub(r'href="../\1.html', section)
+    section = _LINK.sub(r'href="../\1.html', section)
+    return section.replace('href="_static/', 'href="../_static/').replace('href="slides/', 'href="')
 
 
 # ---- code and what it has shown -------------------------------------------------------------
