@@ -39,10 +39,7 @@ HARMLESS = {
     ),
     "forks": "import os, time\nif os.fork() == 0:\n    time.sleep(98765)",
     "copies itself": "import os\nif os.fork() == 0:\n    get_ipython().run_cell = None",
-    "leaves children": (
-        "import subprocess\nfor _ in range(3):\n"
-        "    subprocess.Popen(['sleep', '98765'], start_new_session=True)"
-    ),
+    "leaves children": "import os\nfor _ in range(3):\n    os.system('sleep 98765 &')",
     "ends itself": "import os\nos._exit(0)",
     "kills its parent": "import os\nos.kill(os.getppid(), 9)",
     "kills its group": "import os\nos.killpg(0, 9)",
