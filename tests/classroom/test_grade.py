@@ -15,7 +15,7 @@ from support.cells import PATHS, exercises
 from vae_helpers.__main__ import main
 from vae_helpers.checks import CODES
 from vae_helpers.classroom import _place, edition
-from vae_helpers.classroom.grade import COLUMNS, OWN, grade
+from vae_helpers.classroom.grade import COLUMNS, OWN, _answers, grade
 
 START, BAYES = PATHS[:2]  # three exercises and five
 TITLE = "# 0 · Start here"
@@ -294,6 +294,21 @@ def test_a_submission_keeps_the_answers_that_it_has(wild, name):
 def test_the_check_that_counts_is_the_course_s_own(wild, name):
     wrong, *rest = codes(wild, name)
     assert wrong != "right" and wrong in CODES and rest == ["right", "right"]
+
+
+LOOKS_LIKE_IT = [b"", b"7", b"[]", b"{", b"[" * 10**5, b'{"cell": "1"}', b'{"cell": true}', b'{"failed": 1}']
+LOOKS_LIKE_IT += [b'{"exercise": 1, "codes": 7, "message": ""}', b'{"done": true, "exercise": 1}', b"\xff"]
+
+
+@pytest.mark.parametrize("line", LOOKS_LIKE_IT)
+def test_what_only_looks_like_a_line_of_the_runner_is_none(line):
+    assert _place._parsed(line) is None
+
+
+@pytest.mark.parametrize("codes", [["full-marks"], [{}], [None], ["sign", 7]])
+def test_codes_that_there_are_not_are_no_answer(codes):
+    assert _answers({"exercise": 1, "codes": codes, "message": ""}) == {}
+    assert _answers({"exercise": 1, "codes": ["sign"], "message": ""}) == {1: (["sign"], "")}
 
 
 def test_one_that_never_ends_is_stopped(tmp_path, alone):

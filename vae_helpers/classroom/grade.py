@@ -190,8 +190,9 @@ def _grade(submission: Submission, place: Place, seconds: float) -> list[Row]:
 
 def _answers(told: dict[str, Any]) -> dict[int, tuple[list[str], str]]:
     """What the runner tells of an exercise; nothing if it has codes that there are not."""
-    if all(code in CODES or code in OWN for code in told.get("codes", [None])):
-        return {told["exercise"]: (told["codes"], told["message"])}
+    codes = told.get("codes", [None])
+    if all(isinstance(code, str) and (code in CODES or code in OWN) for code in codes):
+        return {told["exercise"]: (codes, told["message"])}
     return {}
 
 
