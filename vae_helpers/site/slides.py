@@ -372,8 +372,9 @@ class _Words:
 
 
 def _row_height(row: str) -> float:
-    longest = max(len(re.sub(r"<[^>]+>", "", cell)) for cell in row.split("</t"))
-    return 50 + 30 * (longest // 60)
+    cells = [re.sub(r"<[^>]+>", "", cell) for cell in row.split("</t")[:-1]]
+    columns = 96 // max(1, len(cells))  # letters that a cell has room for
+    return 46 + 33 * max((len(cell.strip()) // columns for cell in cells), default=0)
 
 
 def _formula(content: str, options: dict) -> str:
