@@ -46,7 +46,7 @@ function showSlides() {
     width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false, display: "flex",
     hash: true, slideNumber: "c/t", controlsTutorial: false, controlsLayout: "edges", transition: still ? "none" : "fade", transitionSpeed: "fast",
     pdfSeparateFragments: false, plugins: [RevealNotes],
-    keyboardCondition: (event) => !inExplorer() || ["Escape", "PageUp", "PageDown"].includes(event.key),
+    keyboardCondition: () => document.activeElement?.tagName !== "SELECT", // which takes the arrow keys itself
   })).then(() => {
     Reveal.on("slidechanged", fitExplorers);
     new MutationObserver(fitExplorers).observe(document.querySelector(".slides"),

@@ -154,6 +154,34 @@ def test_an_explorer_lives_on_its_slide_and_gives_the_keys_back(deck):
     assert slider.input_value() == "31" and shown.page.evaluate(place) != here
 
 
+def test_the_arrow_keys_move_the_point_of_the_plane_and_not_the_slides(deck):
+    shown = deck("07_latent_dimension", "#07_latent_dimension.latent_explorer")
+    plane = shown.page.locator('section.present .vae-live [tabindex="0"]').first
+    plane.focus()
+    look = (
+        "[JSON.stringify(Reveal.getIndices()), document.querySelector('section.present .vae-live').innerText]"
+    )
+    here, before = shown.page.evaluate(look)
+    shown.page.keyboard.press("ArrowRight")
+    shown.page.wait_for_function(
+        "before => document.querySelector('.vae-live').innerText !== before", arg=before
+    )
+    assert shown.page.evaluate(look)[0] == here
+
+
+def test_the_arrow_keys_of_a_choice_do_not_move_the_slides(deck):
+    shown = deck("00_start_here")
+    shown.page.evaluate("""() => {
+        const choice = document.createElement("select");
+        choice.append(new Option("a"), new Option("b"));
+        Reveal.getCurrentSlide().append(choice);
+        choice.focus();
+    }""")
+    shown.page.keyboard.press("ArrowRight")
+    assert shown.page.evaluate("Reveal.isFirstSlide()")
+    assert shown.page.evaluate("document.activeElement.value") == "b"
+
+
 def test_on_paper_every_slide_is_there(deck):
     shown = deck("02_elbo")
     shown.page.emulate_media(media="print")
