@@ -19,6 +19,8 @@ regex: [ ]+(\n|\Z)
 replace: \1
 """
 NOTEBOOKS = [path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")]
+OF_THE_EDITION = [f"tests/browser/test_{name}.py" for name in ("site", "slides", "practice")]
+EDITION = "tests/browser/edition"  # one part, so that it is made once; the longest
 MOST_WORKERS = 8  # more would spend their time on collecting
 MEMORY_OF_A_WORKER = 2e9  # bytes, with its kernel, JupyterLab and Chromium
 
@@ -89,6 +91,8 @@ def part(nodeid):
     path, _, name = nodeid.partition("::")
     if path.startswith("notebooks/"):
         return f"tests/browser/{Path(path).stem}"
+    if path in OF_THE_EDITION:
+        return EDITION
     if path.startswith("tests/browser/") and "[" in name:
         for notebook in NOTEBOOKS:
             if notebook in name:
@@ -137,6 +141,7 @@ NOT_QUICK = (
     "tests/site/test_build.py",
     "tests/site/test_course_explorers.py",
     "tests/site/test_frames.py",
+    "tests/site/test_teaching.py",
     "tests/widgets/test_explorer.py",
     "tests/widgets/test_checkup.py",
     "tests/widgets/test_lab",
@@ -184,4 +189,4 @@ def pytest_collection_modifyitems(items):
 
 
 def _turn(name):
-    return name.startswith("tests/browser/"), LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return name.startswith("tests/browser/"), name != EDITION, LONGEST.index(name) if name in LONGEST else len(LONGEST)

@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for the browser tests of a process; without a Chromium they are skipped."""
+"""One JupyterLab, one Chromium and one web edition for the browser tests of a process, or they are skipped."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,3 +91,19 @@ def notebook(request, open_notebook, folder):
     yield opened
     opened.page.close()
     opened.kernel.shut_down()  # one kernel at a time
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """What was drawn, for those who make the edition twice."""
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture(scope="session")
+def edition(tmp_path_factory, cache):
+    """The folder of the web edition."""
+    from vae_helpers.site.build import MATHJAX, build
+
+    if not (lab.ROOT / "docs" / MATHJAX).is_file():
+        lab.skip_or_fail("MathJax is not installed: npm install --prefix docs")
+    return build(tmp_path_factory.mktemp("edition") / "site", cache=cache)

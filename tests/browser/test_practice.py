@@ -6,7 +6,7 @@ import re
 import lab
 import pytest
 from site_pages import read_page
-from test_site import AXE, PHONE, PROJECTOR, REFLOW, SETTLED, Reader, cache, edition  # noqa: F401
+from test_site import AXE, PHONE, PROJECTOR, REFLOW, SETTLED, Reader
 
 STARTS = "window.vaePractice = "
 
@@ -14,7 +14,7 @@ STARTS = "window.vaePractice = "
 class Practice(Reader):
     """The page, its questions as data, and a reader's hands."""
 
-    def __init__(self, chromium, edition, size=PROJECTOR, **options):  # noqa: F811
+    def __init__(self, chromium, edition, size=PROJECTOR, **options):
         super().__init__(chromium, edition, "practice", size, **options)
         text = (edition / "_static" / "practice_data.js").read_text(encoding="utf-8")
         self.questions = json.loads(text.removeprefix(STARTS).removesuffix(";\n"))
@@ -63,7 +63,7 @@ class Practice(Reader):
 
 
 @pytest.fixture
-def practice(chromium, edition):  # noqa: F811
+def practice(chromium, edition):
     reader = Practice(chromium, edition)
     yield reader
     assert reader.complaints == []
@@ -234,7 +234,7 @@ def test_a_wrong_answer_unfolds_its_solution_and_leads_to_its_section(practice):
     assert practice.page.locator(f"[id='{href.partition('#')[2]}']").count() == 1
 
 
-def test_every_link_of_the_page_is_there(practice, edition):  # noqa: F811
+def test_every_link_of_the_page_is_there(practice, edition):
     targets = {f"{q['notebook']}.{q['section']}" for q in practice.questions}
     found = {}
     for href, words in practice.page.locator(".bd-article a").evaluate_all(
@@ -248,7 +248,7 @@ def test_every_link_of_the_page_is_there(practice, edition):  # noqa: F811
 
 
 @pytest.mark.parametrize("size", [PROJECTOR, PHONE], ids=["projector", "phone"])
-def test_it_can_be_read_by_everyone(chromium, edition, size):  # noqa: F811
+def test_it_can_be_read_by_everyone(chromium, edition, size):
     if not AXE.is_file():
         lab.skip_or_fail("axe-core is not installed: npm install --prefix tests/browser")
     reader = Practice(chromium, edition, size)
@@ -273,7 +273,7 @@ def test_it_can_be_read_by_everyone(chromium, edition, size):  # noqa: F811
     reader.close()
 
 
-def test_no_question_is_wider_than_a_phone(chromium, edition):  # noqa: F811
+def test_no_question_is_wider_than_a_phone(chromium, edition):
     reader = Practice(chromium, edition, PHONE)
     over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     hidden = """() => [...document.querySelectorAll(".practice-math")].filter((node) =>
@@ -289,7 +289,7 @@ def test_no_question_is_wider_than_a_phone(chromium, edition):  # noqa: F811
     reader.close()
 
 
-def test_without_javascript_the_page_says_so(chromium, edition):  # noqa: F811
+def test_without_javascript_the_page_says_so(chromium, edition):
     context = chromium.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
     page.goto(f"file://{edition}/practice.html")

@@ -13,7 +13,6 @@ from explorer_checks import check_number
 from site_pages import broken_links, read_page
 
 from vae_helpers.pictures.plotting import COURSE
-from vae_helpers.site.build import MATHJAX
 
 AXE = lab.HERE / "node_modules" / "axe-core" / "axe.min.js"
 PHONE, PROJECTOR = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
@@ -21,22 +20,6 @@ REFLOW = {"width": 320, "height": 640}  # a projector at 400 %, as WCAG 1.4.10 a
 MOST_BYTES = 3_000_000  # of the positions of a page
 PAGES = [*lab.NOTEBOOKS, "index", "lab", "practice", "notation", "glossary", "accessibility", "search"]
 SETTLED = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    """What was drawn, for those who make the edition twice."""
-    return tmp_path_factory.mktemp("drawn")
-
-
-@pytest.fixture(scope="session")
-def edition(tmp_path_factory, cache):
-    """The folder of the web edition."""
-    if not (COURSE / "docs" / MATHJAX).is_file():
-        lab.skip_or_fail("MathJax is not installed: npm install --prefix docs")
-    from vae_helpers.site.build import build
-
-    return build(tmp_path_factory.mktemp("edition") / "site", cache=cache)
 
 
 # ---- as files -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import lab
 import pytest
 from site_pages import read_page
-from test_site import AXE, PHONE, PROJECTOR, SETTLED, Reader, cache, edition  # noqa: F401
+from test_site import AXE, PHONE, PROJECTOR, SETTLED, Reader
 
 SIZE = {"width": 1280, "height": 720}
 FOOT = 676  # where the line at the foot begins
@@ -84,7 +84,7 @@ class Deck:
 
 
 @pytest.fixture
-def deck(chromium, edition):  # noqa: F811
+def deck(chromium, edition):
     """Opens the slides of a notebook from the disk, without a network."""
     opened = []
 
@@ -120,7 +120,7 @@ def test_a_slide_that_is_too_tall_or_too_wide_is_seen(deck):
 
 
 @pytest.mark.parametrize("name", lab.NOTEBOOKS, ids=lambda name: f"slides-{name[:2]}")
-def test_slides_show_the_pictures_and_explorers_of_their_page(edition, name):  # noqa: F811
+def test_slides_show_the_pictures_and_explorers_of_their_page(edition, name):
     page, slides = read_page(edition / f"{name}.html"), read_page(edition / "slides" / f"{name}.html")
     assert f"slides/{name}.html" in page.links and f"../{name}.html" in slides.links
     assert [src for src, alt in slides.pictures if len(alt.split()) < 3] == []
@@ -191,7 +191,7 @@ def test_on_paper_every_slide_is_there(deck):
 # ---- the pages for lecturers ----------------------------------------------------------------
 
 
-def test_links_of_the_pages_for_lecturers_lead_somewhere(edition):  # noqa: F811
+def test_links_of_the_pages_for_lecturers_lead_somewhere(edition):
     pages = sorted((edition / "teaching").glob("*.html"))
     assert len(pages) == 6
     for page in pages:
@@ -206,7 +206,7 @@ def test_links_of_the_pages_for_lecturers_lead_somewhere(edition):  # noqa: F811
             assert place.partition("?")[0] in known, f"{page.name}: {link}"
 
 
-def test_each_link_to_a_position_of_an_explorer_opens_it_there(chromium, edition):  # noqa: F811
+def test_each_link_to_a_position_of_an_explorer_opens_it_there(chromium, edition):
     links = [link for link in read_page(edition / "teaching" / "sliders.html").links if "?" in link]
     assert len(links) > 12
     context = chromium.new_context(viewport=SIZE, offline=True)
@@ -222,7 +222,7 @@ def test_each_link_to_a_position_of_an_explorer_opens_it_there(chromium, edition
 
 
 @pytest.mark.parametrize("name", ["index", "plans", "sliders", "misconceptions", "exercises", "projecting"])
-def test_a_page_for_lecturers_can_be_read_by_everyone(chromium, edition, name):  # noqa: F811
+def test_a_page_for_lecturers_can_be_read_by_everyone(chromium, edition, name):
     if not AXE.is_file():
         lab.skip_or_fail("axe-core is not installed: npm install --prefix tests/browser")
     for size in (PROJECTOR, PHONE):
