@@ -189,4 +189,5 @@ def pytest_collection_modifyitems(items):
 
 
 def _turn(name):
-    return name.startswith("tests/browser/"), name != EDITION, LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    order = (EDITION, *LONGEST)
+    return name.startswith("tests/browser/"), order.index(name) if name in order else len(order)

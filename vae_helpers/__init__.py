@@ -5,4 +5,4 @@ from those before it in this list. Import the layer that you need (`from vae_hel
 gaussian`): nothing is imported here, so that the NumPy notebooks start without PyTorch.
 """
 
-__version__ = "0.6.0"
+__version__ = "1.0.0"

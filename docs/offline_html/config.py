@@ -16,9 +16,7 @@ from nbconvert.preprocessors import Preprocessor
 HERE = Path("docs/offline_html").resolve()  # nbconvert runs this text without saying where it stands
 MATHJAX = HERE.parent / "node_modules" / "mathjax" / "es5" / "tex-svg-full.js"
 if not MATHJAX.is_file():
-    raise SystemExit(
-        f"expected {MATHJAX}, here: npm install --prefix docs --ignore-scripts"
-    )
+    raise SystemExit(f"expected {MATHJAX}, here: npm install --prefix docs --ignore-scripts")
 
 
 class Links(Preprocessor):

@@ -1,4 +1,4 @@
-"""One JupyterLab, one Chromium and one web edition for the browser tests of a process, or they are skipped."""
+"""One JupyterLab, one Chromium and one web edition for a process' browser tests, or they are skipped."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -18,7 +18,17 @@ AXE = lab.HERE / "node_modules" / "axe-core" / "axe.min.js"
 PHONE, PROJECTOR = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 REFLOW = {"width": 320, "height": 640}  # a projector at 400 %, as WCAG 1.4.10 asks
 MOST_BYTES = 3_000_000  # of the positions of a page
-PAGES = [*lab.NOTEBOOKS, "index", "lab", "practice", "notation", "glossary", "accessibility", "search"]
+PAGES = [
+    *lab.NOTEBOOKS,
+    "index",
+    "lab",
+    "practice",
+    "notation",
+    "glossary",
+    "places",
+    "accessibility",
+    "search",
+]
 SETTLED = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
 
 

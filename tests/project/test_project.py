@@ -1,11 +1,14 @@
 """What stands around the notebooks: the README's promises, pins, licenses, links."""
 
 import json
+import os
 import re
 import tomllib
 
 import pytest
 from support.cells import PATHS, ROOT, markdown
+
+import vae_helpers
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
@@ -75,7 +78,7 @@ def test_contributing_says_why_each_dependency_is_here():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
     names = re.findall(r"^([\w-]+)==", REQUIREMENTS + "\n" + DEV, flags=re.MULTILINE)
     names += [name.split("==")[0] for name in build] + list(NPM)
-    rows = re.findall(r"^\| ([\w-]+)(?: \([\w, ]+\))? \| \w", text, flags=re.MULTILINE)
+    rows = re.findall(r"^\| ([\w.-]+)(?: \([\w, ]+\))? \| \w", text, flags=re.MULTILINE)
     assert set(names) <= set(rows)
 
 
@@ -90,6 +93,32 @@ def test_ci_runs_the_line_of_the_readme():
     assert "pip install -r requirements-dev.txt && pytest" in (ROOT / ".ci" / "run").read_text(
         encoding="utf-8"
     )
+
+
+def test_pre_commit_has_the_same_versions_and_keeps_outputs():
+    text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    pins = set(re.findall(r"\[([\w-]+==[\d.]+)\]", text))
+    assert text.count("additional_dependencies: [") == text.count("language: python") == 3
+    assert {pin for pin in pins if pin.startswith("ruff")} == set(
+        re.findall(r"^ruff==.+$", DEV, re.MULTILINE)
+    )
+    assert "nbstripout --keep-output --keep-count --keep-id" in text and '"metadata.widgets"' in text
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert all(f"| {pin.partition('==')[0]} (" in contributing for pin in pins)
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {vae_helpers.__version__}\n" in text
+    assert f"\n## {vae_helpers.__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_binder_installs_what_the_course_runs_on_without_libraries_of_gpus():
+    script = ROOT / "binder" / "postBuild"
+    assert os.access(script, os.X_OK)
+    assert "--torch-backend cpu -r requirements.txt" in script.read_text(encoding="utf-8")
+    python = (ROOT / "binder" / "runtime.txt").read_text(encoding="utf-8")
+    assert re.fullmatch(r"python-3\.(1[1-9])\n", python)
 
 
 def test_licenses_are_there():
