@@ -13,7 +13,8 @@ from scipy import integrate, optimize, stats
 
 from vae_helpers.classroom.bank import NOTEBOOKS, load
 from vae_helpers.classroom.bank.mistakes import NAMES
-from vae_helpers.classroom.bank.question import call, draw
+from vae_helpers.classroom.bank.practice import SEED, VARIANTS
+from vae_helpers.classroom.bank.question import call, draw, variants
 from vae_helpers.shipped.recipes import FOLDER
 
 SEEDS = 20
@@ -158,7 +159,11 @@ def _(w, b, s, x, z):
 def _(w, b, s, x, n, d):
     g = over(lambda z: stats.norm.pdf(x, w * z + b, s) ** 2, 0, 1) / math.exp(2 * evidence(w, b, s, x))
     one = math.sqrt(g**d - 1)
-    return 100 * one / math.sqrt(n), {"one-draw": 100 * one, "linear-in-n": 100 * one / n}
+    return 100 * one / math.sqrt(n), {
+        "one-draw": 100 * one,
+        "linear-in-n": 100 * one / n,
+        "wrong-dimension": 100 * math.sqrt((d * g - 1) / n),
+    }
 
 
 # ---- notebook 2 ------------------------------------------------------------------------------
@@ -177,7 +182,7 @@ def _(w, b, s, x, mu, std):
     return truth, {
         "term-sign": 2 * bound - truth,
         "prior-for-posterior": reconstruction(w, b, s, x, mu, std),
-        "bound-for-truth": truth + kl(mu, std),
+        "kl-added": truth + kl(mu, std),
     }
 
 
@@ -257,7 +262,11 @@ def _(mu, std, d):
 @oracle("03-kl-from-log-var")
 def _(mu, log_var):
     exact = kl(mu, math.exp(log_var / 2))
-    return exact, {"log-std": kl(mu, math.exp(log_var)), "term-sign": exact + log_var}
+    return exact, {
+        "log-std": kl(mu, math.exp(log_var)),
+        "term-sign": exact + log_var,
+        "swapped": mu**2 - 1 - exact,
+    }
 
 
 @oracle("03-cross-entropy")
@@ -269,7 +278,7 @@ def _(mu, std):
     return surprise, {
         "log-two-pi-missing": surprise - half_log,
         "term-missing": surprise - mu**2 / 2,
-        "half": 2 * surprise - half_log,
+        "term-scale": 2 * surprise - half_log,
     }
 
 
@@ -370,7 +379,7 @@ def _(w, b, s, x, mu, std, eps):
         "noise-missing": estimate(mu),
         "var-for-std": estimate(mu + std**2 * eps),
         "kl-added": estimate(mu + std * eps) + 2 * kl(mu, std),
-        "bound-for-truth": over(estimate, mu, std),
+        "term-wrong": over(estimate, mu, std),
     }
 
 
@@ -400,14 +409,14 @@ def _(mu, log_var, eps):
         "var-for-std": mu + std**2 * eps,
         "std-missing": mu + eps,
         "noise-missing": mu,
-        "log-std": mu + log_var * eps,
+        "swapped": mu + log_var * eps,
     }
 
 
 @oracle("05-read-log-var")
 def _(log_var, what):
     std = math.sqrt(math.exp(log_var))
-    wanted = math.log(std) if "log" in what else std**2 if "variance" in what else std
+    wanted = std**2 if "variance" in what else std
     numbers = [math.exp(log_var), math.exp(0.5 * log_var), 0.5 * log_var, 0.5 * math.exp(log_var)]
     (place,) = [i for i, number in enumerate(numbers) if math.isclose(number, wanted)]
     return place
@@ -447,8 +456,8 @@ def _(mu, std):
     score, path = variances(mu, std)
     return path, {
         "other-estimator": score,
-        "no-root": math.sqrt(path),
-        "half": path / 2,
+        "std-for-var": math.sqrt(path),
+        "scale": path / 2,
         "term-wrong": path + 4 * mu**2,
     }
 
@@ -456,7 +465,11 @@ def _(mu, std):
 @oracle("05-score-costs")
 def _(mu, std):
     score, path = variances(mu, std)
-    return score / path, {"no-root": math.sqrt(score / path), "linear-in-n": (score / path) ** 2}
+    return score / path, {
+        "linear-in-n": math.sqrt(score / path),
+        "scale": (score / path) ** 2,
+        "term-missing": over(lambda z: z**4 * (z - mu) ** 2 / std**4, mu, std) / path,
+    }
 
 
 @oracle("05-cut-path")
@@ -566,7 +579,7 @@ def _(d, error):
     return s, {
         "no-root": s**2,
         "not-divided": math.sqrt(error),
-        "half": s / math.sqrt(2),
+        "scale": s / math.sqrt(2),
         "std-for-var": s / math.sqrt(d),
     }
 
@@ -577,7 +590,7 @@ def _(beta):
     s = mpmath.sqrt(mpmath.mpf(beta) / 2)
     return s, {
         "no-root": s**2,
-        "half": math.sqrt(beta),
+        "term-scale": math.sqrt(beta),
         "ratio-upside-down": 1 / (2 * s),
         "beta-forgotten": math.sqrt(0.5),
     }
@@ -623,7 +636,11 @@ def _(mu):
 @oracle("07-active-units")
 def _(variances, d):
     active = len([v for v in variances if v > 0.01])
-    return active, {"all-counted": d, "swapped": d - active, "scale": len([v for v in variances if v > 0.1])}
+    return active, {
+        "all-counted": d,
+        "swapped": d - active,
+        "term-scale": len([v for v in variances if v > 0.1]),
+    }
 
 
 @oracle("07-cost-of-precision")
@@ -643,10 +660,10 @@ def _(a, d):
     # As a sum of squares it is a scaled chi-square, whose mean SciPy knows.
     exact = stats.chi2(d, scale=a**2 + (1 - a) ** 2).mean()
     return exact, {
-        "wrong-dimension": d,
+        "stds-added": d,
         "term-missing": a**2 * d,
         "term-wrong": math.sqrt(exact),
-        "stds-added": 2 * a * (1 - a) * d,
+        "std-for-var": sum([math.hypot(a, 1 - a)] * d),
     }
 
 
@@ -697,7 +714,7 @@ def _(mean, std, centre, width, evidence, few, many):
     simulated, error = missed(mean, std, centre, width, many, runs=400_000 // many)
     return (evidence - simulated, 5 * error), {
         "bound-for-truth": evidence,
-        "one-draw": evidence - kl(mean, std, centre, width),
+        "other-bound": evidence - kl(mean, std, centre, width),
     }
 
 
@@ -765,7 +782,7 @@ def _(mean, std, centre, width):
     there, back = kl(centre, width, mean, std), kl(mean, std, centre, width)
     return math.exp(there), {
         "reverse": math.exp(back),
-        "not-log": there,
+        "term-wrong": there,
         "wrong-unit": math.exp(there * LOG_2),
     }
 
@@ -779,7 +796,7 @@ def _(data_var, s):
     return exact, {
         "no-root": exact**2,
         "stds-added": math.sqrt(data_var) - s,
-        "data-forgotten": math.sqrt(data_var),
+        "term-missing": math.sqrt(data_var),
     }
 
 
@@ -968,3 +985,124 @@ def test_no_name_of_a_mistake_stands_unused():
 
 def test_a_solution_names_the_answer():
     assert [key for key, question in QUESTIONS.items() if "<answer>" not in question.solution] == []
+
+
+# ---- the numbers that are printed --------------------------------------------------------------
+
+# Solutions that calculate in words: the answer from the numbers that they name before it.
+IN_WORDS = {
+    "01-two-causes": lambda likelihoods, priors: likelihoods + priors,
+    "02-elbo-by-hand": lambda rec, rate: rec - rate,
+    "03-kl-of-latents": lambda *each: math.fsum(each),
+    "03-uniform": lambda cross, own: cross - own,
+    "04-one-draw-elbo": lambda z, log_likelihood, rate: log_likelihood - rate,
+    "05-score-costs": lambda score, path: score / path,
+    "06-some-pixels": lambda *each: math.fsum(each),
+    "09-total-rate": lambda level, *each: math.fsum(each),
+}
+# Those whose formula of the answer has letters, or gives its square.
+NOT_WORKED_OUT = {
+    *("04-spread-of-log-ratio", "05-cut-path", "06-best-noise", "06-entropy-floor", "06-hidden-beta"),
+    *("06-what-squared-error-assumes", "07-active-units", "07-between-two-draws", "08-bound-of-some-draws"),
+    *("08-which-bound", "09-free-bits", "09-how-many-alive", "09-same-level"),
+}
+TEX = [
+    (r"\{,\}|\\big|\s", ""),
+    (r"\\cdot", "*"),
+    (r"\\tfrac12", "0.5*"),
+    (r"\\t?frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))"),
+    (r"\\log2\\pi", "log(2*pi)"),
+    (r"\\log([\d.]+(?:\^2)?)", r"log(\1)"),
+    (r"\\sqrt(\d)", r"sqrt(\1)"),
+    (r"e\^\{([^{}]*)\}", r"exp(\1)"),
+    (r"\^\{([^{}]*)\}", r"^(\1)"),
+    (r"\\(log|sqrt|pi)", r"\1"),
+    (r"[\[{]", "("),
+    (r"[\]}]", ")"),
+    (r"([\d)])(?=[a-z(])", r"\1*"),
+    (r"\^", "**"),
+]
+
+
+def calculated(formula):
+    """The value of a formula in TeX that has numbers only; None for another one."""
+    for pattern, put in TEX:
+        formula = re.sub(pattern, put, formula)
+    if not re.fullmatch(r"(?:log|exp|sqrt|pi|[-+*/().\d])+", formula):
+        return None
+    return eval(formula, {name: getattr(math, name) for name in ("log", "exp", "sqrt", "pi")})
+
+
+def named(solution):
+    """The numbers of a solution in their order: whole formulas, or what follows the last = of one."""
+    ends = [
+        formula.rpartition("=")[2].replace("{,}", "").strip()
+        for formula in re.findall(r"\$([^$]+)\$", solution)
+    ]
+    return [
+        float(number)
+        for end in ends
+        if re.fullmatch(r"-?[\d.]+(?:, -?[\d.]+)*", end)
+        for number in end.split(", ")
+    ]
+
+
+def worked_out(key, variant):
+    """What the printed numbers of a solution give; None where it does not calculate."""
+    if key in IN_WORDS:
+        return IN_WORDS[key](*named(variant.solution)[:-1])
+    if key == "01-naive-monte-carlo":
+        return 100 * calculated(re.search(r"\$([^$]+)\$", variant.solution)[1])
+    (answer,) = [option.text.split("$")[1] for option in variant.options if option.right]
+    for formula in re.findall(r"\$([^$]+)\$", variant.solution):
+        *_, way, end = ["", *formula.split("=")]
+        if end.strip() == answer and way:
+            return calculated(way)
+    return None
+
+
+@pytest.mark.parametrize("key", [key for key, one in QUESTIONS.items() if not one.statements])
+def test_the_printed_numbers_of_a_solution_give_its_answer(key):
+    unit = 10.0 ** -QUESTIONS[key].digits
+    for variant in [*drawn(key), *variants(QUESTIONS[key], VARIANTS, SEED)]:
+        (answer,) = [float(option.number) for option in variant.options if option.right]
+        found = worked_out(key, variant)
+        assert found is None or abs(found - answer) <= unit * (1 + 1e-9), (found, variant.solution)
+
+
+def test_which_solutions_are_worked_out():
+    asked = {key for key, one in QUESTIONS.items() if not one.statements}
+    assert {key for key in asked if worked_out(key, drawn(key, 1)[0]) is None} == NOT_WORKED_OUT
+
+
+@pytest.mark.parametrize("key", QUESTIONS)
+def test_no_zero_has_a_sign_and_no_noise_of_a_computation_is_printed(key):
+    for variant in [*drawn(key), *variants(QUESTIONS[key], VARIANTS, SEED)]:
+        for text in [variant.text, variant.solution, *(o.text + o.said for o in variant.options)]:
+            assert not re.search(r"(?<![\d.])-0(?:\.0+)?(?![\d.])", text), text
+            assert not re.search(r"0\.0{7}", text), text
+
+
+def test_an_estimate_that_does_not_scatter_is_said_to_scatter_by_zero():
+    exact = [v for v in drawn("04-which-scatters-less", 40) if "no spread at all" in v.solution]
+    assert exact and all("$0$ nats (all sampled)" in variant.solution for variant in exact)
+
+
+def test_the_error_of_an_estimate_by_draws_of_the_prior_is_below_the_whole():
+    for variant in drawn("01-naive-monte-carlo", 60):
+        assert 0 < float(next(o.number for o in variant.options if o.right)) < 100
+
+
+def test_a_hidden_beta_is_printed_in_full_and_without_zeros_at_its_end():
+    found = [option.number for variant in drawn("06-hidden-beta", 60) for option in variant.options]
+    assert {"0.0625", "784", "1"} <= set(found)
+    assert all(float(number) > 0 and not re.search(r"\.\d*0$", number) for number in found)
+    totals = [o.text for v in drawn("02-mini-batch") for o in v.options if o.right]
+    assert all(re.fullmatch(r"\$-[\d{,}]+\$ nats", text) for text in totals)
+
+
+def test_variants_do_not_ask_for_the_same():
+    for variant in drawn("05-read-log-var", 60):
+        assert "log\\sigma" not in variant.text
+    shown = variants(QUESTIONS["08-draws-that-it-takes"], VARIANTS, SEED)
+    assert len({frozenset(option.text for option in variant.options) for variant in shown}) == VARIANTS

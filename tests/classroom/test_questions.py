@@ -204,6 +204,34 @@ def test_large_numbers_have_commas_and_zero_has_no_sign():
     }
 
 
+def test_zeros_at_the_end_of_the_decimals_may_be_left_out():
+    wrong = [
+        replace(s, value=v)
+        for s, v in zip(SLIPS, (lambda: -0.00004, lambda: -20000, lambda: 39.2), strict=True)
+    ]
+    one = question(answer=lambda: 0.0625, slips=wrong, digits=4, trim=True, unit="")
+    variant = draw(one, np.random.default_rng(0))
+    assert {option.number for option in variant.options} == {"0.0625", "0", "-20000", "39.2"}
+    assert {option.text for option in variant.options} == {"$0.0625$", "$0$", "$-20{,}000$", "$39.2$"}
+    assert variant.solution.startswith("It is $0.0625$")
+
+
+def test_zero_has_no_sign_wherever_it_is_shown():
+    rng = np.random.default_rng(0)
+    steps = [between(rng, -0.6, 0.6, 0.3) for _ in range(100)] + [*some(rng, 5, -0.6, 0.6, 0.3)]
+    assert {str(value) for value in steps} == {"-0.6", "-0.3", "0.0", "0.3", "0.6"}
+    one = question(text="<zero>, <none>?", steps={"half": lambda: -0.0, "none": lambda: [-0.0, -1e-9]})
+    one = replace(one, draw=lambda rng: question().draw(rng) | {"zero": -0.0})
+    variant = draw(one, rng)
+    assert variant.text == "0, 0, -0.000000001?" and variant.solution.endswith("half of it $0$.")
+
+
+def test_a_step_has_four_decimals_and_below_a_tenth_four_digits():
+    numbers = [-22.38196, 0.1234567, 0.01234567, 103.0]
+    one = question(text="<half>?", steps={"half": lambda: numbers})
+    assert draw(one, np.random.default_rng(0)).text == "-22.382, 0.1235, 0.01235, 103?"
+
+
 def test_draws_have_the_decimals_of_their_step_and_keep_to_their_ends():
     rng = np.random.default_rng(0)
     found = {between(rng, 0.1, 0.5, 0.1) for _ in range(200)}
@@ -334,8 +362,7 @@ def test_what_is_read_back_is_what_was_drawn(document):
         assert right == (option.number if variant.question.typed else f"<p>{moodle.as_html(option.text)}</p>")
         for option in variant.options:
             if not option.right:
-                name = f"<p>({option.name}: {moodle.as_html(mistakes.meaning(option.name))})</p>"
-                said = f"<p>{moodle.as_html(option.said)}</p>{name}"
+                said = f"<p>{moodle.as_html(option.said)}</p><p>({option.name})</p>"
                 assert said in [a.findtext("feedback/text") for a in node.findall("answer")]
         assert moodle.as_html(variant.solution) in node.findtext("generalfeedback/text")
         assert f"section {variant.question.section}." in node.findtext("generalfeedback/text")

@@ -7,7 +7,6 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 
-from vae_helpers.classroom.bank.mistakes import meaning
 from vae_helpers.classroom.bank.question import Option, Variant
 
 COURSE = "Variational autoencoders"
@@ -136,11 +135,7 @@ def _no_units() -> list[str]:
 
 def _answer(option: Option, variant: Variant) -> str:
     typed = variant.question.typed
-    said = (
-        ""
-        if option.right
-        else f"<p>{as_html(option.said)}</p><p>({option.name}: {as_html(meaning(option.name))})</p>"
-    )
+    said = "" if option.right else f"<p>{as_html(option.said)}</p><p>({option.name})</p>"
     style = "moodle_auto_format" if typed else "html"
     lines = [
         f'    <answer fraction="{100 if option.right else 0}" format="{style}">',

@@ -52,6 +52,15 @@ def _g(w: float, b: float, s: float, x: float) -> float:
     return gaussian.expectation(ratio, 0.0, 1.0)
 
 
+def _gauges(rng: np.random.Generator) -> Values:
+    """A world, so many gauges and draws that the relative error of the evidence is below 100 percent."""
+    while True:
+        found = world(rng)
+        d, n = pick(rng, 2, 3, 4, 5, 6), pick(rng, 100, 400, 1000, 2500, 10000)
+        if _g(**found) ** d < n:
+            return found | {"n": n, "d": d}
+
+
 def _narrower(here: tuple[float, ...], there: tuple[float, ...]) -> bool:
     """Whether the posterior of the world and reading `there` is narrower than that of `here`."""
     return posterior(*there)[1] < posterior(*here)[1] - 1e-6
@@ -84,7 +93,7 @@ QUESTIONS = (
                 "Independent parts add their variances, not their standard deviations.",
                 lambda w, s: w + s,
             ),
-            Slip("no-root", "This is the variance of $x$; asked is its root.", lambda w, s: w**2 + s**2),
+            Slip("no-root", "This is the variance of $x$; its root is asked for.", lambda w, s: w**2 + s**2),
             Slip(
                 "term-missing", "This is the noise alone. The cause $z$ moves the reading too.", lambda s: s
             ),
@@ -169,14 +178,15 @@ QUESTIONS = (
         slips=[
             Slip(
                 "prior-forgotten",
-                "So wide would it be without a prior, $s/w$. Two sources of information know more than one.",
+                "Without a prior it would be this wide, $s/w$. Two sources of information know more than "
+                "one.",
                 lambda w, s: s / w,
             ),
             Slip("no-root", "This is the variance of the posterior.", lambda w, s: s**2 / (w**2 + s**2)),
             Slip(
                 "precision-for-variance",
                 "This is the root of the precision. It is precisions that add, and the variance is one "
-                "over them.",
+                "over their sum.",
                 lambda w, s: np.sqrt(1 + w**2 / s**2),
             ),
             Slip(
@@ -275,8 +285,8 @@ QUESTIONS = (
             ),
         ],
         steps={"ratio": lambda w, s: w / s},
-        solution=r"The precision is $1 + w^2/s^2$, now with $w/s = <ratio>$. It grows with $w$, falls with "
-        r"$s$, and contains neither $x$ nor $b$. So: <answer>",
+        solution=r"The precision is $1 + w^2/s^2$, before the change with $w/s = <ratio>$. It grows with "
+        r"$w$, falls with $s$, and contains neither $x$ nor $b$. So: <answer>",
     ),
     Question(
         "01-same-at-every-z",
@@ -320,10 +330,9 @@ QUESTIONS = (
         level=3,
         text=WORLD + " one sees $x = <x>$. For one such gauge a draw $p(x \\mid z)/p(x)$, with $z$ from the "
         "prior, has the mean square $g = <g>$. Now $d = <d>$ independent gauges like this show the same "
-        "reading, and $<n>$ draws are averaged. How large is the relative error of their evidence?",
-        draw=lambda rng: (
-            world(rng) | {"n": pick(rng, 100, 400, 1000, 2500, 10000), "d": pick(rng, 2, 3, 4, 5, 6)}
-        ),
+        "reading, and $<n>$ draws are averaged. How large is the relative standard error of this "
+        "estimate of their joint evidence?",
+        draw=_gauges,
         answer=lambda w, b, s, x, n, d: 100 * np.sqrt((_g(w, b, s, x) ** d - 1) / n),
         unit="percent",
         digits=1,
@@ -341,10 +350,10 @@ QUESTIONS = (
             Slip(
                 "wrong-dimension",
                 "The mean squares of independent gauges are multiplied, not added: $g^d$.",
-                lambda w, b, s, x, n, d: 100 * np.sqrt(d * (_g(w, b, s, x) - 1) / n),
+                lambda w, b, s, x, n, d: 100 * np.sqrt((d * _g(w, b, s, x) - 1) / n),
             ),
         ],
-        steps={"g": _g},
+        steps={"g": lambda w, b, s, x: f"{_g(w, b, s, x):.7g}"},
         solution=r"$\sqrt{(<g>^{<d>} - 1)/<n>}$ is $<answer>$ percent.",
     ),
 )

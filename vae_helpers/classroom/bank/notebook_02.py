@@ -100,7 +100,8 @@ QUESTIONS = (
         section=4,
         level=1,
         text="For one image and one $q$, the ELBO is $<bound>$ nats, $\\mathrm{KL}(q \\,\\|\\, p(z))$ is "
-        "$<rate>$ and $\\mathrm{KL}(q \\,\\|\\, p(z \\mid x))$ is $<left>$. How large is $\\log p(x)$?",
+        "$<rate>$ nats and $\\mathrm{KL}(q \\,\\|\\, p(z \\mid x))$ is $<left>$ nats. How large is "
+        "$\\log p(x)$?",
         draw=_guess,
         answer=lambda w, b, s, x: LinearGaussian(w, b, s).log_evidence(x),
         digits=2,
@@ -117,7 +118,7 @@ QUESTIONS = (
                 lambda w, b, s, x, mu, std: elbo(w, b, s, x, mu, std) + kl(mu, std),
             ),
             Slip(
-                "bound-for-truth",
+                "kl-added",
                 "You have added both divergences. Only the one from the posterior is the gap.",
                 lambda w, b, s, x, mu, std: (
                     elbo(w, b, s, x, mu, std) + kl(mu, std) + gap(w, b, s, x, mu, std)
@@ -222,8 +223,8 @@ QUESTIONS = (
             ),
             Slip(
                 "not-log",
-                "You have compared the average with the geometric mean. Asked is the difference of their "
-                "logarithms.",
+                "You have compared the average with the geometric mean. The difference of their logarithms "
+                "is asked for.",
                 lambda low, high: np.mean([low, high]) - np.sqrt(low * high),
             ),
         ],
@@ -247,6 +248,7 @@ QUESTIONS = (
         answer=lambda n, batch: n * estimate(batch).mean,
         typed=True,
         digits=1,
+        trim=True,
         slips=[
             Slip(
                 "not-scaled",
@@ -255,7 +257,7 @@ QUESTIONS = (
             ),
             Slip(
                 "batch-reduced",
-                "This is the ELBO per image. Asked is the sum over the data set.",
+                "This is the ELBO per image. The sum over the data set is asked for.",
                 lambda batch: np.mean(batch),
             ),
             Slip(

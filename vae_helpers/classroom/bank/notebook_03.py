@@ -104,7 +104,7 @@ QUESTIONS = (
             ),
         ],
         steps={"each": lambda mu, std: [_kl(m, s) for m, s in zip(mu, std, strict=True)]},
-        solution="The latents cost $<each>$ nats each, together $<answer>$.",
+        solution="The latents cost, one by one, $<each>$ nats, together $<answer>$.",
     ),
     Question(
         "03-kl-from-log-var",
@@ -131,8 +131,8 @@ QUESTIONS = (
             ),
             Slip(
                 "swapped",
-                "You have put `log_var` in the place of the variance.",
-                lambda mu, log_var: 0.5 * (log_var + mu**2 - 1 - np.log(abs(log_var))),
+                "$\\sigma^2$ and $\\log\\sigma^2$ have changed places.",
+                lambda mu, log_var: 0.5 * (log_var + mu**2 - 1 - np.exp(log_var)),
             ),
             Slip(
                 "term-sign",
@@ -173,7 +173,7 @@ QUESTIONS = (
                 lambda std: 0.5 * (gaussian.LOG_2PI + std**2),
             ),
             Slip(
-                "half",
+                "term-scale",
                 "The ½ belongs to the mean square, too.",
                 lambda mu, std: 0.5 * gaussian.LOG_2PI + mu**2 + std**2,
             ),
@@ -224,8 +224,7 @@ QUESTIONS = (
         slips=[
             Slip(
                 "term-wrong",
-                "This is the KL of the Gaussian with the same two moments. The entropy half cares for the "
-                "shape.",
+                "This is the KL of the Gaussian with the same two moments. The entropy depends on the shape.",
                 _kl,
             ),
             Slip(
@@ -304,14 +303,16 @@ QUESTIONS = (
                 lambda mu, std: _orders(std, mu)[0] > _orders(std, mu)[1] + 0.01,
                 "reverse",
                 "Who averages over the wide one meets places where the narrow one has next to nothing, and "
-                "pays much. That order is the larger.",
+                "pays much. That order is the larger. With equal widths neither is: then the two orders "
+                "agree.",
             ),
             Statement(
                 r"$\mathrm{KL}(p \,\|\, q)$ is the larger of the two orders.",
                 lambda mu, std: _orders(std, mu)[1] > _orders(std, mu)[0] + 0.01,
                 "reverse",
                 "Who averages over the wide one meets places where the narrow one has next to nothing, and "
-                "pays much. That order is the larger.",
+                "pays much. That order is the larger. With equal widths neither is: then the two orders "
+                "agree.",
             ),
             Statement(
                 "Both orders give the same number.",

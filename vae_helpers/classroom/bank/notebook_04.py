@@ -191,7 +191,7 @@ QUESTIONS = (
             ),
             Slip(
                 "scale",
-                "Asked is one standard error, not an interval of two to either side.",
+                "One standard error is asked for, not an interval of two to either side.",
                 lambda sd, error: (2 * sd / error) ** 2,
             ),
         ],
@@ -222,7 +222,7 @@ QUESTIONS = (
                 lambda mu, std: np.sqrt(0.5) * abs(std**2 - 1) + abs(mu * std),
             ),
             Slip(
-                "half",
+                "term-scale",
                 "The variance of $\\varepsilon^2$ is 2, and of half of it ½.",
                 lambda mu, std: np.sqrt(0.25 * (std**2 - 1) ** 2 + (mu * std) ** 2),
             ),
@@ -234,8 +234,8 @@ QUESTIONS = (
         "04-how-many-errors-off",
         section=1,
         level=2,
-        text="A formula claims $<claim>$ nats. $<n>$ draws have the mean $<mean>$ and the standard "
-        "deviation $<sd>$. How many standard errors is the claim off?",
+        text="A formula claims $<claim>$ nats. $<n>$ draws have the mean $<mean>$ nats and the "
+        "standard deviation $<sd>$ nats. How many standard errors is the claim off?",
         draw=lambda rng: {
             "claim": between(rng, 0.4, 3.0, 0.1),
             "n": pick(rng, 100, 400, 900, 2500, 10000),
@@ -257,7 +257,7 @@ QUESTIONS = (
                 lambda claim, n, mean, sd: abs(mean - claim) / sd * n,
             ),
             Slip(
-                "no-root",
+                "var-for-std",
                 "The distance is divided by the standard error; you have divided by the variance of a draw "
                 "and multiplied by the root of $n$.",
                 lambda claim, n, mean, sd: abs(mean - claim) / sd**2 * np.sqrt(n),
@@ -293,8 +293,8 @@ QUESTIONS = (
                 lambda w, b, s, x, mu, std, eps: _log_likelihood(w, b, s, x, mu + std * eps) + kl(mu, std),
             ),
             Slip(
-                "bound-for-truth",
-                "This is the exact ELBO. Asked is its estimate from this one draw.",
+                "term-wrong",
+                "This is the exact ELBO. Its estimate from this one draw is asked for.",
                 lambda w, b, s, x, mu, std: elbo(w, b, s, x, mu, std),
             ),
         ],
@@ -351,8 +351,8 @@ QUESTIONS = (
         steps={
             "mean": lambda w, b, s, x: posterior(w, b, s, x)[0],
             "width": lambda w, b, s, x: posterior(w, b, s, x)[1],
-            "one": lambda w, b, s, x, mu, std: _spreads(w, b, s, x, mu, std)[0],
-            "two": lambda w, b, s, x, mu, std: _spreads(w, b, s, x, mu, std)[1],
+            "one": lambda w, b, s, x, mu, std: abs(round(_spreads(w, b, s, x, mu, std)[0], 9)),
+            "two": lambda w, b, s, x, mu, std: abs(round(_spreads(w, b, s, x, mu, std)[1], 9)),
         },
         solution="Their standard deviations are $<one>$ nats (all sampled) and $<two>$ nats (closed form). "
         "So: <answer>",

@@ -37,8 +37,7 @@ def _std(log_var: float) -> float:
 def _is(number: float, log_var: float, what: str) -> bool:
     """Whether a number is what is asked for, a part of the density with this log-variance."""
     std = _std(log_var)
-    wanted = np.log(std) if "log" in what else std**2 if "variance" in what else std
-    return bool(np.isclose(number, wanted))
+    return bool(np.isclose(number, std**2 if "variance" in what else std))
 
 
 def _score(z, mu: float, std: float):
@@ -99,7 +98,7 @@ QUESTIONS = (
             Slip("std-missing", "The noise is not multiplied by $\\sigma$.", lambda mu, eps: mu + eps),
             Slip("noise-missing", "This is the mean, and not a draw.", lambda mu: mu),
             Slip(
-                "log-std",
+                "swapped",
                 "`log_var` itself stands in the place of $\\sigma$.",
                 lambda mu, log_var, eps: mu + log_var * eps,
             ),
@@ -114,9 +113,7 @@ QUESTIONS = (
         text="An encoder returns `log_var` $= <log_var>$. Which expression is <what>?",
         draw=lambda rng: {
             "log_var": pick(rng, -4.0, -3.2, -2.6, -2.0, -1.4, -0.9, 0.5, 0.9, 1.4),
-            "what": pick(
-                rng, r"$\sigma$, the factor of the noise", r"$\sigma^2$, the variance of $q$", r"$\log\sigma$"
-            ),
+            "what": pick(rng, r"$\sigma$, the factor of the noise", r"$\sigma^2$, the variance of $q$"),
         },
         statements=[
             Statement(
@@ -141,7 +138,7 @@ QUESTIONS = (
             Statement(
                 "`0.5 * exp(log_var)`",
                 lambda log_var, what: _is(0.5 * np.exp(log_var), log_var, what),
-                "half",
+                "scale",
                 "Half of the variance stands in no formula of a draw. In the exponent the ½ takes a root.",
             ),
         ],
@@ -163,11 +160,11 @@ QUESTIONS = (
         slips=[
             Slip(
                 "term-wrong",
-                "This is the slope by $\\sigma$. By the chain rule $d\\sigma/d\\ell = \\sigma/2$ comes to "
-                "it.",
+                "This is the slope by $\\sigma$. The chain rule multiplies it by $d\\sigma/d\\ell = "
+                "\\sigma/2$.",
                 lambda std: 2 * std,
             ),
-            Slip("half", "A ½ too many: $d\\sigma^2/d\\ell = \\sigma^2$.", lambda std: 0.5 * std**2),
+            Slip("scale", "A ½ too many: $d\\sigma^2/d\\ell = \\sigma^2$.", lambda std: 0.5 * std**2),
             Slip(
                 "std-for-var",
                 "$\\mathbb{E}[z^2] = \\mu^2 + e^\\ell$, and the derivative of $e^\\ell$ is $e^\\ell = "
@@ -183,8 +180,8 @@ QUESTIONS = (
         section=2,
         level=2,
         text=_SCORE_OR_PATH
-        + r" The noise is $\varepsilon = <eps>$. What is the score-function estimate of the slope of "
-        r"$\mathbb{E}[f(z)]$ by $\mu$ from this draw?",
+        + r" The noise is $\varepsilon = <eps>$. What is the score-function estimate (without a baseline) "
+        r"of the slope of $\mathbb{E}[f(z)]$ by $\mu$ from this draw?",
         draw=lambda rng: _q(rng) | {"eps": pick(rng, -1, 1) * between(rng, 0.5, 2.0, 0.25)},
         answer=lambda mu, std, eps: (mu + std * eps) ** 2 * _score(mu + std * eps, mu, std),
         typed=True,
@@ -225,9 +222,13 @@ QUESTIONS = (
         answer=_of_path,
         unit="",
         slips=[
-            Slip("no-root", "This is its standard deviation; asked is the variance.", lambda std: 2 * std),
             Slip(
-                "half",
+                "std-for-var",
+                "This is its standard deviation; the variance is asked for.",
+                lambda std: 2 * std,
+            ),
+            Slip(
+                "scale",
                 "The path estimate is $2z$, and the factor is squared in a variance.",
                 lambda std: 2 * std**2,
             ),
@@ -250,25 +251,26 @@ QUESTIONS = (
         section=4,
         level=3,
         text=_SCORE_OR_PATH
-        + r" How many times as many draws does the score function need as the path, for the same accuracy "
-        r"of the slope by $\mu$?",
+        + r" How many times as many draws does the score function (without a baseline) need as the path, "
+        r"for the same accuracy of the slope by $\mu$?",
         draw=_q,
         answer=lambda mu, std: _of_score(mu, std) / _of_path(mu, std),
         unit="times",
         digits=1,
         slips=[
             Slip(
-                "no-root",
+                "linear-in-n",
                 "This is the ratio of the standard deviations. Draws go with the variances.",
                 lambda mu, std: np.sqrt(_of_score(mu, std) / _of_path(mu, std)),
             ),
             Slip(
                 "term-missing",
-                "The variance is the mean square minus the square of the mean, $(2\\mu)^2$.",
+                "You have taken the mean square of the score-function estimate for its variance: subtract "
+                "the square of its mean, $(2\\mu)^2$.",
                 lambda mu, std: (_of_score(mu, std) + 4 * mu**2) / _of_path(mu, std),
             ),
             Slip(
-                "linear-in-n",
+                "scale",
                 "For a ratio of variances one needs that many times the draws, and not its square.",
                 lambda mu, std: (_of_score(mu, std) / _of_path(mu, std)) ** 2,
             ),
@@ -338,7 +340,8 @@ QUESTIONS = (
             ),
             Slip(
                 "noise-missing",
-                "So much would decoding the mean flatter. The program still draws, with too little noise.",
+                "Decoding the mean would flatter by this much. The program still draws, with too little "
+                "noise.",
                 lambda w, s, std: w**2 * std**2 / (2 * s**2),
             ),
         ],

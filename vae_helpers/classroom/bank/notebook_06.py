@@ -162,8 +162,8 @@ QUESTIONS = (
         "06-some-pixels",
         section=3,
         level=2,
-        text="An image has the pixels $x = (<x>)$, and the decoder returns the logits $a = (<logits>)$. "
-        "How large is $\\log p(x \\mid z)$?",
+        text="An image has the pixels $x = (<x>)$, and the decoder returns for $z$ the logits "
+        "$a = (<logits>)$. How large is $\\log p(x \\mid z)$?",
         draw=_some_pixels,
         answer=lambda x, logits: log_prob(x, logits),
         digits=2,
@@ -201,6 +201,8 @@ QUESTIONS = (
         draw=_reductions,
         answer=_beta,
         unit="",
+        digits=4,
+        trim=True,
         slips=[
             Slip(
                 "ratio-upside-down",
@@ -248,8 +250,9 @@ QUESTIONS = (
         "06-gaussian-pixels",
         section=6,
         level=2,
-        text="A Gaussian decoder has the noise $s = <s>$, and an image of $<d>$ pixels lies at the squared "
-        "distance $<error>$ (summed over pixels) from its mean. How large is $\\log p(x \\mid z)$?",
+        text="A Gaussian decoder has noise of the standard deviation $s = <s>$ in each pixel, and an image "
+        "of $<d>$ pixels lies at the squared distance $<error>$ (summed over pixels) from its mean. How "
+        "large is $\\log p(x \\mid z)$?",
         draw=_grey,
         answer=_gaussian_pixels,
         typed=True,
@@ -282,8 +285,8 @@ QUESTIONS = (
         "06-best-noise",
         section=6,
         level=2,
-        text="Images of $<d>$ pixels lie at the squared distance $<error>$ (summed over pixels) from the "
-        "mean that a Gaussian decoder returns. Which noise $s$ makes the log-likelihood largest?",
+        text="Images of $<d>$ pixels lie on average at the squared distance $<error>$ (summed over pixels) "
+        "from the mean that a Gaussian decoder returns. Which noise $s$ makes the log-likelihood largest?",
         draw=_grey,
         answer=_best_noise,
         unit="",
@@ -295,11 +298,11 @@ QUESTIONS = (
             ),
             Slip(
                 "not-divided",
-                "You have taken the distance of the whole image. Each pixel has its own noise of size $s$.",
+                "You have taken the distance of the whole image. The noise of each pixel has the size $s$.",
                 lambda error: np.sqrt(error),
             ),
             Slip(
-                "half",
+                "scale",
                 "A ½ too many. Differentiate: the ½ stands at both terms.",
                 lambda d, error: np.sqrt(error / (2 * d)),
             ),
@@ -331,7 +334,7 @@ QUESTIONS = (
         slips=[
             Slip("no-root", "This is $s^2$.", lambda beta: beta / 2),
             Slip(
-                "half",
+                "term-scale",
                 "The exponent of a Gaussian has a ½: the squared error is divided by $2 s^2$.",
                 lambda beta: np.sqrt(beta),
             ),
@@ -340,7 +343,7 @@ QUESTIONS = (
                 "A larger weight of the KL means more noise, and not less.",
                 lambda beta: np.sqrt(1 / (2 * beta)),
             ),
-            Slip("beta-forgotten", "So much it is for the weight 1.", lambda: np.sqrt(0.5)),
+            Slip("beta-forgotten", "This is $s$ for the weight 1.", lambda: np.sqrt(0.5)),
         ],
         solution=r"Divided by $<beta>$ the loss is squared error$/<beta>$ + KL, so $2 s^2 = <beta>$ and $s "
         r"= <answer>$.",
@@ -372,8 +375,8 @@ QUESTIONS = (
             ),
             Slip(
                 "density-of-averages",
-                "You have put the average grey value into the formula: so much it costs a model that does "
-                "not tell the pixels apart.",
+                "You have put the average grey value into the formula: this is the cost of a model that "
+                "does not tell the pixels apart.",
                 lambda grey: 4 * check_best_constant.truth(np.array([[np.mean(grey)]])),
             ),
         ],

@@ -81,7 +81,8 @@ QUESTIONS = (
         section=1,
         level=1,
         text="Of the course's own models one with $d = <low>$ has $-$ELBO $<worse>$ nats per test image, "
-        "one with $d = <high>$ has $<better>$. What is the gain per latent added?",
+        "one with $d = <high>$ has $<better>$. By how many nats does the ELBO rise per latent "
+        "added?",
         draw=_two_models,
         answer=lambda low, high, seed: _gain(low, high, seed) / (high - low),
         typed=True,
@@ -169,7 +170,7 @@ QUESTIONS = (
             ),
             Slip("swapped", "These are the dead ones.", lambda variances, d: d - _active(variances)),
             Slip(
-                "scale",
+                "term-scale",
                 "The threshold is 0.01. You have taken 0.1.",
                 lambda variances: _active(variances, 0.1),
             ),
@@ -206,7 +207,7 @@ QUESTIONS = (
             ),
         ],
         solution=r"$\sigma^2 + \mu^2 - 1$ averages to 0, so $-\tfrac12\log <std>^2 = <answer>$ nats are "
-        r"left.",
+        r"left (exercise 1 of the notebook).",
     ),
     Question(
         "07-between-two-draws",
@@ -220,21 +221,23 @@ QUESTIONS = (
         digits=2,
         slips=[
             Slip(
-                "wrong-dimension",
-                "This is the squared length of a draw. A point on the way between two draws is shorter.",
+                "stds-added",
+                "This is the squared length of a draw: you have added the weights and not their squares. A "
+                "point on the way is shorter.",
                 lambda d: d,
             ),
             Slip(
-                "stds-added",
-                "Variances add with the squares of the weights, and not with the weights' products.",
-                lambda a, d: d * 2 * a * (1 - a),
+                "std-for-var",
+                "You have added up standard deviations of coordinates. The mean square of a coordinate is "
+                "its variance.",
+                lambda a, d: d * np.sqrt(a**2 + (1 - a) ** 2),
             ),
             Slip(
                 "term-missing", "Both draws count, each with its own weight squared.", lambda a, d: d * a**2
             ),
             Slip(
                 "term-wrong",
-                "Asked is the square of the length, and you have taken its root.",
+                "The square of the length is asked for, and you have taken its root.",
                 lambda a, d: np.sqrt(d * (a**2 + (1 - a) ** 2)),
             ),
         ],
@@ -266,7 +269,7 @@ QUESTIONS = (
             ),
             Slip(
                 "not-log",
-                "This is by which share the probability falls. Asked is its logarithm.",
+                "This is the share by which the probability falls. The fall of its logarithm is asked for.",
                 lambda junk: junk,
             ),
         ],
@@ -279,7 +282,7 @@ QUESTIONS = (
         section=1,
         level=2,
         text="Of the course's models, each trained from three seeds, compare those with $<low>$ latents "
-        "and those with $<high>$. What do the $-$ELBOs on test images say?",
+        "and those with $<high>$. What do the results on test images say?",
         draw=_any_two_models,
         statements=[
             Statement(
@@ -307,13 +310,13 @@ QUESTIONS = (
                 "Each of the three with $<high>$ has a lower rate than each with $<low>$.",
                 lambda low, high: _overlap("kl", low, high) == -1,
                 "swapped",
-                "The rate grows with the number of latents, though more slowly than in proportion to it. "
-                "It is the distortion that falls.",
+                "The rate grows up to 20 latents, more slowly than in proportion to them, and hardly changes "
+                "after that. It is the distortion that falls.",
             ),
         ],
         steps={
-            "small": lambda low: -figures(f"latent_{low}")["elbo"],
-            "large": lambda high: -figures(f"latent_{high}")["elbo"],
+            "small": lambda low: -figures(f"latent_{low}")["elbo"].round(2),
+            "large": lambda high: -figures(f"latent_{high}")["elbo"].round(2),
         },
         solution="$-$ELBO is $<small>$ nats with $<low>$ and $<large>$ nats with $<high>$ latents. So: "
         "<answer>",

@@ -94,7 +94,7 @@ def _amortized(w, b, s, x, mu, std, off):
 def _narrow(rng: np.random.Generator) -> Values:
     """A posterior and a narrower q, perhaps beside it."""
     centre, width = between(rng, -1, 1, 0.25), pick(rng, 0.4, 0.5, 0.6, 0.8)
-    shift, factor = pick(rng, 0.0, 0.25, -0.25), pick(rng, 0.25, 0.3, 0.35, 0.4)
+    shift, factor = pick(rng, -1, 1) * between(rng, 0.0, 0.6, 0.1), between(rng, 0.25, 0.4, 0.01)
     mean, std = round(centre + shift * width, 3), round(factor * width, 3)
     return {"centre": centre, "width": width, "mean": mean, "std": std}
 
@@ -123,8 +123,8 @@ QUESTIONS = (
         "08-bound-of-some-draws",
         section=1,
         level=1,
-        text="$<k>$ draws of $q$ have the log-ratios $\\log r = <log_r>$ nats. What is the estimate of the "
-        "importance-weighted bound $\\mathcal{L}_{<k>}$ by them?",
+        text="$<k>$ draws of $q$ have the log-ratios $\\log r = <log_r>$ nats. Which estimate of the "
+        "importance-weighted bound $\\mathcal{L}_{<k>}$ do they give?",
         draw=_ratios,
         answer=_bound,
         typed=True,
@@ -175,7 +175,7 @@ QUESTIONS = (
                 lambda mean, std, centre, width, evidence, few: _lk(mean, std, centre, width, evidence, few),
             ),
             Slip(
-                "one-draw",
+                "other-bound",
                 "This is the lowest, the ELBO: the bound by one draw.",
                 lambda mean, std, centre, width, evidence: _lk(mean, std, centre, width, evidence, 1),
             ),
@@ -188,14 +188,14 @@ QUESTIONS = (
         section=1,
         level=2,
         text=r"The posterior is $\mathcal{N}(<centre>, <width>^2)$, and $q = \mathcal{N}(<mean>, "
-        r"<std>^2)$. How does $\mathcal{L}_{<k>}$, the bound by $<k>$ draws, stand to the ELBO and to "
-        r"$\log p(x)$?",
+        r"<std>^2)$. How does $\mathcal{L}_{<k>}$, the bound by $<k>$ draws, compare with the ELBO "
+        r"and with $\log p(x)$?",
         draw=_guess_of_three,
         statements=[
             Statement(
                 r"All three are equal.",
                 lambda mean, std, centre, width, k: _missed(mean, std, centre, width, 1) < 1e-9,
-                "gap-kept",
+                "bound-for-truth",
                 "They would be if $q$ were the posterior: then every ratio is $p(x)$. This $q$ is not.",
             ),
             Statement(
@@ -211,8 +211,8 @@ QUESTIONS = (
                 r"$\mathcal{L}_{<k>}$ exceeds $\log p(x)$.",
                 lambda mean, std, centre, width, k: _missed(mean, std, centre, width, k) < -1e-6,
                 "too-large",
-                "The logarithm of an average lies below, on average (Jensen): no number of draws gives a "
-                "bound above $\\log p(x)$. A single estimate may.",
+                "On average the logarithm of an average lies below that of the expectation (Jensen): no "
+                "number of draws gives a bound above $\\log p(x)$. A single estimate may.",
             ),
             Statement(
                 r"$\mathcal{L}_{<k>}$ lies below the ELBO.",
@@ -235,9 +235,9 @@ QUESTIONS = (
         "08-grid",
         section=2,
         level=2,
-        text="On the plane of two latents $p(x, z)$ is summed over the points of a grid whose spacing is "
-        "$<step>$ in both directions. The logarithm of the sum is $<total>$ nats. How large is $\\log "
-        "p(x)$?",
+        text="On the plane of two latents $p(x, z)$ is summed over the points of a wide and fine grid "
+        "whose spacing is $<step>$ in both directions. The logarithm of the sum is $<total>$ nats. How "
+        "large is $\\log p(x)$?",
         draw=_plane,
         answer=lambda weight, s, x: LinearGaussian(weight, 0.0, s).log_evidence(x),
         digits=2,
@@ -254,8 +254,8 @@ QUESTIONS = (
             ),
             Slip(
                 "term-sign",
-                "You have divided by the area of a cell. A sum over smaller cells has more terms, so that "
-                "the area has to be multiplied.",
+                "You have divided by the area of a cell. A sum over smaller cells has more terms, so the "
+                "sum has to be multiplied by the area.",
                 lambda weight, s, x, step: _log_sum(weight, s, x, step) - 2 * np.log(step),
             ),
         ],
@@ -308,7 +308,8 @@ QUESTIONS = (
             Slip("half", "Twice too large: the determinant comes with a ½.", lambda rho: -np.log(1 - rho**2)),
             Slip(
                 "term-missing",
-                "The means and the variances agree, but a diagonal $q$ cannot tilt. That costs something.",
+                "A diagonal $q$ can have the right means and variances, but it cannot tilt. That costs "
+                "something.",
                 lambda: 0.0,
             ),
             Slip(
@@ -326,7 +327,7 @@ QUESTIONS = (
             ),
         ],
         solution=r"The best diagonal $q$ has the variances $1 - \rho^2$, and loses $-\tfrac12\log(1 - "
-        r"<(rho)>^2) = <answer>$ nats.",
+        r"<(rho)>^2) = <answer>$ nats (exercise 4 of the notebook).",
     ),
     Question(
         "08-small-and-many",
@@ -378,7 +379,7 @@ QUESTIONS = (
         draw=_narrow,
         answer=lambda mean, std, centre, width: np.exp(_divergence(centre, width, mean, std)),
         unit="draws",
-        digits=1,
+        digits=0,
         slips=[
             Slip(
                 "reverse",
@@ -386,7 +387,7 @@ QUESTIONS = (
                 lambda mean, std, centre, width: np.exp(_divergence(mean, std, centre, width)),
             ),
             Slip(
-                "not-log",
+                "term-wrong",
                 "This is the KL itself. The number of draws grows exponentially with it.",
                 lambda mean, std, centre, width: _divergence(centre, width, mean, std),
             ),

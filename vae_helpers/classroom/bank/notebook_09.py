@@ -146,8 +146,12 @@ def _elbos(beta: float) -> np.ndarray:
 
 
 def _four_betas(rng: np.random.Generator) -> Values:
-    places = sorted(int(place) for place in rng.choice(len(_BETAS), size=4, replace=False))
-    return dict(zip(("b1", "b2", "b3", "b4"), (_BETAS[place] for place in places), strict=True))
+    """Four weights with 0.5 or 1 among them: then the best model is that of the weight nearest to 1."""
+    while True:
+        places = sorted(int(place) for place in rng.choice(len(_BETAS), size=4, replace=False))
+        betas = [_BETAS[place] for place in places]
+        if 0.5 in betas or 1 in betas:
+            return dict(zip(("b1", "b2", "b3", "b4"), betas, strict=True))
 
 
 def _is_best(mine: float, *all_of_them: float) -> bool:
@@ -156,7 +160,7 @@ def _is_best(mine: float, *all_of_them: float) -> bool:
 
 
 _NOT_BEST = (
-    "Each β is the best judge of its own model only. The ELBO counts rate and distortion with weight 1: "
+    "Each model is the best by its own weight only. The ELBO counts rate and distortion with weight 1: "
     "which of these models was trained for the nearest weight?"
 )
 
@@ -187,7 +191,7 @@ QUESTIONS = (
                 lambda data_var, s: np.sqrt(data_var) - s,
             ),
             Slip(
-                "data-forgotten",
+                "term-missing",
                 "With this $w$ the model has the variance $\\lambda + s^2$. The noise already explains a "
                 "part of the data.",
                 lambda data_var: np.sqrt(data_var),
@@ -318,13 +322,13 @@ QUESTIONS = (
             ),
             Slip(
                 "ratio-upside-down",
-                "With less noise the level falls, so that β has to rise.",
+                "The level is to stay: less noise needs a larger β, more noise a smaller one.",
                 lambda s, other: (other / s) ** 2,
             ),
             Slip(
                 "term-wrong",
-                "The level does not change by the product of the two. Set $\\beta$ times the new $s^2$ "
-                "equal to the old one.",
+                "You have multiplied by the new $s^2$ where you should divide: $\\beta$ times the new $s^2$ "
+                "is the old $s^2$.",
                 lambda s, other: (s * other) ** 2,
             ),
         ],
@@ -359,7 +363,7 @@ QUESTIONS = (
             ),
         ],
         solution=r"The distortion changes by $\tfrac12(\beta - 1)$, the rate by $-\tfrac12\log\beta$: "
-        r"$\tfrac12(<beta> - 1 - \log <beta>) = <answer>$ nats.",
+        r"$\tfrac12(<beta> - 1 - \log <beta>) = <answer>$ nats (exercise 4 of the notebook).",
     ),
     Question(
         "09-free-bits",
@@ -408,8 +412,8 @@ QUESTIONS = (
                 r"Above $\log p(x)$.",
                 lambda w, b, s, x, mu, std, beta: _above_evidence(w, b, s, x, mu, std, beta) > 1e-9,
                 "too-large",
-                "With the weight 1 it would be the ELBO. A weight above 1 lowers it, so that it stays a "
-                "bound, and a looser one.",
+                "With the weight 1 it is the ELBO, here $\\log p(x)$. A weight of $<beta>$ subtracts no "
+                "less.",
             ),
             Statement(
                 r"At $\log p(x)$.",
@@ -422,13 +426,13 @@ QUESTIONS = (
                 r"Below $\log p(x)$.",
                 lambda w, b, s, x, mu, std, beta: _above_evidence(w, b, s, x, mu, std, beta) < -1e-9,
                 "too-large",
-                "At the weight 1 it is the ELBO, which reaches $\\log p(x)$ here. How far below that can a "
-                "weight of $<beta>$ bring it?",
+                "With the weight 1 it is the ELBO, here $\\log p(x)$. A weight of $<beta>$ subtracts no "
+                "more.",
             ),
         ],
         steps={
             "rate": kl,
-            "value": _objective,
+            "value": lambda w, b, s, x, mu, std, beta: f"{_objective(w, b, s, x, mu, std, beta):.3f}",
             "truth": lambda w, b, s, x: LinearGaussian(w, b, s).log_evidence(x),
         },
         solution=r"$\log p(x) = <truth>$ nats and the KL is $<rate>$, so the objective is $<truth> + (1 - "
@@ -442,7 +446,7 @@ QUESTIONS = (
         "$<b4>$. All are judged by their ELBO on test images. Which is the best?",
         draw=_four_betas,
         statements=[_beta_option(name) for name in ("b1", "b2", "b3", "b4")],
-        steps={"all": lambda b1, b2, b3, b4: [-_elbos(b)[0] for b in (b1, b2, b3, b4)]},
+        steps={"all": lambda b1, b2, b3, b4: [-_elbos(b)[0].round(2) for b in (b1, b2, b3, b4)]},
         solution="$-$ELBO is $<all>$ nats in the order of the question (first seed; the other two seeds "
         "agree). So: <answer>.",
     ),

@@ -80,6 +80,7 @@ class Question:
         typed: whether the number is typed in; otherwise it is chosen among those of the slips.
         unit: of the number.
         digits: decimals that are printed; 0 for whole numbers.
+        trim: whether zeros at the end of the decimals are left out.
         relative: share of the number by which a typed one may be off, where that is more than half a unit of
             the last decimal but one.
         steps: numbers on the way, for the texts.
@@ -97,6 +98,7 @@ class Question:
     typed: bool = False
     unit: str = "nats"
     digits: int = 3
+    trim: bool = False
     relative: float = 0.0
     steps: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
@@ -171,14 +173,14 @@ def pick(rng: np.random.Generator, *values: Any) -> Any:
 
 
 def between(rng: np.random.Generator, low: float, high: float, step: float) -> float:
-    """A number from low to high, both included, in steps; it has no more decimals than the step."""
-    return float(round(low + step * int(rng.integers(round((high - low) / step) + 1)), 10))
+    """A number from low to high, both included, in steps; no more decimals than the step, and no -0."""
+    return float(round(low + step * int(rng.integers(round((high - low) / step) + 1)), 10)) + 0.0
 
 
 def some(rng: np.random.Generator, count: int, low: float, high: float, step: float) -> tuple[float, ...]:
     """So many different numbers as `between` gives, in the order in which they were drawn."""
     places = rng.choice(round((high - low) / step) + 1, size=count, replace=False)
-    return tuple(float(round(low + step * int(place), 10)) for place in places)
+    return tuple(float(round(low + step * int(place), 10)) + 0.0 for place in places)
 
 
 # ---- drawing ---------------------------------------------------------------------------------
@@ -241,7 +243,7 @@ def _computed(question: Question, values: Values) -> Variant | None:
     numbers = [float(call(one, values)) for one in (question.answer, *(s.value for s in question.slips))]
     if not all(map(math.isfinite, numbers)):
         return None
-    printed = [_printed(number, question.digits) for number in numbers]
+    printed = [_printed(number, question.digits, question.trim) for number in numbers]
     least = 5 * 10.0**-question.digits if question.digits else 0.0
     tolerance = max(least, float(f"{question.relative * abs(numbers[0]):.1g}"))
     apart = max(2 * tolerance, 0.5) if not question.digits else 2 * tolerance
@@ -276,9 +278,11 @@ def _stated(question: Question, values: Values) -> Variant | None:
 # ---- how numbers look ------------------------------------------------------------------------
 
 
-def _printed(number: float, digits: int) -> str:
-    """With so many decimals; zero has no sign."""
+def _printed(number: float, digits: int, trim: bool) -> str:
+    """With so many decimals, or without the zeros at their end; zero has no sign."""
     text = f"{number:.{digits}f}"
+    if trim and digits:
+        text = text.rstrip("0").rstrip(".")
     return text.lstrip("-") if float(text) == 0 else text
 
 
@@ -293,14 +297,14 @@ def _with_unit(text: str, unit: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A parameter as it is shown: four digits of what was computed, all of what was drawn."""
+    """A parameter as it is shown, with all its digits; zero has no sign."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple | list):
         return ", ".join(map(_text, value))
     if isinstance(value, int | np.integer):
         return _grouped(str(int(value)))
-    return _grouped(np.format_float_positional(float(value), trim="-"))
+    return _grouped(np.format_float_positional(float(value) + 0.0, trim="-"))
 
 
 def _shown(question: Question, values: Values) -> dict[str, str]:
@@ -309,8 +313,10 @@ def _shown(question: Question, values: Values) -> dict[str, str]:
 
 
 def _rounded(value: Any) -> Any:
-    """A step as it is shown: words as they are, numbers with four digits."""
-    return value if isinstance(value, str) else [float(f"{one:.4g}") for one in np.ravel(value)]
+    """A step as it is shown: words as they are, numbers with four decimals, below 0.1 with four digits."""
+    if isinstance(value, str):
+        return value
+    return [float(f"{one:.4g}") if abs(one) < 0.1 else round(float(one), 4) for one in np.ravel(value)]
 
 
 def _filled(template: str, shown: Mapping[str, str], key: str) -> str:
