@@ -987,7 +987,7 @@ def test_a_solution_names_the_answer():
     assert [key for key, question in QUESTIONS.items() if "<answer>" not in question.solution] == []
 
 
-# ---- the numbers that are printed --------------------------------------------------------------
+# ---- the numbers that are printed ------------------------------------------------------------
 
 # Solutions that calculate in words: the answer from the numbers that they name before it.
 IN_WORDS = {
