@@ -15,6 +15,7 @@ from support.cells import PATHS, exercises
 from vae_helpers.__main__ import main
 from vae_helpers.checks import CODES
 from vae_helpers.classroom import _place, edition
+from vae_helpers.classroom import grade as grade_module
 from vae_helpers.classroom.grade import COLUMNS, OWN, _answers, grade
 
 START, BAYES = PATHS[:2]  # three exercises and five
@@ -192,11 +193,13 @@ def test_each_answer_that_is_not_right_has_a_sentence(ordinary):
 
 def test_a_sentence_says_what_is_the_matter(ordinary):
     first, second, third = sentences(ordinary, "wrong")
-    assert "rate" in first and "cell 2 (NameError: name 'unknown_rate' is not defined)" in first
-    assert second == "`standard_errors_away` is not there; cell 4 checks `away` instead."
+    told = " Cells that failed: “rate = unknown_rate” (NameError: name 'unknown_rate' is not defined)."
+    assert "NameError: name 'rate' is not defined." in first and first.endswith(told)
+    assert second == "`standard_errors_away` is not there; its check is called with `away` instead."
     assert third == "draws_to_tell_apart is no function"
     first, second, third = sentences(ordinary, "nats")
-    assert "as its cell has failed. Cells that failed: cell 4 (ModuleNotFoundError: No module named" in second
+    assert "as its cell has failed (ModuleNotFoundError: No module named 'nothing_like_it')." in second
+    assert "Cells that failed" not in first + second + third, "those of other exercises have no say"
     assert "ValueError: =cmd" in third
     assert sentences(ordinary, "Bo B_17")[0] == "`kl_in_bits` is not there; the cell of the exercise is gone."
 
@@ -230,6 +233,93 @@ def test_a_function_of_the_lesson_is_no_answer(tmp_path):
     submit(tmp_path / "in" / "a__00.ipynb", *lesson, WORLD, AWAY)
     found = grade(tmp_path / "in", course=tmp_path / "course", seconds=60)
     assert codes(found, "a") == ["missing", "right", "missing"]
+
+
+@pytest.fixture
+def ungraded(monkeypatch):
+    """No submission runs; those that would are listed."""
+    seen = []
+
+    class NoPlace:
+        apart = True
+
+        def __init__(self, *_):
+            pass
+
+        def run(self, job, seconds):
+            seen.append(job)
+            return [], "ended", seconds
+
+    monkeypatch.setattr("vae_helpers.classroom.grade.Place", NoPlace)
+    return seen
+
+
+def test_a_moodle_folder_is_found_at_any_depth(tmp_path, ungraded):
+    said, deep = [], tmp_path / "wrap" / "Course-Assignment1-4711"
+    for name in ("Ann A_11", "Bo B_12"):
+        submit(deep / f"{name}_assignsubmission_file_" / "mine" / "00.ipynb", WORLD)
+    submit(deep / "Cy C_13_assignsubmission_file_00.ipynb", WORLD)
+    (deep / "Di D_14_assignsubmission_file_").mkdir()
+    found = grade(tmp_path, warn=said.append)
+    assert [row["student"] for row in found["totals"]] == ["Ann A_11", "Bo B_12", "Cy C_13", "Di D_14"]
+    assert [line.partition(":")[0] for line in said] == ["protection"]
+
+
+def test_a_class_is_not_taken_for_a_student(tmp_path, ungraded):
+    for name in ("ann", "bo"):
+        submit(tmp_path / "wrap" / name / "00.ipynb", WORLD)
+    with pytest.raises(
+        ValueError, match=r"found wrap alone, with 2 copies .* is .*wrap the folder with the st"
+    ):
+        grade(tmp_path)
+    assert not ungraded
+    submit(tmp_path / "cy" / "00.ipynb", WORLD)
+    said = []
+    grade(tmp_path, warn=said.append)
+    assert said[0].startswith("warning: wrap has 2 copies of 00_start_here in different places: wrap/ann/00")
+
+
+def test_no_student_vanishes(tmp_path, ungraded):
+    submit(tmp_path / "in" / "anna" / "00.ipynb", WORLD)
+    (tmp_path / "in" / "empty").mkdir()
+    (tmp_path / "in" / "pdf" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "pdf" / "deep" / "1.pdf").write_bytes(b"%PDF")
+    (tmp_path / "in" / "torn__x.ipynb").write_text("{")
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    lines = csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines())
+    told = {line["student"]: line["sentence"] for line in lines if line["code"] == "nothing"}
+    nothing = "There is nothing that could be graded:"
+    assert told == {
+        "empty": f"{nothing} no file.",
+        "pdf": f"{nothing} 1.pdf: no notebook.",
+        "torn": f"{nothing} torn__x.ipynb: cannot be read as a notebook.",
+    }
+    found = json.loads((tmp_path / "out.json").read_bytes())
+    assert [(row["student"], row["of"]) for row in found["totals"]] == [
+        ("anna", 3),
+        ("empty", 0),
+        ("pdf", 0),
+        ("torn", 0),
+    ]
+
+
+def test_a_notebook_is_known_by_title_name_or_exercises(tmp_path, ungraded):
+    submit(tmp_path / "a" / "mine.IPYNB", WORLD, title=f"{TITLE}, by Anna")
+    submit(tmp_path / "b" / "mine.ipynb", "check_after_two_gauges(f)", title="# Bo: Bayes")
+    submit(tmp_path / "c" / "02_ELBO.ipynb", WORLD, title="# Cy")
+    submit(tmp_path / "d" / "mine.ipynb", "check_of_nothing(f)", title="# Di")
+    found = grade(tmp_path)
+    names = {row["student"]: row["notebook"] for row in found["totals"]}
+    assert names == {"a": "00_start_here", "b": "01_bayes_rule", "c": "02_elbo", "d": ""}
+    assert "nor its exercises are those of a notebook of the course" in found["skipped"][0]["reason"]
+
+
+def test_the_folder_of_one_student_is_told(tmp_path):
+    submit(tmp_path / "01_bayes_rule.ipynb", WORLD)
+    with pytest.raises(
+        FileNotFoundError, match="01_bayes_rule.ipynb: no student: expected a folder, or a name"
+    ):
+        grade(tmp_path)
 
 
 # ---- what a submission does to others -------------------------------------------------------
@@ -316,22 +406,78 @@ def test_one_that_never_ends_is_stopped(tmp_path, alone):
     zoo(tmp_path, {"loops": stubborn})
     submit(tmp_path / "check" / "00.ipynb", WORLD, "def kl_in_bits(mu, std):\n    while True: pass", AWAY)
     found = grade(tmp_path, seconds=10, memory=MEMORY)
-    assert codes(found, "loops") == ["time"] * 3 and innocents(found) == [alone] * 2
+    assert codes(found, "loops") == ALL_RIGHT and innocents(found) == [alone] * 2
     assert codes(found, "check") == ["time", "right", "missing"]
     assert "half of the time that was left" in sentences(found, "check")[0]
+
+
+def answered(body, exercise=1):
+    """The cell of an exercise with this body, and the check below it."""
+    head = RIGHT[exercise].stub.source.splitlines()[0]
+    return f"{head}\n    {body}\n\n\n{RIGHT[exercise].stub.source.splitlines()[-1]}"
+
+
+CHECKS = next(c.source for c in nbformat.read(START, as_version=4).cells if "check_kl_in_bits," in c.source)
+SEGFAULT = "import ctypes; ctypes.string_at(0)"
+STUBBORN = "\n    ".join(["while True:", "    try:", "        while True: pass", "    except: pass"])
+
+
+@pytest.fixture(scope="module")
+def costly(tmp_path_factory):
+    """Answers that take their process with them, each below right ones or above them."""
+    folder = tmp_path_factory.mktemp("costly")
+    for name, body in {
+        "in C": "return sum(range(10**13))",
+        "swallows": STUBBORN,
+        "exits": "import os; os._exit(0)",
+        "segfault": SEGFAULT,
+        "bomb": "return bytearray(10**10)",
+    }.items():
+        submit(folder / name / "00.ipynb", WORLD, CHECKS, answered(body), AWAY, DRAWS)
+    all_ended = [answered("import os; os._exit(0)", number) for number in (1, 2, 3)]
+    submit(folder / "all" / "00.ipynb", WORLD, CHECKS, *all_ended)
+    submit(folder / "above" / "00.ipynb", WORLD, CHECKS, BITS, RIGHT[1].stub.source, AWAY, "def f(:\n  pass")
+    return [grade(folder, seconds=12, memory=MEMORY) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "student, code",
+    [("in C", "time"), ("swallows", "time"), ("exits", "ended"), ("segfault", "ended"), ("bomb", "memory")],
+)
+def test_an_answer_that_ends_its_process_costs_that_exercise_alone(costly, student, code):
+    assert codes(costly[0], student) == [code, "right", "right"]
+
+
+def test_all_answers_may_end_it(costly):
+    assert codes(costly[0], "all") == ["ended"] * 3
+
+
+def test_a_sentence_is_the_same_in_each_run_and_states_the_limit(costly):
+    assert costly[0] == costly[1]
+    wanted = "It was stopped, as it took more than half of the time that was left of the submission's."
+    told = f"{wanted} The limit for all cells and checks: 12 seconds."
+    assert sentences(costly[0], "in C")[0] == sentences(costly[0], "swallows")[0] == told
+
+
+def test_a_stub_below_the_answer_is_named(costly):
+    assert codes(costly[0], "above") == ["not-attempted", "right", "missing"]
+    told = sentences(costly[0], "above")
+    assert told[0].endswith("An earlier cell defines it; the empty one below replaces it.")
+    assert "An earlier cell" not in told[1]
+    assert told[2].endswith("gone. Cells that failed: “def f(:” (SyntaxError: invalid syntax (line 1)).")
 
 
 JOB = {"exercises": [], "own": [], "without": [], "found": [], "seconds": 60}
 
 
 def test_what_no_limit_of_the_system_counts_is_watched(tmp_path):
-    place = _place.Place([], int(MEMORY * 1e9))
-    told, why = place.run(JOB | {"cells": [(7, HARMLESS["takes shared memory"])]}, 60)
+    place = _place.Place(int(MEMORY * 1e9), [])
+    told, why, _ = place.run(JOB | {"cells": [(7, HARMLESS["takes shared memory"])]}, 60)
     assert why == "memory" and told[-1] == {"cell": 7}
 
 
 def test_what_the_system_keeps_from_a_submission(tmp_path):
-    place = _place.Place([], int(MEMORY * 1e9))
+    place = _place.Place(int(MEMORY * 1e9), [])
     if not place.apart:
         pytest.skip("no namespaces here")
     refused = {
@@ -345,34 +491,52 @@ def test_what_the_system_keeps_from_a_submission(tmp_path):
         "input()": "EOFError",
         "import os\nfor n in range(600):\n    os.fork() or os.abort()": "BlockingIOError",
     }
-    told, why = place.run(JOB | {"cells": list(enumerate(refused))}, 60)
+    told, why, _ = place.run(JOB | {"cells": list(enumerate(refused))}, 60)
     failed = {each["failed"]: each["why"] for each in told if "failed" in each}
     assert why == "" and list(failed) == list(range(len(refused)))
     for text, wanted in zip(failed.values(), refused.values(), strict=True):
         assert wanted in text
 
 
+SPOILS = (  # the course that the next one would import, if it were the same
+    "import pathlib, vae_helpers\nhere = pathlib.Path(vae_helpers.__file__).parent\n"
+    "assert here.parent.parent.name.startswith('vae-grade-')\n"
+    "for path in [*here.rglob('*.py'), *here.rglob('*.npz')]:\n    path.write_text('raise SystemExit')"
+)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a process without a user of its own")
-def test_where_nothing_keeps_it_apart_all_is_put_back(tmp_path, alone, monkeypatch):
+def test_where_nothing_keeps_it_apart_the_others_are_graded_as_they_were(tmp_path, alone, monkeypatch):
     """With the rights of whoever grades, as on macOS."""
     monkeypatch.setattr(_place.shutil, "which", lambda name: None)
     monkeypatch.setattr(_place, "UID", 0)
-    monkeypatch.setattr("vae_helpers.classroom.grade.PACKAGE", tmp_path / "package")  # or it would be watched
     monkeypatch.setattr(_place.tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     (tmp_path / "course" / "notebooks").mkdir(parents=True)
     shutil.copy(START, tmp_path / "course" / "notebooks")
     names = ["rewrites", "kills its parent", "kills its group", "leaves children", "forks", "kills itself"]
-    zoo(tmp_path / "in", {name: HARMLESS[name] for name in names})
-    before = contents(tmp_path / "in")
-    found = grade(tmp_path / "in", course=tmp_path / "course", seconds=30, memory=MEMORY)
-    assert contents(tmp_path / "in") == before and not survivors()
+    zoo(tmp_path / "in", {name: HARMLESS[name] for name in names} | {"spoils": SPOILS})
+    package, said = contents(_place.PACKAGE / "checks"), []
+    edited = tmp_path / "course" / "notebooks" / "edited meanwhile.py"
+    found = grade(
+        tmp_path / "in",
+        course=tmp_path / "course",
+        seconds=30,
+        memory=MEMORY,
+        warn=said.append,
+        progress=lambda line: edited.write_text("mine"),
+    )
+    assert not survivors() and contents(_place.PACKAGE / "checks") == package
     assert innocents(found) == [alone] * 2
     assert {name: codes(found, name) for name in names} == dict.fromkeys(names, ALL_RIGHT)
-    assert all("Changed by this submission, and put back:" in text for text in sentences(found, "rewrites"))
-    assert not any("put back" in text for name in names[1:] for text in sentences(found, name))
-    kept = [path.read_bytes() for path in (tmp_path / "temporary").rglob("*grades.json")]
-    assert kept == [b"mine"], "what it wrote is kept aside"
+    assert codes(found, "spoils")[1:] == ["right", "right"]
+    assert said[0].startswith("protection: copies and limits") and said[1:] == sorted(said[1:])
+    told = [line.removeprefix("changed while grading ran: ") for line in said[1:]]
+    assert str(edited) in told and str(tmp_path / "in" / "new" / "grades.json") in told
+    assert str(tmp_path / "in" / "z innocent" / "00.ipynb") in told
+    assert edited.read_text() == "mine" and contents(tmp_path / "in" / "new"), "nothing is put back"
+    assert not any("hanged" in row["sentence"] for row in found["results"]), "and nobody is blamed"
+    assert not any((tmp_path / "temporary").iterdir())
 
 
 # ---- the command ----------------------------------------------------------------------------
@@ -395,24 +559,93 @@ def test_the_command_writes_both_files_and_the_same_again(tmp_path, capsys):
     assert tuple(lines[0]) == COLUMNS and len(lines) == len(found["results"]) == 6
     assert [line["code"] for line in lines] == [row["code"] for row in found["results"]]
     assert [line["student"] for line in lines][::3] == ["'=anna", "Zoë"], "no formula for a spreadsheet"
-    assert "Zoë/00.ipynb: 1 of 3" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "Zoë/00.ipynb: 1 of 3" in told.out and told.err.count("protection: ") == 2
 
 
 @pytest.mark.parametrize(
     "line, message",
     [
-        (["."], "folder: expected submissions in"),
-        ([".", "--seconds", "0"], "seconds: expected a positive number, got 0.0"),
-        ([".", "--memory", "nan"], "memory: expected a positive number, got nan"),
-        ([".", "--out", "no/where"], "out: expected an existing folder, got"),
+        ([], "folder: expected submissions in"),
+        (["--seconds", "0"], "seconds: expected a positive number, got 0.0"),
+        (["--memory", "nan"], "memory: expected a positive number, got nan"),
+        (["--out", "no/where"], "out: expected an existing folder, got"),
+        (["--out", ""], "out: expected a name, without an ending, got"),
+        (["--out", "in/grades"], "out: expected a place outside in, got in/grades"),
+        (
+            ["--out", "taken"],
+            "out: expected no file, or one that this command wrote, unchanged, got taken.csv",
+        ),
+        (["--out", "taken.csv"], "out: expected no file, or one that this command wrote, unchanged"),
     ],
 )
 def test_the_command_says_in_a_line_what_is_wrong(tmp_path, monkeypatch, capsys, line, message):
     monkeypatch.chdir(tmp_path)
-    assert main(["grade", *line]) == 2
+    (tmp_path / "in").mkdir()
+    (tmp_path / "taken.csv").mkdir()
+    assert main(["grade", "in", *line]) == 2
     error = capsys.readouterr().err
     assert error.startswith(message) and error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_results_that_somebody_has_edited_are_kept(tmp_path, ungraded, capsys):
+    submit(tmp_path / "in" / "a" / "00.ipynb", WORLD)
+    line = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out.csv")]
+    assert main(line) == main(line) == 0
+    out = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv")}
+    whole = {path: path.read_bytes() for path in out.values()}
+    for path in out.values():
+        path.write_bytes(whole[path].replace(b"missing", b"right").replace(b"ended", b"right"))
+        edited, runs = path.read_bytes(), len(ungraded)
+        assert edited != whole[path] and main(line) == 2 and len(ungraded) == runs
+        assert capsys.readouterr().err.endswith(f"unchanged, got {path}\n") and path.read_bytes() == edited
+        path.write_bytes(whole[path])
+    out["csv"].unlink()
+    assert main(line) == 0 and out["csv"].read_bytes() == whole[out["csv"]]
+    out["json"].unlink()
+    assert main(line) == 2, "a table that nothing vouches for"
+
+
+def test_results_that_are_edited_while_grading_runs_are_kept(tmp_path, ungraded, capsys, monkeypatch):
+    submit(tmp_path / "in" / "a" / "00.ipynb", WORLD)
+    monkeypatch.setattr(
+        "vae_helpers.classroom.grade._score", lambda rows: (tmp_path / "out.csv").write_text("1")
+    )
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out.csv").read_text() == "1" and not (tmp_path / "out.json").exists()
+    assert (tmp_path / "out-new.json").exists() and "out-new.json and .csv" in capsys.readouterr().out
+
+
+def test_both_files_are_written_or_neither(tmp_path, ungraded, monkeypatch, capsys):
+    submit(tmp_path / "in" / "a" / "00.ipynb", WORLD)
+    line = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main(line) == 0
+    before = contents(tmp_path)
+    submit(tmp_path / "in" / "b" / "00.ipynb", WORLD)
+    whole = grade_module.whole_file
+
+    def fails(path):
+        if path.suffix == ".csv":
+            raise PermissionError("open elsewhere")
+        return whole(path)
+
+    monkeypatch.setattr(grade_module, "whole_file", fails)
+    assert main(line) == 2 and capsys.readouterr().err.endswith("open elsewhere\n")
+    assert {path: text for path, text in contents(tmp_path).items() if path.parts[0] != "in"} == {
+        path: text for path, text in before.items() if path.parts[0] != "in"
+    }
+
+
+def test_what_no_empty_run_fits_into_is_refused(tmp_path, capsys):
+    submit(tmp_path / "in" / "a" / "00.ipynb", WORLD)
+    for memory in ("0.01", "0.1"):
+        line = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--memory", memory]
+        assert main(line) == 2
+        told = capsys.readouterr()
+        assert (
+            told.err.startswith("memory: expected as much as a run without any cell takes") and not told.out
+        )
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path, capsys):
@@ -426,22 +659,17 @@ def test_a_folder_that_is_not_there_is_told(tmp_path, capsys):
 
 
 def test_an_interruption_writes_nothing(tmp_path, monkeypatch, capsys):
-    submit(tmp_path / "a" / "00.ipynb", WORLD)
+    submit(tmp_path / "in" / "a" / "00.ipynb", WORLD)
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_place.Place, "_beyond", interrupted)
-    monkeypatch.setattr(
-        _place.Place,
-        "__init__",
-        lambda self, *_: vars(self).update(
-            _memory=10**9, _uid=0, _apart=False, _prefix=[], _before={}, _watched=[]
-        ),
-    )
-    assert main(["grade", str(tmp_path), "--out", str(tmp_path / "out")]) == 130
-    assert capsys.readouterr().err == "interrupted; nothing was written\n"
-    assert not survivors() and [path.name for path in tmp_path.iterdir()] == ["a"]
+    made = {"_memory": 10**9, "_uid": 0, "apart": False, "_prefix": [], "_course": {}}
+    monkeypatch.setattr(_place.Place, "__init__", lambda self, *_: vars(self).update(made))
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.endswith("\ninterrupted; nothing was written\n")
+    assert not survivors() and [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_a_notebook_without_what_reads_it_is_told(tmp_path, monkeypatch, capsys):
@@ -449,7 +677,8 @@ def test_a_notebook_without_what_reads_it_is_told(tmp_path, monkeypatch, capsys)
         monkeypatch.delitem(sys.modules, f"vae_helpers.classroom.{name}", raising=False)
         monkeypatch.delattr(f"vae_helpers.classroom.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "nbformat", None)
-    assert main(["grade", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    (tmp_path / "in").mkdir()
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("nbformat is missing")
 
 

@@ -28,6 +28,10 @@ DISK = 1 << 30  # bytes
 class Slow(KeyboardInterrupt):
     """A cell or a check took more than its share of the time; as if somebody had lost patience with it."""
 
+    def __str__(self) -> str:
+        """The same in each run."""
+        return "stopped, as it took more than half of the time that was left"
+
 
 def main() -> None:
     """Takes the job, confines itself and works."""
@@ -55,21 +59,20 @@ def main() -> None:
     elif job["apart"]:
         _drop(0)
     tell(ready=True)
-    if job["cells"]:
-        _work(job, tell)
+    _work(job, tell)
 
 
 def _work(job: dict[str, Any], tell: Callable[..., None]) -> None:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
-    deadline = time.monotonic() + job["seconds"]
     checks = [getattr(importlib.import_module(each["module"]), each["check"]) for each in job["exercises"]]
     before = _patchable()
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config)
     answers: dict[str, Any] = {}
+    deadline = time.monotonic() + job["seconds"]
     for place, source in job["cells"]:
         if place in job["without"]:
             continue
@@ -100,6 +103,8 @@ def _work(job: dict[str, Any], tell: Callable[..., None]) -> None:
                 else:
                     report = check(answer)
                     codes, message = sorted(report.codes), report.message
+                    if codes == ["error"] and "MemoryError" in message:
+                        codes = ["memory"]
         except Slow as slow:
             codes, message = ["time"], str(slow)
         except BaseException as raised:
@@ -124,7 +129,7 @@ def _share(deadline: float) -> Iterator[None]:
     seconds = max(0.5, (deadline - time.monotonic()) / 2)
 
     def ring(*_: Any) -> None:
-        raise Slow(f"It was stopped after {seconds:.0f} seconds, half of the time that was left.")
+        raise Slow
 
     signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again and again, for one may be swallowed
@@ -212,9 +217,10 @@ def _become(uid: int) -> None:
         _libc().prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
     os.setgroups([])
     os.setgid(uid)
+    needed = [path for path in (os.__file__, *sys.path) if os.path.exists(path)]
     os.setuid(uid)
-    # Where Python or the course lies in a folder of root's: to read, and nothing else.
-    readable = all(os.access(path, os.R_OK) for path in (os.__file__, __file__))
+    # Where Python or a package lies in a folder of root's: to read, and nothing else.
+    readable = all(os.access(path, os.R_OK) for path in needed)
     _drop(0 if readable else READ_ALL)
 
 

@@ -92,7 +92,7 @@ def exercises(notebook: NotebookNode, name: str) -> list[Exercise]:
         call, solved = _CALL.search(stub.source), SOLUTION.fullmatch(after.source.strip())
         if stub.cell_type != "code" or call is None or solved is None:
             raise ValueError(f"{what}: expected a cell that ends with its check, and a folded solution")
-        if not _asks(stub.source, call[2]):
+        if not is_empty(stub.source, call[2]):
             raise ValueError(f"{what}: expected a function that returns None so far, got an answer")
         code = "\n".join(_FENCE.findall(solved[1]))
         found.append(Exercise(int(title[1]), call[1], modules[call[1]], call[2], place, stub.id, code))
@@ -112,7 +112,7 @@ def _modules(notebook: NotebookNode) -> dict[str, str]:
     return {name: module for module, names in statements for name in re.findall(r"\bcheck_\w+", names)}
 
 
-def _asks(source: str, function: str) -> bool:
+def is_empty(source: str, function: str) -> bool:
     """Whether a cell holds nothing yet but the function's head, its docstring and None."""
     bodies = [n.body for n in ast.parse(source).body if getattr(n, "name", "") == function]
     return [ast.unparse(node) for body in bodies for node in body[1:]] == ["return None"]
