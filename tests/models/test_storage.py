@@ -419,3 +419,56 @@ def test_a_folder_that_cannot_be_moved_leaves_the_earlier_one(tmp_path, monkeypa
     with pytest.raises(OSError, match="disk full"):
         make(tmp_path / "out", one="2")
     assert texts(tmp_path) == {"out/deep/one": "1"}
+
+
+# ---- precision, places ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, "float16", 16, float])
+def test_weights_are_stored_as_floating_point_numbers_alone(tmp_path, dtype):
+    with pytest.raises(ValueError, match="^dtype: expected None or one of torch.float16, .*, got "):
+        save(small_vae(), tmp_path / "m", dtype)
+    assert not list(tmp_path.iterdir())
+
+
+def test_double_precision_comes_back_as_such(tmp_path):
+    model = small_vae().double()
+    with torch.no_grad():
+        model.decoder[0].weight += 1e-12  # which single precision does not hold
+    save(model, tmp_path / "m")
+    for name, value in load(tmp_path / "m").state_dict().items():
+        assert value.dtype == torch.float64 and torch.equal(value, model.state_dict()[name])
+    save(model, tmp_path / "m", torch.float32)
+    assert next(load(tmp_path / "m").parameters()).dtype == torch.float32
+
+
+def test_weights_that_a_dtype_does_not_hold_are_told(tmp_path):
+    model = small_vae()
+    with torch.no_grad():
+        model.decoder[0].weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match="^dtype: expected one that holds the weights, got torch.float16"):
+        save(model, tmp_path / "m", torch.float16)
+    assert not list(tmp_path.iterdir())
+    save(model, tmp_path / "m", torch.bfloat16)
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    for place in (tmp_path, ""):
+        with pytest.raises(ValueError, match="^path: expected a file, got the folder "):
+            save(small_vae(), place)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_folder_has_its_short_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save(small_vae(), "~/m.safetensors")
+    assert (tmp_path / "m.safetensors").is_file()
+    assert load("~/m.safetensors").config == small_vae().config
+
+
+@pytest.mark.parametrize("place", [None, 3, b"m", ["m"]])
+def test_what_is_no_path_is_told(place):
+    for act in (load, lambda path: save(small_vae(), path)):
+        with pytest.raises(TypeError, match="^path: expected a path, got "):
+            act(place)

@@ -638,7 +638,7 @@ def test_weights_that_became_nan_are_told_with_epoch_and_step(part, options):
 
 
 def test_a_mistake_in_a_step_is_told_as_what_it_is():
-    message = "^x: expected torch.float64 like the model's weights, got torch.float32$"
+    message = "^images: expected torch.float64 like the model's weights, got torch.float32$"
     with pytest.raises(ValueError, match=message):
         quiet_fit(small_vae().double(), small_images())
 
@@ -855,3 +855,43 @@ def test_a_refused_checkpoint_leaves_the_weights(tmp_path, where):
         (ValueError, FileNotFoundError),
         "checkpoint: ",
     )
+
+
+# ---- wherever it is called ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("surroundings", [torch.no_grad, torch.inference_mode, nullcontext])
+def test_a_training_takes_gradients_wherever_it_is_called(surroundings):
+    model, alone, images = small_vae(), small_vae(), small_images()
+    quiet_fit(alone, images)
+    with surroundings():
+        quiet_fit(model, images)
+    assert torch.equal(all_weights(model), all_weights(alone))
+
+
+def test_weights_that_cannot_be_trained_are_told():
+    with torch.inference_mode():
+        model = small_vae()
+    with pytest.raises(ValueError, match="^model: expected weights that can be trained, got some made in"):
+        quiet_fit(model, small_images())
+
+
+def test_images_without_numbers_are_told():
+    with pytest.raises(ValueError, match="^images: expected numbers, got a tensor on the device meta"):
+        quiet_fit(small_vae(), small_images().to("meta"))
+
+
+@pytest.mark.parametrize("place", ["", "{}"])
+def test_a_checkpoint_that_is_a_folder_is_told_before_the_first_epoch(tmp_path, place):
+    steps = []
+    with pytest.raises(ValueError, match="^checkpoint: expected a file, got the folder "):
+        quiet_fit(
+            small_vae(), small_images(), checkpoint=place.format(tmp_path), on_step=lambda *a: steps.append(a)
+        )
+    assert steps == [] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", ["3e-3", None, True])
+def test_a_number_that_is_none_is_shown(value):
+    with pytest.raises(TypeError, match=f"^learning_rate: expected a number, got {value!r}$"):
+        quiet_fit(small_vae(), small_images(), learning_rate=value)

@@ -312,3 +312,15 @@ def test_a_model_of_numpy_sizes_is_saved_and_loaded(of_numpy_sizes, tmp_path):
 def test_a_list_is_no_name(option):
     with pytest.raises(ValueError, match=f"{option}: expected one of .*, got \\['a'\\]"):
         VAE(2, **{option: ["a"]})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_samples_have_the_precision_of_the_model(dtype):
+    model = small_vae().to(dtype)
+    assert model.sample(4, generator(1)).dtype == dtype
+
+
+def test_a_tensor_elsewhere_is_told_with_both_places():
+    model, message = small_vae(), "^x: expected a tensor on cpu like the model's weights, got one on meta$"
+    with pytest.raises(ValueError, match=message):
+        model.encode(small_x(model).to("meta"))

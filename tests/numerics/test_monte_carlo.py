@@ -89,7 +89,7 @@ def test_intervals_of_normal_draws_cover_in_95_percent_of_repetitions(count):
         ([1.0, 2.0], 1.0, ValueError, "level: expected a number between 0 and 1, got 1"),
         ([1.0, 2.0], 95, ValueError, "level: expected a number between 0 and 1, got 95"),
         ([1.0, 2.0], np.nan, ValueError, "level: expected finite numbers, got nan"),
-        ([1.0, 2.0], "0.95", TypeError, "level: expected an array of real numbers, got str"),
+        ([1.0, 2.0], "0.95", TypeError, "level: expected a number, got '0.95'"),
         ([1.0, 2.0], True, TypeError, "level: expected a number, got True"),
     ],
 )

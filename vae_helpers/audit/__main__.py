@@ -32,7 +32,7 @@ your code alone. Its status is 1 where a mistake was found, 2 where the audit co
 def main(arguments: list[str] | None = None) -> int:
     """Audits the model that a function of the reader's returns."""
     parser = argparse.ArgumentParser(
-        "python -m vae_helpers audit", description=__doc__.splitlines()[0], epilog=EPILOG
+        "python -m vae_helpers audit", description=(__doc__ or "").partition("\n")[0], epilog=EPILOG
     )
     parser.add_argument("model", metavar="FILE.py:MAKE_MODEL", help="whose function makes the model")
     parser.add_argument(

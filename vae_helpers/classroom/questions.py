@@ -34,12 +34,12 @@ def write(
     """
     from vae_helpers.classroom import bank
     from vae_helpers.classroom.bank import moodle, question
-    from vae_helpers.models.storage import check_folder, whole_file
+    from vae_helpers.models.storage import as_path, check_folder, whole_file
 
-    out = Path(out)
-    check_folder(out, "out")
+    out = as_path("out", out)
     if out.exists() and not (out.is_file() and moodle.is_ours(_read(out))):
         raise FileExistsError(f"out: expected no file, or one that this command wrote, unchanged; got {out}")
+    check_folder(out, "out")
     asked = bank.load(bank.NOTEBOOKS if notebooks is None else notebooks)
     drawn = {name: [question.variants(one, variants, seed) for one in asked[name]] for name in asked}
     about = f"notebooks {' '.join(asked)}, variants {variants}, seed {seed}"
@@ -55,7 +55,7 @@ def _read(path: Path) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Reads the line and writes the file; says how many questions it has."""
     parser = argparse.ArgumentParser(
-        prog="python -m vae_helpers questions", description=__doc__.splitlines()[0]
+        prog="python -m vae_helpers questions", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
         "--out", type=Path, default=Path("questions.xml"), metavar="FILE.xml", help="default: questions.xml"
@@ -68,7 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"of each question, with other numbers (default: {VARIANTS})",
     )
     parser.add_argument(
-        "--notebook", nargs="+", metavar="NN", help="only these, as 03 07 (default: 01 to 09)"
+        "--notebook",
+        nargs="+",
+        type=lambda number: number.zfill(2),
+        metavar="NN",
+        help="only these, as 03 07 (default: 01 to 09)",
     )
     options = parser.parse_args(arguments)
     try:

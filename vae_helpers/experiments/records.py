@@ -228,7 +228,9 @@ def processor() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Makes the entries that are named on the command line, or all."""
-    parser = argparse.ArgumentParser("python -m vae_helpers records", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m vae_helpers records", description=(__doc__ or "").partition("\n")[0]
+    )
     known = "; ".join(f"{name}: {entry.target:g}, {entry.about}" for name, entry in ENTRIES.items())
     parser.add_argument("names", nargs="*", default=list(ENTRIES), help=known)
     parser.add_argument(

@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m vae_helpers sweep",
         usage="%(prog)s [--folder OUT] [--scheduler ADDRESS] [options, see --help]",
-        description=__doc__.splitlines()[0],
+        description=(__doc__ or "").partition("\n")[0],
     )
     axes = {"latent_dims": (int, [2, 5, 10, 20, 50]), "hidden_dims": (int, [400])}
     axes |= {"betas": (float, [1.0]), "seeds": (int, [1, 2, 3])}

@@ -36,6 +36,8 @@ def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
     if value.numel() == 0 or value.ndim == 0 or (size is not None and value.shape[-1] != size):
         wanted = "(batch, d), not empty" if size is None else f"(batch, {size})"
         raise ValueError(f"{name}: expected shape {wanted}, got {tuple(value.shape)}")
+    if value.device.type == "meta":
+        raise ValueError(f"{name}: expected numbers, got a tensor on the device meta, which has none")
     if _trusted.get():
         return value
     # A finite sum has finite terms; only where it is not, each has to be looked at.

@@ -24,6 +24,20 @@ from vae_helpers.models.vae import VAE
 _KEPT = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.Muon: ("momentum_buffer",)}
 
 
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # in which weights may be stored
+
+
+def as_path(name: str, value: str | Path) -> Path:
+    """Returns a path with `~` as the home folder.
+
+    Raises:
+        TypeError: what is no path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: expected a path, got {value!r}")
+    return Path(value).expanduser()
+
+
 def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Writes a safetensors file beside its place and renames it.
 
@@ -41,8 +55,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        ValueError: the path is a folder.
     """
-    path = Path(path)
+    path = as_path("path", path)
     check_folder(path)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
@@ -66,7 +81,7 @@ def whole_folder(path: str | Path, mark: str, name: str = "path") -> Iterator[Pa
     Raises:
         FileExistsError: `path` holds something else, before or at the end.
     """
-    path = Path(path).resolve()
+    path = as_path(name, path).resolve()
     _check_made_here(path, mark, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     made, old = (path.with_name(f"{path.name}.{uuid4().hex}.{kind}") for kind in ("part", "old"))
@@ -111,7 +126,14 @@ def _contents(folder: Path) -> dict[str, str]:
 
 
 def check_folder(path: Path, name: str = "path") -> None:
-    """Raises FileNotFoundError if there is no folder to write the file to."""
+    """Checks that a file can come to stand there.
+
+    Raises:
+        FileNotFoundError: its folder does not exist.
+        ValueError: a folder stands there.
+    """
+    if path.is_dir():
+        raise ValueError(f"{name}: expected a file, got the folder {path}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{name}: expected an existing folder, got {path.parent}")
 
@@ -128,14 +150,14 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         FileNotFoundError: there is no such file.
         SafetensorError: the file is damaged or of another kind.
     """
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"path: expected a .safetensors file, found none at {path}")
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
 
 
-def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+def save(model: VAE, path: str | Path, dtype: torch.dtype | None = None) -> None:
     """Writes the model's weights and its configuration to one safetensors file.
 
     The file is complete or not there: it is written beside its place and then renamed.
@@ -143,26 +165,38 @@ def save(model: VAE, path: str | Path, dtype: torch.dtype = torch.float32) -> No
     Args:
         model: the VAE.
         path: where to, by convention ending in `.safetensors`.
-        dtype: how each weight is stored; `torch.float16` halves the file.
+        dtype: how each weight is stored, one of `DTYPES`; `torch.float16` halves the file. None for the
+            model's own.
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        ValueError: the path is a folder, another dtype, or weights that are too large for it.
     """
-    weights = {name: value.detach().cpu().to(dtype) for name, value in model.state_dict().items()}
+    if dtype is not None and not any(dtype is known for known in DTYPES):
+        raise ValueError(f"dtype: expected None or one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+    weights = {}
+    for name, value in model.state_dict().items():
+        weights[name] = value.detach().cpu().to(dtype or value.dtype)
+        if not torch.equal(weights[name].isfinite(), value.detach().cpu().isfinite()):
+            raise ValueError(f"dtype: expected one that holds the weights, got {dtype}: {name} is too large")
     write(path, weights, {"config": json.dumps(model.config, sort_keys=True)})
 
 
 def load(path: str | Path) -> VAE:
-    """Reads a model that `save` wrote, in evaluation mode on the CPU.
+    """Reads a model that `save` wrote, in evaluation mode on the CPU: in double precision if it is stored
+    so, else in single.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a model of this course, or is damaged.
     """
+    path = as_path("path", path)
     try:
         weights, metadata = read(path)
         model = VAE(**json.loads(metadata["config"]))
-        model.load_state_dict({name: value.float() for name, value in weights.items()})
+        if all(value.dtype == torch.float64 for value in weights.values()):
+            model.double()
+        model.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: expected a model written by save, got: {error}") from error
     return model.eval()

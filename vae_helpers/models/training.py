@@ -18,7 +18,7 @@ from torch import Tensor
 from vae_helpers.models._bar import bar as progress_bar
 from vae_helpers.models._validate import check_images, fresh_generator, trusted
 from vae_helpers.models.objectives import elbo, iwae_for_training
-from vae_helpers.models.storage import Checkpoint, fingerprint
+from vae_helpers.models.storage import Checkpoint, as_path, fingerprint
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count, as_number
 
@@ -89,6 +89,8 @@ class Settings:
             raise TypeError(f"binarize: expected True or False, got {self.binarize!r}")
 
 
+@torch.inference_mode(False)  # a training needs gradients, wherever it is called
+@torch.enable_grad()
 def fit(
     model: VAE,
     images: Tensor,
@@ -174,8 +176,12 @@ def fit(
         check_images(test_images, model.data_dim, name="test_images")
     if on_step is not None and not callable(on_step):
         raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
-    if checkpoint is not None and not isinstance(checkpoint, str | Path):
-        raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
+    if checkpoint is not None:
+        checkpoint = as_path("checkpoint", checkpoint)
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise ValueError("model: expected weights that can be trained, got some made in torch.inference_mode")
+    if images.dtype != (dtype := next(model.parameters()).dtype):
+        raise ValueError(f"images: expected {dtype} like the model's weights, got {images.dtype}")
     home, device = next(model.parameters()).device, where_to_train(model, device)
     seeded = None if generator is None else fingerprint(fresh_generator(generator, home).get_state())
     generator = fresh_generator(generator, home)
@@ -211,7 +217,7 @@ def fit(
                 "init_bias": init_bias,
                 "generator": seeded,
             }
-            saved = Checkpoint(Path(checkpoint), recipe, model, mover.optimizers, generator)
+            saved = Checkpoint(checkpoint, recipe, model, mover.optimizers, generator)
             finished, curves = saved.restore()
             history = History(**curves)
         if init_bias and not finished:

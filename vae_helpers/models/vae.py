@@ -152,11 +152,10 @@ class VAE(nn.Module):
             num: number of images, at least 1.
             generator: where the draws come from; None takes fresh entropy.
         """
-        device = next(self.parameters()).device
-        generator = fresh_generator(generator, device)
-        return self.mean(
-            torch.randn(as_count("num", num), self.latent_dim, generator=generator, device=device)
-        )
+        like = next(self.parameters())
+        shape = as_count("num", num), self.latent_dim
+        generator = fresh_generator(generator, like.device)
+        return self.mean(torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -177,9 +176,13 @@ class VAE(nn.Module):
         return {name: getattr(self, name) for name in self.observation.parameters}
 
     def _check(self, name: str, value: Tensor, size: int) -> None:
+        like = next(self.parameters())
+        if isinstance(value, Tensor) and value.device != like.device:
+            where = f"on {like.device} like the model's weights"
+            raise ValueError(f"{name}: expected a tensor {where}, got one on {value.device}")
         check_tensor(name, value, size)
-        if value.dtype != (dtype := next(self.parameters()).dtype):
-            raise ValueError(f"{name}: expected {dtype} like the model's weights, got {value.dtype}")
+        if value.dtype != like.dtype:
+            raise ValueError(f"{name}: expected {like.dtype} like the model's weights, got {value.dtype}")
 
     @torch.no_grad()
     def _initialize(self, generator: torch.Generator) -> None:

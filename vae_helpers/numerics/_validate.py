@@ -64,7 +64,7 @@ def as_vectors(**arrays: ArrayLike) -> tuple[Array, ...]:
 
 def as_number(name: str, value: float, positive: bool = False, minimum: float = -math.inf) -> float:
     """Returns `value` as one finite float of at least `minimum`, above zero if `positive`."""
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, bool | np.bool_ | str | None):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     if minimum > -math.inf and isinstance(value, Real) and not minimum <= value < math.inf:
         raise ValueError(f"{name}: expected a finite number of at least {minimum:g}, got {value!r}")

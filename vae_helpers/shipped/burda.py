@@ -172,7 +172,9 @@ def train(name: str, images: Tensor, folder: Path, start: VAE | None = None) -> 
 
 def main(arguments: list[str] | None = None) -> int:
     """Trains and evaluates the model named on the command line, or evaluates a finished one."""
-    parser = argparse.ArgumentParser("python -m vae_helpers burda", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m vae_helpers burda", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument(
         "name",
         choices=list(RECIPES),

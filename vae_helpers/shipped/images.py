@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_helpers.models.storage import as_path
+
 MNIST_PATH = Path(__file__).parent / "mnist" / "mnist.npz"
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 # A folder for `load_idx`: the first 1,000 test images of Fashion-MNIST, and no training images.
@@ -63,8 +65,9 @@ def load_idx(folder: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
     """
     _check_split(split)
     prefix = _IDX_PREFIX[split]
-    images = _read_idx(Path(folder), f"{prefix}-images-idx3-ubyte", num_axes=3)
-    labels = _read_idx(Path(folder), f"{prefix}-labels-idx1-ubyte", num_axes=1)
+    folder = as_path("folder", folder)
+    images = _read_idx(folder, f"{prefix}-images-idx3-ubyte", num_axes=3)
+    labels = _read_idx(folder, f"{prefix}-labels-idx1-ubyte", num_axes=1)
     if len(images) != len(labels):
         raise ValueError(f"{folder}: expected as many labels as images, got {labels.shape}, {images.shape}")
     return _to_tensors(images, labels)

@@ -230,7 +230,9 @@ def _training_images(data: Path | None) -> Tensor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Makes the models named on the command line, or all of MNIST."""
-    parser = argparse.ArgumentParser("python -m vae_helpers pretrained", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m vae_helpers pretrained", description=(__doc__ or "").partition("\n")[0]
+    )
     of_mnist = [name for name, recipe in RECIPES.items() if "images" not in recipe]
     told = f"{', '.join(RECIPES)}; by default all but those of other images than MNIST"
     parser.add_argument("names", nargs="*", default=of_mnist, help=told)

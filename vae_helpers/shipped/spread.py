@@ -178,7 +178,9 @@ def _side_by_side(workers: int, tasks: list[tuple[str, int, Path, Path]], done: 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures the members named on the command line, or all."""
-    parser = argparse.ArgumentParser("python -m vae_helpers spread", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m vae_helpers spread", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("names", nargs="*", default=list(MEMBERS), help=", ".join(MEMBERS))
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the shipped models are kept")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; one for each core by default")

@@ -91,18 +91,18 @@ class Notebooks:
 
     def filled(self, text: str) -> str:
         """A page with its places filled in."""
-        total = 0.0
+        total = 0  # of the minutes as a reader sees them
 
         def minutes(names: str) -> str:
             nonlocal total
-            taken = self.minutes(*re.split(r",\s*", names))
+            taken = round(self.minutes(*re.split(r",\s*", names)))
             total += taken
-            return f"{taken:.0f}"
+            return str(taken)
 
         def whole(_: str) -> str:
             nonlocal total
-            taken, total = total, 0.0
-            return f"{taken:.0f}"
+            taken, total = total, 0
+            return str(taken)
 
         ways: dict[str, Callable[[str], str]] = {
             "MINUTES": minutes,
@@ -111,7 +111,7 @@ class Notebooks:
             "DEEPER": lambda n: str(self._rounded(n, self._time.deeper)),
             "WHOLE": lambda _: str(sum(self._rounded(n, self._time.main_line) for n in self._cells)),
             "SECTION": self._link,
-            "SLIDES": lambda n: f'<a href="../slides/{self._path(n).stem}.html">slides</a>',
+            "SLIDES": lambda n: f'<a href="../slides/{self._path(n).stem}.html">slides {int(n)}</a>',
             "EXPLORER": self._explorer,
             "EXERCISES": lambda level: "\n".join(self._exercises(level)),
             "NOTEBOOKS": lambda _: "\n".join(self._table()),
@@ -140,7 +140,9 @@ class Notebooks:
         notebook, _, name = address.partition("?")[0].partition(".")
         if name not in slices.explorers(self._path(notebook[:2])).values():
             raise ValueError(f"explorer: expected one of notebook {notebook[:2]}, got {name}")
-        return f'<a href="../{notebook}.html#{address}">notebook {int(notebook[:2])}, {name}</a>'
+        start, _, position = address.partition("?")
+        links = f'<a href="../{notebook}.html#{start}">notebook {int(notebook[:2])}, {name}</a>'
+        return f'{links}, <a href="../{notebook}.html#{address}">answer</a>' if position else links
 
     def _table(self) -> Iterator[str]:
         yield "| notebook | minutes | Deeper | slides |"

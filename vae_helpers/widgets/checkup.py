@@ -47,6 +47,11 @@ def look_at_machine() -> list[Finding]:
 
 def _python() -> Finding:
     wanted = ".".join(map(str, _PYTHON))
+    if not __debug__:
+        do = (
+            "start JupyterLab without -O and without PYTHONOPTIMIZE, or no assert of the notebooks is checked"
+        )
+        return Finding("Python", False, f"{platform.python_version()}, without asserts", do)
     do = f"install Python {wanted} or newer, and the course into a new virtual environment"
     return Finding("Python", sys.version_info[:2] >= _PYTHON, platform.python_version(), do)
 
