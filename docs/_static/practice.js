@@ -127,7 +127,9 @@
   }
 
   function makeOption({ text }, number) {
-    const input = build("input", { type: "radio", name: "answer", value: String(number) });
+    // A formula is a picture: its TeX is what a screen reader can say of it.
+    const said = text.replace(/\$|\\[()]/g, "");
+    const input = build("input", { type: "radio", name: "answer", value: String(number), "aria-label": said });
     return build("label", { class: "practice-option" }, input, words(text));
   }
 
