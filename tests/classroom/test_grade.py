@@ -437,7 +437,9 @@ def costly(tmp_path_factory):
     all_ended = [answered("import os; os._exit(0)", number) for number in (1, 2, 3)]
     submit(folder / "all" / "00.ipynb", WORLD, CHECKS, *all_ended)
     submit(folder / "above" / "00.ipynb", WORLD, CHECKS, BITS, RIGHT[1].stub.source, AWAY, "def f(:\n  pass")
-    return [grade(folder, seconds=12, memory=MEMORY) for _ in range(2)]
+    again = tmp_path_factory.mktemp("again")
+    shutil.copytree(folder / "in C", again / "in C")
+    return [grade(each, seconds=40, memory=MEMORY) for each in (folder, again)]
 
 
 @pytest.mark.parametrize(
@@ -453,9 +455,9 @@ def test_all_answers_may_end_it(costly):
 
 
 def test_a_sentence_is_the_same_in_each_run_and_states_the_limit(costly):
-    assert costly[0] == costly[1]
+    assert sentences(costly[0], "in C") == sentences(costly[1], "in C")
     wanted = "It was stopped, as it took more than half of the time that was left of the submission's."
-    told = f"{wanted} The limit for all cells and checks: 12 seconds."
+    told = f"{wanted} The limit for all cells and checks: 40 seconds."
     assert sentences(costly[0], "in C")[0] == sentences(costly[0], "swallows")[0] == told
 
 
@@ -637,7 +639,8 @@ def test_both_files_are_written_or_neither(tmp_path, ungraded, monkeypatch, caps
     }
 
 
-def test_what_no_empty_run_fits_into_is_refused(tmp_path, capsys):
+def test_what_no_empty_run_fits_into_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_place, "START", 20.0)  # OpenBLAS tries again and again
     submit(tmp_path / "in" / "a" / "00.ipynb", WORLD)
     for memory in ("0.01", "0.1"):
         line = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--memory", memory]

@@ -21,7 +21,7 @@ import psutil
 from vae_helpers.classroom import _runner
 
 PACKAGE = Path(_runner.__file__).parents[1]
-START = 120.0  # seconds that a process may take until it comes to the first cell
+START = 90.0  # seconds that a process may take until it comes to the first cell
 UID = 61184  # of nobody: the first that systemd keeps for users who come and go
 _ANSWER = 16 << 20  # bytes that are heard of a process
 _UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--ipc"]

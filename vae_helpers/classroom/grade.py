@@ -43,8 +43,8 @@ the system, and is told at the start:
     each of which is kept in memory and ends at 1 GB.
   Elsewhere (macOS, Windows, most containers) it has the rights of whoever grades: it may change or delete
     that person's files, the course's and the submissions too, use the network, and end the grader if it looks
-    for it, which then writes nothing. Other submissions are graded as they were at the start. Grade
-    strangers' work on Linux.
+    for it, which then writes nothing. Other submissions and the course are used as they were at the start,
+    but the installed Python packages are shared. Grade strangers' work on Linux.
 It can always cheat for itself: it shares a process with the check, and may read the course's solutions and
 the other submissions. What it puts in the place of the checks, of NumPy or of builtins is undone before they
 are used, but nothing cleverer is.
