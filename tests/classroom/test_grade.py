@@ -408,7 +408,7 @@ def test_one_that_never_ends_is_stopped(tmp_path, alone):
     found = grade(tmp_path, seconds=10, memory=MEMORY)
     assert codes(found, "loops") == ALL_RIGHT and innocents(found) == [alone] * 2
     assert codes(found, "check") == ["time", "right", "missing"]
-    assert "half of the time that was left" in sentences(found, "check")[0]
+    assert "half of the submission's time that was left" in sentences(found, "check")[0]
 
 
 def answered(body, exercise=1):
@@ -456,7 +456,7 @@ def test_all_answers_may_end_it(costly):
 
 def test_a_sentence_is_the_same_in_each_run_and_states_the_limit(costly):
     assert sentences(costly[0], "in C") == sentences(costly[1], "in C")
-    wanted = "It was stopped, as it took more than half of the time that was left of the submission's."
+    wanted = "It was stopped, as it took more than half of the submission's time that was left."
     told = f"{wanted} The limit for all cells and checks: 40 seconds."
     assert sentences(costly[0], "in C")[0] == sentences(costly[0], "swallows")[0] == told
 

@@ -158,7 +158,7 @@ def checksums(folders: list[Path]) -> dict[Path, bytes]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return (path for path in folder.rglob("*") if path.is_file())
 
 
 def _environment(folder: str, course: str) -> dict[str, str]:

@@ -78,7 +78,7 @@ TRIES = 12  # how often a submission is run, each time without the cell or the c
 COLUMNS = ("student", "notebook", "exercise", "function", "score", "code", "sentence", "file")
 OWN = ("missing", "renamed", "no-function", "time", "memory", "disk", "ended", "unreadable", "nothing")
 _WHY = {
-    "time": "It was stopped, as it took more than half of the time that was left of the submission's.",
+    "time": "It was stopped, as it took more than half of the submission's time that was left.",
     "memory": "It needed more memory than a submission is given.",
     "disk": "It wrote more than a submission may.",
     "ended": "It ended the process.",
@@ -234,7 +234,7 @@ def _grade(submission: Submission, place: Place, seconds: float) -> list[Row]:
             message += " An earlier cell defines it; the empty one below replaces it."
         elif codes == ["time"]:
             message = f"{_WHY['time']} The limit for all cells and checks: {seconds:g} seconds."
-        if {"error", "missing", "time"} & set(codes):
+        if {"error", "missing"} & set(codes):
             others = _others(exercises, code, failed)
             message = message.rstrip() + "." * (bool(others) and message.rstrip()[-1:] not in ".!?") + others
         row = submission.student, submission.notebook.name, each.number, each.function, int(not codes)
