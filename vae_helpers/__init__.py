@@ -5,12 +5,4 @@ from those before it in this list. Import the layer that you need (`from vae_hel
 gaussian`): nothing is imported here, so that the NumPy notebooks start without PyTorch.
 """
 
-import warnings
-
-if not __debug__:
-    warnings.warn(
-        "Python runs with -O or PYTHONOPTIMIZE, so that the asserts of the notebooks check nothing",
-        stacklevel=2,
-    )
-
 __version__ = "1.0.0"

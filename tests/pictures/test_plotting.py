@@ -344,3 +344,10 @@ def test_show_picture_refuses_an_empty_text_and_a_missing_file():
         plotting.show_picture("figures/graphical_model.png", " ")
     with pytest.raises(FileNotFoundError, match="^path: expected a file of the course in .*, got 'figures'$"):
         plotting.show_picture("figures", "A folder, and not a picture.")
+
+
+@pytest.mark.parametrize("option, told", [("-O", True), ("-B", False)])
+def test_asserts_that_are_off_are_told(option, told):
+    code = "from vae_helpers.pictures import use_style; use_style()"
+    done = subprocess.run([sys.executable, option, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and ("asserts of the notebooks check nothing" in done.stderr) == told

@@ -94,9 +94,3 @@ def test_listing_the_commands_needs_no_pytorch():
 def test_help_without_docstrings(name, option):
     done = python(option, "-m", "vae_helpers", name, "--help")
     assert done.returncode == 0 and f"usage: python -m vae_helpers {name}" in done.stdout, done.stderr
-
-
-@pytest.mark.parametrize("option, told", [("-O", True), ("-B", False)])
-def test_asserts_that_are_off_are_told(option, told):
-    done = python(option, "-c", "import vae_helpers.numerics")
-    assert done.returncode == 0 and ("the asserts of the notebooks check nothing" in done.stderr) == told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,12 @@ def use_style() -> None:
     """Sets the course's figure style: white paper, large type, no top and right spines, safe colours.
 
     All else is Matplotlib's own default, so that a style which an editor or a settings file has
-    chosen (`dark_background` would draw the black posterior on black) changes nothing.
+    chosen (`dark_background` would draw the black posterior on black) changes nothing. Each notebook begins
+    so; where its asserts are off, a warning says that they are.
     """
+    if not __debug__:
+        message = "Python runs with -O or PYTHONOPTIMIZE: the asserts of the notebooks check nothing"
+        warnings.warn(message, stacklevel=2)
     colors = [role["color"] for role in ROLES.values()]
     plt.style.use("default")
     mpl.rcParams.update(
