@@ -55,6 +55,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        TypeError: what is no path.
         ValueError: the path is a folder.
     """
     path = as_path("path", path)
@@ -170,6 +171,7 @@ def save(model: VAE, path: str | Path, dtype: torch.dtype | None = None) -> None
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        TypeError: what is no path.
         ValueError: the path is a folder, another dtype, or weights that are too large for it.
     """
     if dtype is not None and not any(dtype is known for known in DTYPES):
@@ -188,6 +190,7 @@ def load(path: str | Path) -> VAE:
 
     Raises:
         FileNotFoundError: there is no such file.
+        TypeError: what is no path.
         ValueError: the file is not a model of this course, or is damaged.
     """
     path = as_path("path", path)
