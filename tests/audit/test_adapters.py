@@ -346,7 +346,7 @@ REFUSED = {
     "nothing_step: expected one number, got NoneType": loss_of(lightning, ByHand(), step="nothing_step"),
     "other_step: expected one of 'objective', got 'loss'": loss_of(lightning, ByHand(), step="other_step"),
     "model: expected an object with a method loss_function": lambda: pytorch_vae(ByHand()),
-    "M_N: expected an array of real numbers, got str": lambda: pytorch_vae(PyTorchVae(), "a"),
+    "M_N: expected a number, got 'a'": lambda: pytorch_vae(PyTorchVae(), "a"),
     "key: expected the name of an entry": lambda: pytorch_vae(PyTorchVae(), key=0),
     "key: expected one of 'loss', 'nll', 'each', got 'Loss'": loss_of(pytorch_vae, PyTorchVae(), key="Loss"),
     r"key: expected one number, got a tensor of shape \(3, 2\)": loss_of(
