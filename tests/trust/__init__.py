@@ -1,0 +1,1 @@
+"""How hard it was tried to break the course: long runs, whose short forms are tests."""
