@@ -95,7 +95,8 @@ def tables(results: Path = RESULTS) -> str:
         text += [
             "",
             f"On {here['cores']} cores of an {here['processor']}, Python {here['python']}, NumPy "
-            f"{here['numpy']}, SciPy {here['scipy']}, PyTorch {here['torch']}, JupyterLab {here['jupyterlab']}.",
+            f"{here['numpy']}, SciPy {here['scipy']}, PyTorch {here['torch']}, "
+            f"JupyterLab {here['jupyterlab']}.",
             "",
         ]
     return "\n".join(text)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from trust import ledger
 
 ROW = ledger.Row("KL is never negative", 10_000, "points", 3, "worst -1e-17")
