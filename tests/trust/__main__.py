@@ -34,9 +34,12 @@ def main() -> None:
         known = ", ".join(ledger.PARTS)
         parser.error(f"parts: expected some of {known}, got {', '.join(sorted(unknown))}")
     for name in [] if options.page else options.parts or ledger.PARTS:
-        rows = importlib.import_module(f"trust.{name}").rows(options.share)
-        ledger.keep(name, rows, options.results)
-        print("\n".join([f"\n{name}", *(row.line() for row in rows)]), flush=True)
+        print(f"\n{name}", flush=True)
+        rows = []
+        for row in importlib.import_module(f"trust.{name}").rows(options.share):
+            print(row.line(), flush=True)
+            rows.append(row)
+            ledger.keep(name, rows, options.results)  # what is known, should the run be broken off
     if options.results == ledger.RESULTS:
         ledger.write_page()
 
