@@ -41,13 +41,15 @@ def as_it_is(notebook: Notebook) -> list[Notebook]:
 
 
 def twice(notebook: Notebook) -> list[Notebook]:
-    """Each cell of code is run twice; the first time has to show what is stored, whatever the cells above."""
+    """Each cell of code is run twice: nothing may raise, so each claim that is asserted has to hold.
+
+    What a cell shows is not compared: a generator that was used once more gives other draws.
+    """
     cells = []
     for cell in notebook.cells:
-        cells.append(cell)
+        cells.append(_uncompared(cell) if cell.cell_type == "code" else cell)
         if cell.cell_type == "code":
-            again = copy.deepcopy(cell)
-            again.metadata["tags"] = [*again.metadata.get("tags", []), IGNORED]
+            again = _uncompared(cell)
             again["id"] = f"{cell['id']}-again"
             cells.append(again)
     return [_with(notebook, cells)]
@@ -60,11 +62,8 @@ def by_section(notebook: Notebook) -> list[Notebook]:
     parts = []
     for begin, end in zip(ends, ends[1:], strict=False):
         if any(cell.cell_type == "code" for cell in notebook.cells[begin:end]):
-            cells = copy.deepcopy(notebook.cells[:end])
-            for cell in cells[:begin]:
-                if cell.cell_type == "code":
-                    cell.metadata["tags"] = [*cell.metadata.get("tags", []), IGNORED]
-            parts.append(_with(notebook, cells))
+            above = [_uncompared(cell) for cell in notebook.cells[:begin]]
+            parts.append(_with(notebook, [*above, *notebook.cells[begin:end]]))
     return parts
 
 
@@ -92,7 +91,7 @@ def differs(path: Path, environment: dict[str, str], python: str = sys.executabl
         done = subprocess.run(command, cwd=ROOT, env=here, capture_output=True, text=True, timeout=3600)
     if done.returncode == 0:
         return ""
-    found = re.search(r"^(FAILED|ERROR) \S*?::(.*)$", done.stdout, re.MULTILINE)
+    found = re.search(r"^(FAILED|ERROR) \S*?::(Cell \d+)", done.stdout, re.MULTILINE)
     return f"{path.stem[:2]} {found[2] if found else (done.stdout + done.stderr)[-300:]}"
 
 
@@ -126,7 +125,11 @@ def rows(share: float = 1.0) -> Iterator[Row]:
     """What was tried with the notebooks; each row as soon as it is known."""
     few = PATHS if share == 1 else PATHS[3:4]
     yield tried(
-        "Each cell run twice in a row: what follows stays the same", "notebooks", 1, cut=twice, paths=few
+        "Each cell run twice in a row: nothing raises, each assert holds",
+        "notebooks",
+        1,
+        cut=twice,
+        paths=few,
     )
     for threads in [psutil.cpu_count(), 4]:
         count = {
@@ -147,6 +150,13 @@ def rows(share: float = 1.0) -> Iterator[Row]:
     yield tried(
         "From a fresh kernel, top to bottom: what is stored", "runs", max(1, round(ROUNDS * share)), paths=few
     )
+
+
+def _uncompared(cell: Notebook) -> Notebook:
+    cell = copy.deepcopy(cell)
+    if cell.cell_type == "code":
+        cell.metadata["tags"] = [*cell.metadata.get("tags", []), IGNORED]
+    return cell
 
 
 def _with(notebook: Notebook, cells: list[Notebook]) -> Notebook:

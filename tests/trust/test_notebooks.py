@@ -27,7 +27,7 @@ def written(tmp_path, *cells):
 
 
 WARNS = "import warnings\nwarnings.warn('careful', RuntimeWarning)"
-COUNTS = [("count = 0", ""), ("count += 1", ""), ("print(count)", "1\n")]
+COUNTS = [("count = 0", ""), ("count += 1", ""), ("assert count == 1", "")]
 
 
 @pytest.mark.parametrize(
