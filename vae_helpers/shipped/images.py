@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +11,13 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models.storage import as_path
+from vae_helpers.shipped import idx
 
 MNIST_PATH = Path(__file__).parent / "mnist" / "mnist.npz"
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 # A folder for `load_idx`: the first 1,000 test images of Fashion-MNIST, and no training images.
 FASHION = Path(__file__).parent / "fashion"
-_IDX_PREFIX = {"train": "train", "test": "t10k"}
+_SPLITS = ("train", "test")
 
 
 def load_mnist(split: str = "train") -> tuple[Tensor, Tensor]:
@@ -49,59 +48,39 @@ def load_mnist(split: str = "train") -> tuple[Tensor, Tensor]:
 
 
 def load_idx(folder: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Loads images in MNIST's own file format: Fashion-MNIST, KMNIST, or your own.
+    """Loads images in MNIST's own file format: Fashion-MNIST, KMNIST, EMNIST, QMNIST, or your own.
+
+    Of the files, names and content are taken in the forms in which they go around: `train-images-idx3-ubyte`
+    and `train-labels-idx1-ubyte` (`t10k-…` or `test-…` for the test split), also with dots, after the name of
+    a data set (`emnist-letters-train-…`) or in folders of their own names, packed by gzip, xz or bzip2 or
+    not, whatever the ending says. Archives (zip, tar) are not opened. Pixels are bytes, black and white where
+    they are but 0 and 1, or floats from 0 to 1. Files named EMNIST hold their images transposed: they are
+    turned, while the labels stay (letters from 1). Of QMNIST's labels the class is taken.
 
     Args:
-        folder: where the files lie: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or
-            `t10k-…` for the test split, gzipped (`.gz`) or not. `FASHION` has a test split.
+        folder: where the files of one data set lie. `FASHION` has a test split.
         split: "train" or "test".
 
     Returns:
         Images, float32 in [0, 1] of shape (n, height * width), and labels, int64 of shape (n,).
 
     Raises:
-        ValueError: an unknown split, or a file that is not in this format.
-        FileNotFoundError: a file is missing; the message lists the names that were tried.
+        TypeError: a folder that is no path.
+        ValueError: an unknown split, several data sets, or a file that is not in this format; the message
+            says which, what it is and what to do.
+        FileNotFoundError: a file is missing; the message names it.
+        PermissionError: a file that may not be read.
     """
     _check_split(split)
-    prefix = _IDX_PREFIX[split]
-    folder = as_path("folder", folder)
-    images = _read_idx(folder, f"{prefix}-images-idx3-ubyte", num_axes=3)
-    labels = _read_idx(folder, f"{prefix}-labels-idx1-ubyte", num_axes=1)
-    if len(images) != len(labels):
-        raise ValueError(f"{folder}: expected as many labels as images, got {labels.shape}, {images.shape}")
-    return _to_tensors(images, labels)
+    return _to_tensors(*idx.load(as_path("folder", folder), split))
 
 
 def _check_split(split: str) -> None:
-    if not isinstance(split, str) or split not in _IDX_PREFIX:
+    if not isinstance(split, str) or split not in _SPLITS:
         raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
 
 
 def _to_tensors(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
     flat = torch.from_numpy(images.reshape(len(images), -1))
-    return flat.float().div_(255), torch.from_numpy(labels).long()
-
-
-def _read_idx(folder: Path, name: str, num_axes: int) -> np.ndarray:
-    """Reads one IDX file: two zero bytes, type 8 (uint8), number of axes, sizes, data."""
-    candidates = [folder / name, folder / f"{name}.gz"]
-    path = next((p for p in candidates if p.exists()), None)
-    if path is None:
-        raise FileNotFoundError(f"folder: expected {name} or {name}.gz in {folder}, found neither")
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: expected a gzip file, got one that does not unpack ({error})") from None
-    head = 4 + 4 * num_axes
-    if len(content) < head or content[:4] != bytes([0, 0, 8, num_axes]):
-        raise ValueError(
-            f"{path}: expected an IDX file of bytes with {num_axes} axes, got the start {content[:4]!r}"
-        )
-    sizes = np.frombuffer(content, ">u4", count=num_axes, offset=4).astype(int)
-    if len(content) - head != sizes.prod() or sizes.prod() == 0:
-        raise ValueError(
-            f"{path}: expected {sizes.prod()} bytes of data for sizes {tuple(sizes.tolist())}, "
-            f"got {len(content) - head}"
-        )
-    return np.frombuffer(content, np.uint8, offset=head).reshape(sizes).copy()
+    flat = flat.float().div_(255) if flat.dtype == torch.uint8 else flat.float()
+    return flat, torch.from_numpy(labels).long()
