@@ -340,6 +340,7 @@ def test_copies_are_taken_only_while_they_agree(tmp_path):
         ("archive.zip", "unpack archive.zip first"),
         ("mnist.npz", "mnist.npz is in another format"),
         ("raw/train-images-idx3-ubyte", "some lie in .*raw: give that"),
+        ("train-labels-idx1-ubyte/train-labels-idx1-ubyte", "there are train-labels-idx1-ubyte"),
         ("train-images-idx3-ubyte (1)", r"there are train-images-idx3-ubyte \(1\)"),
     ],
 )

@@ -122,7 +122,7 @@ def _hint(folder: Path) -> str:
     if not folder.is_dir():
         return ": there is no such folder"
     for path in sorted(folder.glob("*/*")):
-        if _NAME.fullmatch(path.name):
+        if _NAME.fullmatch(path.name) and not _NAME.fullmatch(path.parent.name):  # those were searched
             return f"; some lie in {path.parent}: give that"
     names = sorted(path.name for path in folder.iterdir())
     if packed := [name for name in names if name.lower().endswith(_ARCHIVES)]:
