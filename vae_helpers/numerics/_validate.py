@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 Array = np.ndarray
+MOST = 2**31 - 1  # of anything that is counted: no machine holds more, and loops over more do not end
+
+
+def told(value: object) -> str:
+    """A value as a message shows it: on one line, in at most 80 characters."""
+    try:
+        words = " ".join(repr(value).split())
+    except Exception:  # a number of 5,000 digits has no text, and a reader's class may have a faulty one
+        return type(value).__name__
+    return words if len(words) <= 80 else f"{words[:79]}…"
 
 
 def as_array(name: str, value: ArrayLike) -> Array:
@@ -17,9 +29,12 @@ def as_array(name: str, value: ArrayLike) -> Array:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
-        array = array.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError):
+        with np.errstate(over="ignore"):  # what is beyond float64 is infinite, and told so below
+            array = array.astype(np.float64)
+    except Exception:  # whatever another library's array raises when it is asked for numbers
         raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name}: expected numbers, got an array of shape {array.shape} with masked ones")
     if array.size == 0:
         raise ValueError(f"{name}: expected at least one number, got an empty array of shape {array.shape}")
     if not np.isfinite(array).all():
@@ -65,9 +80,9 @@ def as_vectors(**arrays: ArrayLike) -> tuple[Array, ...]:
 def as_number(name: str, value: float, positive: bool = False, minimum: float = -math.inf) -> float:
     """Returns `value` as one finite float of at least `minimum`, above zero if `positive`."""
     if isinstance(value, bool | np.bool_ | str | None):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
+        raise TypeError(f"{name}: expected a number, got {told(value)}")
     if minimum > -math.inf and isinstance(value, Real) and not minimum <= value < math.inf:
-        raise ValueError(f"{name}: expected a finite number of at least {minimum:g}, got {value!r}")
+        raise ValueError(f"{name}: expected a finite number of at least {minimum:g}, got {told(value)}")
     array = as_array(name, value)
     if array.size != 1:
         raise ValueError(f"{name}: expected one number, got an array of shape {array.shape}")
@@ -81,10 +96,45 @@ def as_number(name: str, value: float, positive: bool = False, minimum: float = 
 def as_count(name: str, value: int, minimum: int = 1) -> int:
     """Returns `value` as an int of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number, got {told(value)}")
     if value < minimum:
-        raise ValueError(f"{name}: expected at least {minimum}, got {value}")
+        raise ValueError(f"{name}: expected at least {minimum}, got {told(value)}")
+    if value > MOST:
+        raise ValueError(f"{name}: expected at most {MOST:,}, got {told(value)}")
     return int(value)
+
+
+def as_flag(name: str, value: bool) -> bool:
+    """Returns `value` as True or False: a text such as "no" would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {told(value)}")
+    return bool(value)
+
+
+def as_text(name: str, value: str) -> str:
+    """Returns `value` when it is a text that can be written to a file."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a text, got {told(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: expected a text that can be written, got {value!r}") from None
+    return value
+
+
+def as_function(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `value` when it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name}: expected a function, got {told(value)}")
+    return value
+
+
+def one_of(name: str, value: str, known: Iterable[str]) -> str:
+    """Returns `value` when it is one of the texts that are known."""
+    known = tuple(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {told(value)}")
+    return value
 
 
 def as_rng(name: str, value: np.random.Generator) -> np.random.Generator:
