@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.draws import assert_mean
 from torch.distributions import Normal
 
 from vae_helpers.checks.exercises.notebook_06 import (
@@ -296,8 +297,8 @@ def test_the_reference_tends_to_the_evidence():
     density = np.exp(log_px - 0.5 * z[:, None] ** 2) / math.sqrt(2 * math.pi)
     exact = np.log(np.trapezoid(density, z, axis=0))
     bounds = [check_tighter_bound.truth(model, x, rng.standard_normal((5000, 3, 1))) for _ in range(10)]
-    error = np.std(bounds, axis=0, ddof=1) / math.sqrt(10)
-    assert (abs(np.mean(bounds, axis=0) - exact) < 5 * error + 2e-3).all() and (error < 0.05).all()
+    # By the delta method a bound of 5,000 draws is below by half its own variance.
+    assert_mean(np.add(bounds, np.var(bounds, axis=0, ddof=1) / 2), exact, sees=0.3)
 
 
 def test_the_small_models_listen_to_their_latents():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.draws import assert_mean, assert_near
 from support.worlds import generator
 
 from vae_helpers.models._validate import check_images, fresh_generator
@@ -17,11 +18,10 @@ def test_binarize_has_the_grey_values_as_means():
     mean = binarize(grey.expand(draws, 101), generator()).double().mean(dim=0)
     inner = slice(1, -1)  # the two ends have no variance
     p = grey.double()[inner]
-    z = (mean[inner] - p) / (p * (1 - p) / draws).sqrt()
-    assert z.abs().max() < 5  # standard errors: sees a share that is off by 0.018
-    # The mean of 99 squares of standard normals is 1, with standard error sqrt(2/99): sees noise that is
-    # larger by a third.
-    assert (z**2).mean().item() == pytest.approx(1, abs=5 * math.sqrt(2 / 99))
+    error = (p * (1 - p) / draws).sqrt()
+    assert_near(mean[inner], error, p, 0.03, draws)
+    # Squares of standard normals, of noise that is neither larger nor smaller than that of coins.
+    assert_mean((mean[inner] - p) ** 2 / error**2, 1, sees=1.5)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+from support.draws import assert_mean
 from support.worlds import (
     EACH_LIKELIHOOD,
     all_weights,
@@ -198,11 +199,9 @@ def test_importance_bound_in_the_linear_world():
     rows = x[:1].expand(400, -1)
     bounds = log_evidence_iwae(model, rows, 1000, generator())
     # By the delta method the bound lies below by half the variance of the mean weight, which is
-    # also half the variance of the bound; 5 standard errors.
+    # also half the variance of the bound.
     expected = world.log_evidence(x[0].numpy()) - 0.5 * bounds.var().item()
-    error = bounds.std().item() / math.sqrt(400)
-    assert bounds.mean().item() == pytest.approx(expected, abs=5 * error)
-    assert error < 0.01  # sees a bound that is off by 0.05 nats
+    assert_mean(bounds, expected, sees=0.08)
 
 
 @pytest.mark.parametrize("num_samples", [1, 16, 17, 40])
@@ -246,11 +245,10 @@ def test_importance_bounds_lie_between_the_elbo_and_the_evidence():
     mu, log_var = (part[:1].detach().numpy() for part in model.encode(rows))
     found = importance_bounds(model, rows, (1, 4, 16, 64), generator())
     means = [found[k].mean().item() for k in found]
-    errors = [found[k].std().item() / math.sqrt(300) for k in found]
-    # 5 standard errors: sees a first bound that is off by a third of the spread of 300 one-sample bounds.
-    assert means[0] == pytest.approx(world.elbo(x[:1].numpy(), mu, log_var).item(), abs=5 * errors[0])
+    assert_mean(found[1], world.elbo(x[:1].numpy(), mu, log_var).item(), sees=0.5 * found[1].std().item())
     assert all(b > a for a, b in pairwise(means))
-    assert means[-1] < world.log_evidence(x[:1].numpy()).item() + 5 * errors[-1]
+    log_evidence = world.log_evidence(x[:1].numpy()).item()
+    assert_mean(found[64], log_evidence, sees=0.5 * found[64].std().item(), sided="above")
 
 
 @pytest.mark.parametrize("counts", [np.array([1, 4]), [np.int64(1), np.int32(4)]], ids=["array", "list"])
@@ -286,8 +284,7 @@ def test_the_elbo_by_quadrature_of_digits_is_that_of_many_draws(largest):
     result = elbo_quadrature(model, x)
     assert max(sizes) <= 2**17 and len(sizes) > 2
     draws = torch.stack([elbo(model, x, generator=generator(seed)).elbo for seed in range(2000)]).double()
-    error = draws.std(dim=0) / len(draws) ** 0.5  # below 0.05 nats
-    assert ((draws.mean(dim=0) - result).abs() < 4.5 * error).all() and error.max() < 0.05
+    assert_mean(draws, result, sees=0.4)  # nats
 
 
 @WORLDS

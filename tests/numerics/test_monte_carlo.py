@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from support.draws import assert_near
 
 from vae_helpers.numerics import gaussian, monte_carlo
 from vae_helpers.numerics.monte_carlo import estimate, kl_standard_normal_mc
@@ -73,6 +74,24 @@ def test_intervals_of_normal_draws_cover_in_95_percent_of_repetitions(count):
     assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)  # sees a coverage that is off by 2 %
 
 
+@pytest.mark.parametrize("false_alarm, miss", [(0.05, 0.05), (0.001, 0.2)])
+def test_what_an_estimate_sees_has_the_power_of_the_noncentral_t(false_alarm, miss):
+    count = 400
+    got = estimate(np.random.default_rng(1).normal(3, 2, size=(count, 4)))
+    away = got.sees(false_alarm, miss) / got.standard_error
+    room = stats.t(count - 1).isf(false_alarm / 2)
+    missed = stats.nct(count - 1, away).cdf(room) - stats.nct(count - 1, away).cdf(-room)
+    np.testing.assert_allclose(missed, miss, rtol=0.02)
+    assert np.array_equal(estimate([1.0, 1.0]).sees(), 0)
+
+
+@pytest.mark.parametrize("name", ["false_alarm", "miss"])
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5])
+def test_what_is_no_probability_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"^{name}: expected a number between 0 and 1, got {value}"):
+        estimate([1.0, 2.0]).sees(**{name: value})
+
+
 @pytest.mark.parametrize(
     ("values", "level", "error", "message"),
     [
@@ -112,13 +131,12 @@ def test_estimate_refuses_what_has_no_standard_error(values, level, error, messa
     ],
     ids=["2 latents", "20 latents", "batch", "scalar"],
 )
-def test_kl_within_five_standard_errors(mu, log_var, seed):
+def test_kl_is_the_mean_of_its_draws(mu, log_var, seed):
     got = kl_standard_normal_mc(mu, log_var, 20_000, np.random.default_rng(seed))
     exact = gaussian.kl_standard_normal(mu, log_var)
     assert got.count == 20_000
     assert got.mean.shape == exact.shape
-    assert (np.abs(got.mean - exact) < 5 * got.standard_error).all()
-    assert (got.standard_error < 0.05).all()  # sees a KL that is off by a quarter of a nat
+    assert_near(got.mean, got.standard_error, exact, 0.4, got.count)
 
 
 def test_standard_error_is_the_exact_one_within_three_percent():

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[0] = str(TESTS)  # in place of this folder, so that its modules have the names that tests use
+# In place of this folder, so that modules have the names that tests use.
+sys.path[:1] = [str(TESTS), str(TESTS.parent / "notebooks")]
 
 from trust import ledger  # noqa: E402
 

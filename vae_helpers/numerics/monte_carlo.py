@@ -32,6 +32,30 @@ class Estimate:
     interval: tuple[Array, Array]
     level: float = 0.95
 
+    def sees(self, false_alarm: float = 0.05, miss: float = 0.05) -> Array:
+        """The smallest deviation from the truth that a test with these draws finds.
+
+        The test refuses a claim that is farther from `mean` than Student's interval of level 1 - false_alarm
+        reaches. It finds a claim that is off by what is returned but with the probability `miss`: the
+        distance is (t(1 - false_alarm/2) + t(1 - miss)) standard errors, as for normal draws of a known
+        spread; a few draws see a little less.
+
+        Args:
+            false_alarm: probability with which the test refuses a claim that is right.
+            miss: probability with which it takes one that is off by the result.
+
+        Returns:
+            Array of shape (...), in the units of `mean`.
+
+        Raises:
+            ValueError: a probability outside (0, 1).
+        """
+        for name, value in (("false_alarm", false_alarm), ("miss", miss)):
+            if not 0 < as_number(name, value) < 1:
+                raise ValueError(f"{name}: expected a number between 0 and 1, got {value:g}")
+        quantile = scipy.special.stdtrit(self.count - 1, [1 - false_alarm / 2, 1 - miss])
+        return quantile.sum() * np.asarray(self.standard_error)
+
     def __repr__(self) -> str:
         if np.ndim(self.mean) == 0:
             return f"{self.mean:.4f} ± {self.standard_error:.4f} ({self.count} draws)"
@@ -58,7 +82,9 @@ def estimate(values: ArrayLike, level: float = 0.95) -> Estimate:
         raise ValueError(f"values: expected at least 2 draws along the first axis, got shape {values.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level: expected a number between 0 and 1, got {level:g}")
-    return _summary(len(values), *_moments(values), level)
+    # In units of a power of two, so that no square is too large for a float, or too small.
+    unit = np.ldexp(1.0, np.frexp(np.abs(values).max(axis=0))[1] - 1)
+    return _summary(len(values), *_moments(values / unit), level, unit)
 
 
 def kl_standard_normal_mc(
@@ -99,11 +125,15 @@ def kl_standard_normal_mc(
 
 def _moments(values: Array) -> tuple[Array, Array]:
     """The mean along the first axis, and the sum of the squared distances from it."""
-    mean = values.mean(axis=0)
-    return mean, ((values - mean) ** 2).sum(axis=0)
+    values = np.ascontiguousarray(np.moveaxis(values, 0, -1))  # NumPy sums the last axis with least error
+    mean = values.mean(axis=-1)
+    mean = mean + (values - mean[..., None]).mean(axis=-1)
+    return mean, ((values - mean[..., None]) ** 2).sum(axis=-1)
 
 
-def _summary(count: int, mean: Array, squares: Array, level: float = 0.95) -> Estimate:
-    error = np.sqrt(squares / (count - 1) / count)
+def _summary(
+    count: int, mean: Array, squares: Array, level: float = 0.95, unit: Array | float = 1.0
+) -> Estimate:
+    mean, error = mean * unit, np.sqrt(squares / (count - 1) / count) * unit
     half = scipy.special.stdtrit(count - 1, 0.5 + level / 2) * error
     return Estimate(mean, error, count, (mean - half, mean + half), level)
