@@ -135,7 +135,8 @@ class _Batches:
                     return self.one_by_one(), [*findings, PARTLY]
                 except Failed:  # a batch of one row is too small for it
                     return None, [*findings, PARTLY]
-        errors = errors + self.student.rounding * (1 + np.abs(values))
+        size = 1 + np.abs(np.where(np.isfinite(values), values, 0.0))  # what is infinite is no noise
+        errors = errors + self.student.rounding * size
         return Sample(tuple(a[:, None, :] for a in arguments), values, errors), findings
 
     def by_rows(self, value: Array) -> tuple[Array | None, list[Finding], str]:
