@@ -97,7 +97,7 @@ class Bernoulli(Likelihood):
     name = "bernoulli"
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
-        """x log σ(a) + (1 - x) log(1 - σ(a)) = x a - softplus(a), stable for every logit a."""
+        """x log σ(a) + (1 - x) log(1 - σ(a)) = x a - log(1 + exp(a)), stable for every logit a."""
         return _BernoulliLogProb.apply(x, output)
 
     def mean(self, output: Tensor) -> Tensor:
@@ -144,7 +144,9 @@ class Gaussian(Likelihood):
 
     def log_prob(self, x: Tensor, output: Tensor, x_log_var: Tensor) -> Tensor:
         """-½ Σ ((x - x_mean)² / σ² + log σ² + log 2π)."""
-        squared = (x - output) ** 2 * torch.exp(-x_log_var)
+        # In two steps and within limits: 1 / σ² may be too large for a float where the square is not.
+        root = torch.exp((-0.25 * x_log_var).clamp(max=80 if x.dtype == torch.float32 else 700))
+        squared = ((x - output) * root * root) ** 2
         return -0.5 * (squared + x_log_var + math.log(2 * math.pi)).sum(dim=-1)
 
     def mean(self, output: Tensor) -> Tensor:
@@ -159,12 +161,15 @@ class Gaussian(Likelihood):
 
 
 class _BernoulliLogProb(torch.autograd.Function):
-    """Value and gradient of Σ x a - softplus(a): d/da is x - σ(a), d/dx is a."""
+    """Value and gradient of Σ x a - log(1 + exp(a)): d/da is x - σ(a), d/dx is a."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, logits: Tensor) -> Tensor:
         ctx.save_for_backward(x, logits)
-        return torch.addcmul(_softplus(logits), x, logits, value=-1).sum(dim=-1).neg_()
+        # log(1 + exp(a)) = max(a, 0) + log(1 + exp(-|a|)), and nothing cancels in max(a, 0) - x a for an x of
+        # 0 or 1: a pixel of which the decoder is sure keeps its digits, however few nats it costs.
+        lost = torch.addcmul(F.relu(logits), x, logits, value=-1)
+        return lost.add_(_softplus(logits.abs().neg_())).sum(dim=-1).neg_()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -7,13 +7,14 @@ for the same number in every coordinate. Results are always float64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from vae_helpers.numerics._validate import Array, as_array, as_number, as_vectors
+from vae_helpers.numerics._validate import Array, as_array, as_function, as_number, as_vectors
 
 LOG_2PI = 1.8378770664093456  # rounded correctly, where np.log(2 * np.pi) is one bit lower
 
@@ -39,7 +40,7 @@ def log_prob(x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> Array:
     """
     x, mu, log_var = as_vectors(x=x, mu=mu, log_var=log_var)
     with np.errstate(over="ignore"):
-        return -0.5 * (LOG_2PI + log_var + ((x - mu) * np.exp(-0.5 * log_var)) ** 2).sum(axis=-1)
+        return -0.5 * (LOG_2PI + log_var + _over_std(x - mu, log_var) ** 2).sum(axis=-1)
 
 
 def entropy(log_var: ArrayLike) -> Array:
@@ -108,7 +109,7 @@ def kl_diagonal(mu_q: ArrayLike, log_var_q: ArrayLike, mu_p: ArrayLike, log_var_
         mu_q=mu_q, log_var_q=log_var_q, mu_p=mu_p, log_var_p=log_var_p
     )
     with np.errstate(over="ignore"):
-        shift = ((mu_q - mu_p) * np.exp(-0.5 * log_var_p)) ** 2
+        shift = _over_std(mu_q - mu_p, log_var_p) ** 2
         return 0.5 * (shift + _expm1_minus(log_var_q - log_var_p)).sum(axis=-1)
 
 
@@ -134,14 +135,13 @@ def kl_full(mu_q: ArrayLike, cov_q: ArrayLike, mu_p: ArrayLike, cov_p: ArrayLike
     batch, dim = np.broadcast_shapes(mu_q.shape, mu_p.shape)[:-1], mu_q.shape[-1]
     cov_q, chol_q = _covariance("cov_q", cov_q, batch, dim)
     cov_p, chol_p = _covariance("cov_p", cov_p, np.broadcast_shapes(batch, cov_q.shape[:-2]), dim)
-    shift = np.linalg.solve(chol_p, (mu_q - mu_p)[..., None])[..., 0]
-    # Whitened by p, q has the covariance I + E; its eigenvalues are 1 + e.
-    half = np.linalg.solve(chol_p, cov_q - cov_p)
-    e = np.linalg.eigvalsh(np.linalg.solve(chol_p, np.swapaxes(half, -1, -2)))
-    log_det = 2 * (_log_diagonal(chol_q) - _log_diagonal(chol_p))
-    near = _expm1_minus(np.log1p(np.where(np.abs(e) < 0.5, e, 0.0))).sum(axis=-1)
-    spread = np.where(np.abs(e).max(axis=-1) < 0.5, near, e.sum(axis=-1) - log_det)
-    return 0.5 * ((shift**2).sum(axis=-1) + spread)
+    shift = _solve_lower(chol_p, (mu_q - mu_p)[..., None])[..., 0]
+    # Whitened by p, q has the covariance I + E.
+    half = _solve_lower(chol_p, cov_q - cov_p)
+    whitened = _solve_lower(chol_p, np.swapaxes(half, -1, -2))
+    diagonal_q, diagonal_p = (np.diagonal(c, axis1=-2, axis2=-1) for c in (chol_q, chol_p))
+    log_det = 2 * np.log(diagonal_q / diagonal_p).sum(axis=-1)
+    return 0.5 * ((shift**2).sum(axis=-1) + _spread(whitened, log_det))
 
 
 def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:
@@ -162,11 +162,12 @@ def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:
 
     Raises:
         ValueError: std is not above zero, an argument is not one finite number, or f returns
-            another shape than that of its argument.
+            another shape than that of its argument, NaN or infinity.
+        TypeError: f is no function, or returns something other than real numbers.
     """
     mu, std = as_number("mu", mu), as_number("std", std, positive=True)
-    u = np.linspace(-12, 12, 1201)
-    weight = np.exp(-0.5 * (u**2 + LOG_2PI)) * (u[1] - u[0])
+    u = np.arange(-600, 601) / 50
+    weight = np.exp(-0.5 * u**2) * (1 / math.sqrt(2 * math.pi) / 50)  # 1 / 50 is no difference of two u
     values = np.asarray(f(mu + std * u))
     if values.shape not in [(), u.shape]:
         raise ValueError(f"f: expected values of shape {u.shape}, got {values.shape}")
@@ -180,6 +181,29 @@ def _expm1_minus(x: Array) -> Array:
     near = np.abs(x) < 0.5  # Kummer's function takes long, so only where it is needed
     difference[near] = 0.5 * x[near] ** 2 * scipy.special.hyp1f1(1, 3, x[near])
     return difference
+
+
+def _over_std(shift: Array, log_var: Array) -> Array:
+    """shift / σ, in two steps: 1 / σ may be too large for a float where the ratio is not."""
+    root = np.exp(np.minimum(-0.25 * log_var, 700.0))  # of 1 / σ; beyond, the ratio is infinite or 0
+    return shift * root * root
+
+
+def _spread(e: Array, log_det: Array) -> Array:
+    """tr E - log det(I + E) for symmetric E, by its eigenvalues where the two would cancel."""
+    values = np.linalg.eigvalsh(e)
+    near = np.abs(values) < 0.5
+    small = _expm1_minus(np.log1p(np.where(near, values, 0.0))).sum(axis=-1)
+    return np.where(near.all(axis=-1), small, np.trace(e, axis1=-2, axis2=-1) - log_det)
+
+
+def _solve_lower(chol: Array, b: Array) -> Array:
+    """chol⁻¹ b, row after row: exact in what a general solver's exchange of rows would mix."""
+    x = np.empty(np.broadcast_shapes(chol.shape[:-2], b.shape[:-2]) + b.shape[-2:])
+    for i in range(chol.shape[-1]):
+        known = (chol[..., i : i + 1, :i] @ x[..., :i, :])[..., 0, :]
+        x[..., i, :] = (b[..., i, :] - known) / chol[..., i, i, None]
+    return x
 
 
 def _covariance(name: str, value: ArrayLike, batch: tuple[int, ...], dim: int) -> tuple[Array, Array]:
@@ -201,8 +225,3 @@ def _covariance(name: str, value: ArrayLike, batch: tuple[int, ...], dim: int) -
         return cov, np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
         raise ValueError(f"{name}: expected a positive definite matrix, got one that is not") from None
-
-
-def _log_diagonal(chol: Array) -> Array:
-    """Half the log-determinant of chol @ cholᵀ."""
-    return np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(axis=-1)

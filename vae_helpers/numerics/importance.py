@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -67,7 +68,8 @@ def _log_phi(shift: float, std: float) -> tuple[Array, Array]:
     """log τ and log φ(τ) for the posterior N(0, 1) and q = N(shift, std²)."""
     step = 0.05 * min(std, 1.0)
     ends = [shift - _REACH * std, shift + _REACH * std, -_REACH, _REACH]
-    z = np.arange(min(ends), max(ends), step)
+    # Multiples of the step: np.arange(start, end, step) is spaced by the rounded difference of two numbers.
+    z = step * np.arange(math.floor(min(ends) / step), math.ceil(max(ends) / step))
     in_q, in_posterior = np.abs(z - shift) < _REACH * std, np.abs(z) < _REACH
     z, in_q = z[in_q | in_posterior], in_q[in_q | in_posterior]
     square = ((z - shift) / std) ** 2

@@ -6,6 +6,8 @@ probabilistic PCA; evidence and posterior are Gaussian (Bishop 2006, eqs. 12.35 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -55,19 +57,23 @@ class LinearGaussian:
         """log p(x given z) in nats, for x of shape (..., D) and z of shape (..., d): shape (...)."""
         x, z = self._data(x), _with_event("z", z, self.latent_dim)
         _same_batch(x=x, z=z)
-        return gaussian.log_prob(x, z @ self.weight.T + self.bias, 2 * np.log(self.noise_std))
+        return self._log_likelihood(x, z)
 
     def log_evidence(self, x: ArrayLike) -> Array:
         """log p(x) = log N(x; b, W Wᵀ + s² I) in nats, for x of shape (..., D): shape (...)."""
-        residual = self._data(x) - self.bias
-        # Along the singular directions of W the variance is s² + λ²; across them it is s².
-        directions, scales, _ = np.linalg.svd(self.weight, full_matrices=False)
-        along = residual @ directions
-        across = residual - along @ directions.T
-        variances = self.noise_std**2 + scales**2
-        log_det = np.log(variances).sum() + (self.data_dim - len(scales)) * 2 * np.log(self.noise_std)
-        white = (along**2 / variances).sum(axis=-1) + ((across / self.noise_std) ** 2).sum(axis=-1)
-        return -0.5 * (white + log_det + self.data_dim * gaussian.LOG_2PI)
+        x = self._data(x)
+        # log p(x, z) - log p(z given x) is the same at each z; at the posterior's mean, an error of z costs
+        # nothing, and the squares are those of z and of x given z.
+        mean, root = self._posterior(x)
+        white = self._white(x, mean)
+        # The determinant is that of the posterior's precision, times s² for each number of x: taken together,
+        # as the logarithms of the largest roots and of a small s would cancel.
+        roots = np.sort(np.abs(np.diagonal(root)))[::-1]
+        count = min(self.data_dim, self.latent_dim)
+        log_det = np.log(roots[:count] * self.noise_std).sum() + np.log(roots[count:]).sum()
+        log_det += (self.data_dim - count) * math.log(self.noise_std)
+        squares = (white**2).sum(axis=-1) + (mean**2).sum(axis=-1)
+        return -0.5 * (squares + self.data_dim * gaussian.LOG_2PI) - log_det
 
     def posterior(self, x: ArrayLike) -> tuple[Array, Array]:
         """The exact posterior p(z given x) = N(mean, cov).
@@ -79,10 +85,9 @@ class LinearGaussian:
             The mean, shape (..., d), and the covariance, shape (d, d), which is the same for
             every x (Bishop 2006, eq. 12.42).
         """
-        residual = self._data(x) - self.bias
-        precision = np.eye(self.latent_dim) + self.weight.T @ self.weight / self.noise_std**2
-        cov = np.linalg.inv(precision)
-        return residual @ self.weight @ cov / self.noise_std**2, (cov + cov.T) / 2
+        mean, root = self._posterior(self._data(x))
+        inverse = np.linalg.inv(root)
+        return mean, inverse @ inverse.T
 
     def elbo(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> Array:
         """The exact ELBO for q(z) = N(mu, diag(exp(log_var))), in nats.
@@ -104,9 +109,8 @@ class LinearGaussian:
         Source: Kingma & Welling 2014, eq. 3.
         """
         x, mu, log_var = self._data_and_q(x, mu, log_var)
-        at_mean = gaussian.log_prob(x, mu @ self.weight.T + self.bias, 2 * np.log(self.noise_std))
-        spread = (np.exp(log_var) * (self.weight**2).sum(axis=0)).sum(axis=-1)
-        return at_mean - 0.5 * spread / self.noise_std**2 - gaussian.kl_standard_normal(mu, log_var)
+        spread = (np.exp(log_var) * ((self.weight / self.noise_std) ** 2).sum(axis=0)).sum(axis=-1)
+        return self._log_likelihood(x, mu) - 0.5 * spread - gaussian.kl_standard_normal(mu, log_var)
 
     def gap(self, x: ArrayLike, mu: ArrayLike, log_var: ArrayLike) -> Array:
         """KL(q, p(z given x)) in nats: how far the ELBO lies below log p(x).
@@ -117,8 +121,34 @@ class LinearGaussian:
         Source: Kingma & Welling 2014, eq. 1.
         """
         x, mu, log_var = self._data_and_q(x, mu, log_var)
-        mean, cov = self.posterior(x)
-        return gaussian.kl_full(mu, np.exp(log_var)[..., None] * np.eye(self.latent_dim), mean, cov)
+        mean, root = self._posterior(x)
+        apart, weight = mu - mean, self.weight / self.noise_std
+        square = (apart**2).sum(axis=-1) + ((apart @ weight.T) ** 2).sum(axis=-1)
+        # Whitened by the posterior, q has the eigenvalues of I + E.
+        half = weight * np.exp(0.5 * log_var)[..., None, :]
+        e = np.expm1(log_var)[..., None] * np.eye(self.latent_dim) + np.swapaxes(half, -1, -2) @ half
+        log_det = (2 * np.log(np.abs(np.diagonal(root))) + log_var).sum(axis=-1)
+        return 0.5 * (square + gaussian._spread(e, log_det))
+
+    def _log_likelihood(self, x: Array, z: Array) -> Array:
+        constant = gaussian.LOG_2PI + 2 * math.log(self.noise_std)
+        return -0.5 * (self._white(x, z) ** 2 + constant).sum(axis=-1)
+
+    def _white(self, x: Array, z: Array) -> Array:
+        # Divided by s, where exp(-log s) would have an error that grows with log s.
+        return (x - (z @ self.weight.T + self.bias)) / self.noise_std
+
+    def _posterior(self, x: Array) -> tuple[Array, Array]:
+        """The posterior's mean, and a triangular root R of its precision RᵀR = I + WᵀW / s²."""
+        # WᵀW is never formed: its rounding would cost twice as many digits.
+        weight = self.weight / self.noise_std
+        root = np.linalg.qr(np.concatenate([weight, np.eye(self.latent_dim)]), mode="r")
+        inverse = np.linalg.inv(root)
+        mean = np.zeros(())
+        for _ in range(2):  # the second time for what the first one missed (Björck 1987, section 2)
+            left = (x - self.bias - (mean @ self.weight.T if mean.ndim else 0.0)) / self.noise_std
+            mean = mean + (left @ weight - mean) @ inverse @ inverse.T
+        return mean, root
 
     def _data(self, x: ArrayLike) -> Array:
         return _with_event("x", x, self.data_dim)
