@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vae_helpers.numerics._validate import as_flag
+
 
 def bar(items: Iterable[Any] | None = None, *, progress: bool, **options: Any) -> tqdm:
     """A bar in plain text that vanishes at its end: a widget would leave an error in a saved notebook.
@@ -19,4 +21,4 @@ def bar(items: Iterable[Any] | None = None, *, progress: bool, **options: Any) -
     """
     notebook = type(sys.stdout).__module__.startswith("ipykernel")  # which marks stderr as a fault
     file = sys.stdout if notebook else sys.stderr
-    return tqdm(items, leave=False, disable=not progress, file=file, **options)
+    return tqdm(items, leave=False, disable=not as_flag("progress", progress), file=file, **options)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from vae_helpers.numerics._validate import as_count, told
 
 
 class NotFiniteError(ValueError):
     """A tensor holds NaN or infinity; of a model's output it says that its weights do."""
 
 
+_OF_A_MODEL = ("encode", "latent_dim", "data_dim")
 _trusted = ContextVar("trusted", default=False)
 
 
@@ -28,11 +32,31 @@ def trusted() -> Iterator[None]:
         _trusted.reset(token)
 
 
+def check_model(model: Any) -> Any:
+    """Returns `model` when it has what a VAE has; whoever evaluates code of others makes such an object."""
+    if isinstance(model, type) or not all(hasattr(model, name) for name in _OF_A_MODEL):
+        raise TypeError(f"model: expected a VAE, got {told(model)}")
+    return model
+
+
+def check_counts(name: str, counts: Sequence[int]) -> list[int]:
+    """Returns numbers of draws, at least one of them, each at least 1."""
+    try:
+        counts = list(counts)
+    except TypeError:
+        raise TypeError(f"{name}: expected numbers of draws, got {told(counts)}") from None
+    if not counts:
+        raise ValueError(f"{name}: expected at least one number of draws, got none")
+    return [as_count(name, count) for count in counts]
+
+
 def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:
     """Returns `value` when it is a tensor of finite numbers, its last axis of `size` if given."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         got = f"{value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name}: expected a floating-point tensor, got {got}")
+    if value.layout is not torch.strided or value.is_nested:
+        raise TypeError(f"{name}: expected a dense tensor, got one of {value.layout}")
     if value.numel() == 0 or value.ndim == 0 or (size is not None and value.shape[-1] != size):
         wanted = "(batch, d), not empty" if size is None else f"(batch, {size})"
         raise ValueError(f"{name}: expected shape {wanted}, got {tuple(value.shape)}")

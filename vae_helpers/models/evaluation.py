@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models._validate import check_batch, fresh_generator
+from vae_helpers.models._validate import check_batch, check_counts, check_model, fresh_generator
 from vae_helpers.models.objectives import kl_standard_normal, log_weights
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count, as_number
@@ -184,11 +184,7 @@ def importance_bounds(
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1.
     """
     _check(model, x)
-    if not isinstance(counts, Iterable):
-        raise TypeError(f"counts: expected numbers of draws, got {counts!r}")
-    counts = [as_count("counts", count) for count in counts]
-    if not counts:
-        raise ValueError("counts: expected at least one number of draws, got none")
+    counts = check_counts("counts", counts)
     generator = fresh_generator(generator, x.device)
     total = max(counts)
     parts: dict[int, list[Tensor]] = {count: [] for count in counts}
@@ -359,6 +355,7 @@ def _room(x: Tensor) -> int:
 
 
 def _check(model: VAE, x: Tensor, max_latents: int | None = None) -> None:
+    check_model(model)
     if max_latents is not None and model.latent_dim > max_latents:
         raise ValueError(
             f"model: expected at most {max_latents} latents for quadrature, got "

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vae_helpers.models._validate import check_same_shape
+from vae_helpers.models._validate import check_model, check_same_shape
 from vae_helpers.models.vae import VAE, reparameterize
 from vae_helpers.numerics._validate import as_count, as_number
 
@@ -64,7 +64,7 @@ def elbo(
     Source: Kingma & Welling 2014, eq. 7; Higgins et al. 2017, eq. 4 for beta.
     """
     beta = as_number("beta", beta, minimum=0)
-    mu, log_var = model.encode(x)
+    mu, log_var = check_model(model).encode(x)
     z = reparameterize(mu, log_var, num_samples, generator)  # (num_samples, batch, d)
     log_likelihood = model.log_likelihood(x, z).mean(dim=0)
     kl_per_latent = _kl_per_latent(mu, log_var)
@@ -119,7 +119,7 @@ def iwae_for_training(
     Source: Tucker, Lawson, Gu & Maddison 2019, eq. 8; Roeder, Wu & Duvenaud 2017 for k = 1.
     """
     as_count("num_samples", num_samples)
-    mu, log_var = model.encode(x)
+    mu, log_var = check_model(model).encode(x)
     z = reparameterize(mu, log_var, num_samples, generator)
     log_weight = _log_weights(model, x, z, mu.detach(), log_var.detach())
     share = torch.softmax(log_weight.detach(), dim=0)  # (num_samples, batch)
@@ -132,7 +132,7 @@ def iwae_for_training(
 
 def log_weights(model: VAE, x: Tensor, num_samples: int, generator: torch.Generator | None = None) -> Tensor:
     """log p(x, z) - log q(z given x) for draws z ~ q(z given x), shape (num_samples, batch)."""
-    mu, log_var = model.encode(x)
+    mu, log_var = check_model(model).encode(x)
     return _log_weights(model, x, reparameterize(mu, log_var, num_samples, generator), mu, log_var)
 
 

@@ -6,6 +6,7 @@ import ctypes
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,11 +17,11 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar as progress_bar
-from vae_helpers.models._validate import check_images, fresh_generator, trusted
+from vae_helpers.models._validate import check_batch, check_images, check_model, fresh_generator, trusted
 from vae_helpers.models.objectives import elbo, iwae_for_training
 from vae_helpers.models.storage import Checkpoint, as_path, fingerprint
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count, as_number
+from vae_helpers.numerics._validate import as_count, as_flag, as_function, as_number, told
 
 OPTIMIZERS = ("adam", "muon")
 _NUMBERS = ("learning_rate", "beta", "warmup", "free_bits")
@@ -82,11 +83,12 @@ class Settings:
                 f"{self.beta!r}, {self.warmup!r} and {self.free_bits!r}"
             )
         if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {self.optimizer!r}")
+            raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {told(self.optimizer)}")
         if not any(self.precision is known for known in (torch.float32, torch.bfloat16)):
-            raise ValueError(f"precision: expected torch.float32 or torch.bfloat16, got {self.precision!r}")
-        if not isinstance(self.binarize, bool):
-            raise TypeError(f"binarize: expected True or False, got {self.binarize!r}")
+            raise ValueError(
+                f"precision: expected torch.float32 or torch.bfloat16, got {told(self.precision)}"
+            )
+        self.__dict__["binarize"] = as_flag("binarize", self.binarize)
 
 
 @torch.inference_mode(False)  # a training needs gradients, wherever it is called
@@ -112,6 +114,7 @@ def fit(
     progress: bool = True,
     on_step: Callable[[int, int, float], object] | None = None,
     checkpoint: str | Path | None = None,
+    keep_checkpoint: bool = False,
 ) -> History:
     """Trains the model by gradient steps with a one-cycle schedule on -ELBO, and returns the curves.
 
@@ -154,7 +157,9 @@ def fit(
             in nats per image; when it returns True, training ends there.
         checkpoint: a file that holds the state of the training after each epoch. If it is there at
             the start, training goes on from it, to the same weights bit by bit as without the
-            interruption; it is deleted after the last epoch.
+            interruption; it is deleted after the last epoch. If it cannot be written, as on a full disk, a
+            warning says so at once, the state before stays, and training goes on.
+        keep_checkpoint: leave it after the last epoch, for a caller who deletes it once the model is stored.
 
     Returns:
         A `History`.
@@ -164,18 +169,19 @@ def fit(
             not go together, or a checkpoint of a training with other settings, images or another
             generator.
         TypeError: a count that is not a whole number, or what is no tensor or no generator.
-        FileNotFoundError: the checkpoint's folder does not exist.
+        FileNotFoundError, PermissionError: the checkpoint's folder does not exist, or takes no files.
         FloatingPointError: the loss became NaN or infinite; told at the end of the epoch, with the step.
 
     Source: Kingma & Welling 2014, algorithm 1; Smith & Topin 2018 for the schedule; Bowman et al.
     2016, section 3.1, for the warm-up; Kingma et al. 2016, eq. 15, for the free bits; Jordan et al.
     2024 and Liu et al. 2025, section 2.2, for Muon.
     """
-    check_images(images, model.data_dim)
+    check_images(images, check_model(model).data_dim)
     if test_images is not None:
         check_images(test_images, model.data_dim, name="test_images")
-    if on_step is not None and not callable(on_step):
-        raise TypeError(f"on_step: expected a function or None, got {on_step!r}")
+    if on_step is not None:
+        as_function("on_step", on_step)
+    init_bias, progress = as_flag("init_bias", init_bias), as_flag("progress", progress)
     if checkpoint is not None:
         checkpoint = as_path("checkpoint", checkpoint)
     if any(parameter.is_inference() for parameter in model.parameters()):
@@ -237,9 +243,11 @@ def fit(
                 if watch.stopped:
                     break
                 if saved is not None:
-                    saved.save(epoch, asdict(history))
-    if saved is not None and not watch.stopped:
-        saved.delete()
+                    with _told(saved.path, f"written after epoch {epoch}; the training goes on"):
+                        saved.save(epoch, asdict(history))
+    if saved is not None and not watch.stopped and not keep_checkpoint:
+        with _told(saved.path, "deleted"):
+            saved.delete()
     model.eval()
     return history
 
@@ -252,7 +260,7 @@ def where_to_train(model: VAE, device: torch.device | str | None = None) -> torc
     """
     if device is not None:
         if not isinstance(device, torch.device | str):
-            raise TypeError(f"device: expected a torch.device, its name or None, got {device!r}")
+            raise TypeError(f"device: expected a torch.device, its name or None, got {told(device)}")
         try:
             return torch.empty(0, device=device).device
         except (RuntimeError, AssertionError) as error:  # no such name, or none in this machine
@@ -269,6 +277,16 @@ def fast_precision(device: torch.device) -> torch.dtype:
         can = torch.cpu.get_capabilities() if device.type == "cpu" else {}
         in_hardware = can.get("avx512_bf16", False) or can.get("amx_bf16", False)
     return torch.bfloat16 if in_hardware else torch.float32
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Turns an error of the disk into a warning: a trained model is worth more than its checkpoint."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        warnings.warn(f"checkpoint: {path} could not be {what}: {why}", RuntimeWarning, stacklevel=6)
 
 
 @contextmanager
@@ -438,8 +456,10 @@ def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None
         images: grey values in [0, 1], shape (n, D).
         generator: for the binarization: a generator, a seed for a new one, or None.
     """
-    if isinstance(generator, int):
-        generator = torch.Generator(images.device).manual_seed(generator)
+    check_images(images, check_model(model).data_dim)
+    if isinstance(generator, int) and not isinstance(generator, bool):
+        seed = as_count("generator", generator, minimum=0)
+        generator = torch.Generator(images.device).manual_seed(seed)
     return model.observation.observe(images, generator)
 
 
@@ -448,6 +468,8 @@ def mean_elbo(
     model: VAE, x: Tensor, generator: torch.Generator, beta: float = 1.0, batch_size: int = 1000
 ) -> tuple[float, float, float]:
     """Averages over images of the ELBO, E_q[log p(x given z)] and the KL, in nats per image."""
+    check_batch("x", x, check_model(model).data_dim)
+    batch_size = as_count("batch_size", batch_size)
     parts = [elbo(model, batch, beta, generator=generator) for batch in x.split(batch_size)]
     means = [torch.cat(column).double().mean().item() for column in zip(*parts, strict=True)]
     return means[0], means[1], means[2]

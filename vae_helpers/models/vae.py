@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vae_helpers.models._validate import check_images, check_same_shape, check_tensor, fresh_generator
 from vae_helpers.models.likelihoods import LIKELIHOODS
-from vae_helpers.numerics._validate import as_count
+from vae_helpers.numerics._validate import as_count, told
 
 ACTIVATIONS = {"gelu": nn.GELU, "tanh": nn.Tanh, "relu": nn.ReLU}
 DECODERS = ("connected", "convolutional")
@@ -64,11 +64,11 @@ class VAE(nn.Module):
         }
         sizes = {name: as_count(name, size) for name, size in sizes.items()}
         if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood: expected one of {tuple(LIKELIHOODS)}, got {likelihood!r}")
+            raise ValueError(f"likelihood: expected one of {tuple(LIKELIHOODS)}, got {told(likelihood)}")
         if not isinstance(activation, str) or activation not in ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {tuple(ACTIVATIONS)}, got {activation!r}")
-        if decoder not in DECODERS:
-            raise ValueError(f"decoder: expected one of {DECODERS}, got {decoder!r}")
+            raise ValueError(f"activation: expected one of {tuple(ACTIVATIONS)}, got {told(activation)}")
+        if not isinstance(decoder, str) or decoder not in DECODERS:
+            raise ValueError(f"decoder: expected one of {DECODERS}, got {told(decoder)}")
         self.config = {**sizes, "likelihood": likelihood, "activation": activation}
         self.latent_dim, self.data_dim, self.likelihood = sizes["latent_dim"], sizes["data_dim"], likelihood
         hidden = [sizes["hidden_dim"]] * sizes["num_hidden"]
