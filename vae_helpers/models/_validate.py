@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_helpers.numerics._validate import as_count, told
+from vae_helpers.numerics._validate import told
 
 
 class NotFiniteError(ValueError):
@@ -37,17 +37,6 @@ def check_model(model: Any) -> Any:
     if isinstance(model, type) or not all(hasattr(model, name) for name in _OF_A_MODEL):
         raise TypeError(f"model: expected a VAE, got {told(model)}")
     return model
-
-
-def check_counts(name: str, counts: Sequence[int]) -> list[int]:
-    """Returns numbers of draws, at least one of them, each at least 1."""
-    try:
-        counts = list(counts)
-    except TypeError:
-        raise TypeError(f"{name}: expected numbers of draws, got {told(counts)}") from None
-    if not counts:
-        raise ValueError(f"{name}: expected at least one number of draws, got none")
-    return [as_count(name, count) for count in counts]
 
 
 def check_tensor(name: str, value: Tensor, size: int | None = None) -> Tensor:

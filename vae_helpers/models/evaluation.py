@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models._validate import check_batch, check_counts, check_model, fresh_generator
+from vae_helpers.models._validate import check_batch, check_model, fresh_generator
 from vae_helpers.models.objectives import kl_standard_normal, log_weights
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count, as_number
+from vae_helpers.numerics._validate import as_count, as_counts, as_number
 
 _CHUNK = 2**21  # numbers in an array whose gradient is taken: 8 MB, or 16 in double precision
 _CACHED = 2**20  # numbers in an array that is gone over several times: 4 MB, which a cache may hold
@@ -184,7 +184,7 @@ def importance_bounds(
     Source: Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1.
     """
     _check(model, x)
-    counts = check_counts("counts", counts)
+    counts = as_counts("counts", counts)
     generator = fresh_generator(generator, x.device)
     total = max(counts)
     parts: dict[int, list[Tensor]] = {count: [] for count in counts}

@@ -18,7 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vae_helpers.models._validate import check_model
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import told
 
 # What an optimizer keeps for each parameter.
 _KEPT = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.Muon: ("momentum_buffer",)}
@@ -32,10 +34,18 @@ def as_path(name: str, value: str | Path) -> Path:
 
     Raises:
         TypeError: what is no path.
+        ValueError: a path that no file of this machine can have.
     """
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name}: expected a path, got {value!r}")
-    return Path(value).expanduser()
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name}: expected a path, got {told(value)}")
+    try:
+        path = Path(value).expanduser()
+        os.fsencode(path)
+    except (RuntimeError, UnicodeEncodeError):  # no such home folder; half a letter
+        raise ValueError(f"{name}: expected a path of this machine, got {value!r}") from None
+    if "\0" in str(path):
+        raise ValueError(f"{name}: expected a path without the character 0, got {value!r}")
+    return path
 
 
 def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -175,9 +185,9 @@ def save(model: VAE, path: str | Path, dtype: torch.dtype | None = None) -> None
         ValueError: the path is a folder, another dtype, or weights that are too large for it.
     """
     if dtype is not None and not any(dtype is known for known in DTYPES):
-        raise ValueError(f"dtype: expected None or one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+        raise ValueError(f"dtype: expected None or one of {', '.join(map(str, DTYPES))}, got {told(dtype)}")
     weights = {}
-    for name, value in model.state_dict().items():
+    for name, value in check_model(model).state_dict().items():
         weights[name] = value.detach().cpu().to(dtype or value.dtype)
         if not torch.equal(weights[name].isfinite(), value.detach().cpu().isfinite()):
             raise ValueError(f"dtype: expected one that holds the weights, got {dtype}: {name} is too large")

@@ -104,6 +104,17 @@ def as_count(name: str, value: int, minimum: int = 1) -> int:
     return int(value)
 
 
+def as_counts(name: str, values: Iterable[int]) -> list[int]:
+    """Returns numbers of draws, at least one of them, as ints of at least 1."""
+    try:
+        values = list(values)
+    except TypeError:
+        raise TypeError(f"{name}: expected numbers of draws, got {told(values)}") from None
+    if not values:
+        raise ValueError(f"{name}: expected at least one number of draws, got none")
+    return [as_count(name, value) for value in values]
+
+
 def as_flag(name: str, value: bool) -> bool:
     """Returns `value` as True or False: a text such as "no" would count as True."""
     if not isinstance(value, bool | np.bool_):

@@ -168,7 +168,12 @@ def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:
     mu, std = as_number("mu", mu), as_number("std", std, positive=True)
     u = np.arange(-600, 601) / 50
     weight = np.exp(-0.5 * u**2) * (1 / math.sqrt(2 * math.pi) / 50)  # 1 / 50 is no difference of two u
-    values = np.asarray(f(mu + std * u))
+    with np.errstate(over="ignore"):
+        z = mu + std * u
+    if not np.isfinite(z).all():
+        raise ValueError(f"std: expected finite numbers within 12 std of mu = {mu:g}, got {std:g}")
+    with np.errstate(over="ignore"):
+        values = as_array("f", as_function("f", f)(z))
     if values.shape not in [(), u.shape]:
         raise ValueError(f"f: expected values of shape {u.shape}, got {values.shape}")
     return float(np.sum(weight * values))

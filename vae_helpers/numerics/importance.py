@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vae_helpers.numerics._validate import Array, as_count, as_number
+from vae_helpers.numerics._validate import Array, as_counts, as_number
 
 _WIDEST, _FARTHEST = 5.0, 10.0  # how far q may be from the posterior, for which the grids below are made
 _REACH = 9.0  # standard deviations beyond which a Gaussian has no mass to 18 digits
@@ -44,9 +44,7 @@ def importance_gap(
     """
     mean, post_mean = as_number("mean", mean), as_number("post_mean", post_mean)
     std, post_std = as_number("std", std, positive=True), as_number("post_std", post_std, positive=True)
-    counts = [as_count("counts", count) for count in counts]
-    if not counts:
-        raise ValueError("counts: expected at least one number of draws, got none")
+    counts = as_counts("counts", counts)
     shift, ratio = (mean - post_mean) / post_std, std / post_std
     if not 1 / _WIDEST <= ratio <= _WIDEST:
         raise ValueError(

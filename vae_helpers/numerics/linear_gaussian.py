@@ -14,6 +14,11 @@ from numpy.typing import ArrayLike
 from vae_helpers.numerics import gaussian
 from vae_helpers.numerics._validate import Array, as_array, as_count, as_number, as_rng, as_vectors
 
+# Within these, all that is computed is a number; squares alone may be infinite.
+_LARGEST = 1e150  # of x, z and mu
+_WIDEST = 1e75  # of noise_std and its inverse, and of a weight in units of noise_std
+_HIGHEST = 300.0  # of log_var
+
 
 class LinearGaussian:
     """The model z ~ N(0, I), x given z ~ N(weight z + bias, noise_std² I).
@@ -45,6 +50,12 @@ class LinearGaussian:
             )
         self.bias = np.broadcast_to(bias, (self.data_dim,))
         self.noise_std = as_number("noise_std", noise_std, positive=True)
+        if not max(1 / _WIDEST, np.abs(self.weight).max() / _WIDEST) <= self.noise_std <= _WIDEST:
+            raise ValueError(
+                f"noise_std: expected a number from {1 / _WIDEST:g} to {_WIDEST:g}, and weights of at most "
+                f"{_WIDEST:g} of it, got {self.noise_std:g}"
+            )
+        _check_size("bias", self.bias)
 
     def sample(self, num: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draws `num` pairs from p(z) p(x given z): z of shape (num, d), x of shape (num, D)."""
@@ -158,6 +169,8 @@ class LinearGaussian:
         mu, log_var = as_vectors(mu=_with_event("mu", mu, self.latent_dim), log_var=log_var)
         _same_batch(x=x, mu=mu)
         _same_batch(x=x, log_var=log_var)
+        if (high := log_var.max()) > _HIGHEST:
+            raise ValueError(f"log_var: expected numbers of at most {_HIGHEST:g}, got {high:g}")
         return x, mu, log_var
 
 
@@ -167,6 +180,12 @@ def _with_event(name: str, value: ArrayLike, size: int) -> Array:
     array = array.reshape(1) if array.ndim == 0 else array
     if array.shape[-1] != size:
         raise ValueError(f"{name}: expected shape (..., {size}), got {array.shape}")
+    return _check_size(name, array)
+
+
+def _check_size(name: str, array: Array) -> Array:
+    if (largest := np.abs(array).max()) > _LARGEST:
+        raise ValueError(f"{name}: expected numbers of at most {_LARGEST:g}, got {largest:g}")
     return array
 
 

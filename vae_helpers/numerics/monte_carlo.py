@@ -50,9 +50,7 @@ class Estimate:
         Raises:
             ValueError: a probability outside (0, 1).
         """
-        for name, value in (("false_alarm", false_alarm), ("miss", miss)):
-            if not 0 < as_number(name, value) < 1:
-                raise ValueError(f"{name}: expected a number between 0 and 1, got {value:g}")
+        false_alarm, miss = _share("false_alarm", false_alarm), _share("miss", miss)
         quantile = scipy.special.stdtrit(self.count - 1, [1 - false_alarm / 2, 1 - miss])
         return quantile.sum() * np.asarray(self.standard_error)
 
@@ -77,11 +75,9 @@ def estimate(values: ArrayLike, level: float = 0.95) -> Estimate:
         ValueError: fewer than two draws, NaN, or a level outside (0, 1).
     """
     values = as_array("values", values)
-    level = as_number("level", level)
     if values.ndim == 0 or len(values) < 2:
         raise ValueError(f"values: expected at least 2 draws along the first axis, got shape {values.shape}")
-    if not 0 < level < 1:
-        raise ValueError(f"level: expected a number between 0 and 1, got {level:g}")
+    level = _share("level", level)
     # In units of a power of two, so that no square is too large for a float, or too small.
     unit = np.ldexp(1.0, np.frexp(np.abs(values).max(axis=0))[1] - 1)
     return _summary(len(values), *_moments(values / unit), level, unit)
@@ -107,6 +103,11 @@ def kl_standard_normal_mc(
     """
     mu, log_var = as_vectors(mu=mu, log_var=log_var)
     num_samples, rng = as_count("num_samples", num_samples, minimum=2), as_rng("rng", rng)
+    if np.abs(mu).max() > 1e70 or log_var.max() > 300:  # or squares of log-densities would be infinite
+        raise ValueError(
+            f"mu, log_var: expected numbers of at most 1e70 and 300, got {np.abs(mu).max():g} and "
+            f"{log_var.max():g}"
+        )
     shape = np.broadcast_shapes(mu.shape, log_var.shape)
     std = np.exp(0.5 * log_var)
     step = max(1, _CHUNK // int(np.prod(shape)))
@@ -121,6 +122,13 @@ def kl_standard_normal_mc(
         mean = mean + apart * (len(eps) / count)
         squares = squares + squares_of_these + apart**2 * (start * len(eps) / count)
     return _summary(num_samples, mean, squares)
+
+
+def _share(name: str, value: float) -> float:
+    value = as_number(name, value)
+    if not 0 < value < 1:
+        raise ValueError(f"{name}: expected a number between 0 and 1, got {value:g}")
+    return value
 
 
 def _moments(values: Array) -> tuple[Array, Array]:

@@ -1,0 +1,103 @@
+"""A few examples for each public function: an answer is right, or an error names the argument."""
+
+import numpy as np
+import pytest
+
+from trust.bad_input import LAYERS, Fault, Target, exported, outcome, rows, tried
+from trust.callables import LEFT_OUT, TARGETS
+from vae_helpers.numerics import gaussian
+
+BY_NAME = {target.name: target for target in TARGETS}
+ENTROPY = BY_NAME["numerics.gaussian.entropy"]
+
+
+def test_no_public_function_is_missing():
+    assert len(BY_NAME) == len(TARGETS)
+    assert exported() == BY_NAME.keys() | {name for name in LEFT_OUT if name.startswith(LAYERS)}
+    assert not BY_NAME.keys() & LEFT_OUT.keys() and all(LEFT_OUT.values())
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_answer_is_right_or_an_error_names_the_argument(name):
+    target = BY_NAME[name]
+    tally = tried(target, max(2, 20 // target.cost))
+    assert not tally.faults, "\n".join(tally.examples.values())
+    assert tally.right, "no call was answered"
+    assert tally.refused or not target.places, "no call was refused"
+
+
+def broken(function):
+    """The entropy, computed by another function."""
+    return Target("entropy", ENTROPY.good, ENTROPY.right, call=function)
+
+
+def unnamed(log_var):
+    return gaussian.entropy(np.asarray(log_var, dtype=float) if log_var is None else log_var)
+
+
+def wrong(log_var):
+    return gaussian.entropy(log_var) + 1e-6
+
+
+def blames_another(log_var, mu=0.0):
+    try:
+        return gaussian.entropy(log_var)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"mu: {error}") from None
+
+
+def raw(log_var):
+    return gaussian.entropy(log_var) if hasattr(log_var, "shape") else log_var.size
+
+
+def changes(log_var):
+    found = gaussian.entropy(log_var)
+    log_var[...] = 0
+    return found
+
+
+def warns(log_var):
+    return gaussian.entropy(np.log(np.exp(np.asarray(log_var) - 1000)) * 0 + log_var)
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (wrong, "a wrong answer"),
+        (raw, "AttributeError"),
+        (blames_another, "this names a good argument"),
+        (changes, "has changed log_var"),
+        (warns, "warns: divide by zero"),
+        (lambda log_var: gaussian.entropy(np.nan_to_num(log_var)), "numbers that are not finite were taken"),
+        (lambda log_var: gaussian.entropy(log_var=-log_var) * 0, "a wrong answer"),
+    ],
+)
+def test_a_faulty_function_is_found(function, message):
+    faults = tried(broken(function), 100).examples.values()
+    assert any(message in fault for fault in faults), faults
+
+
+def test_good_arguments_must_be_taken():
+    def never(log_var):
+        raise ValueError("log_var: expected something else")
+
+    with pytest.raises(Fault, match="these arguments are good"):
+        outcome(broken(never), {"log_var": np.zeros(2)})
+
+
+def test_a_call_that_does_not_end_is_found(monkeypatch):
+    monkeypatch.setattr("trust.bad_input.SECONDS", 0.05)
+
+    def endless(log_var):
+        while True:
+            pass
+
+    with pytest.raises(Fault, match="does not end"):
+        outcome(broken(endless), {"log_var": np.zeros(2)})
+
+
+def test_rows_count_what_was_tried(monkeypatch):
+    monkeypatch.setattr("trust.callables.TARGETS", [ENTROPY])
+    whole, numerics = rows(share=0.01)
+    tally = tried(ENTROPY, 5)
+    assert (numerics.tried, numerics.failed) == (tally.calls, 0) and whole.tried == tally.refused
