@@ -244,8 +244,8 @@ import sys, torch
 from vae_helpers.models import VAE, fit
 torch.set_num_threads(int(sys.argv[1]))
 g = torch.Generator().manual_seed(int(sys.argv[2]))
-images = torch.rand(600, 100, generator=g).round()
-model = VAE(2, 64, data_dim=100, generator=g)
+images = torch.rand(2000, 784, generator=g).round()
+model = VAE(2, 400, generator=g)
 fit(model, images, 3, generator=g, progress=False)
 print(torch.nn.utils.parameters_to_vector(model.parameters()).double().detach().numpy().tobytes().hex())
 """
