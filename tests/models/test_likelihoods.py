@@ -208,6 +208,35 @@ def test_gaussian_noise_starts_at_a_variance_of_a_tenth():
     assert VAE(2, 8, "gaussian").x_log_var.item() == pytest.approx(math.log(0.1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("logit", [12.0, 20.0, 45.0, 80.0])
+def test_a_pixel_of_which_the_decoder_is_sure_keeps_its_digits(logit, dtype):
+    """x a - log(1 + exp(a)) is the difference of two equal numbers there."""
+    sure = torch.tensor([[1.0, logit], [0.0, -logit]], dtype=dtype)
+    got = LIKELIHOODS["bernoulli"].log_prob(sure[:, :1], sure[:, 1:])
+    expected = torch.full((2,), -math.log1p(math.exp(-logit)), dtype=dtype)
+    torch.testing.assert_close(got, expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_var", [-1e4, -200.0, 200.0, 1e4])
+def test_gaussian_pixels_that_are_met_exactly_have_a_density_however_narrow_it_is(log_var, dtype):
+    x, log_var = torch.tensor([0.3, 0.7], dtype=dtype), torch.tensor(log_var, dtype=dtype)
+    output, log_var = x.clone().requires_grad_(), log_var.requires_grad_()
+    got = LIKELIHOODS["gaussian"].log_prob(x, output, log_var)
+    torch.testing.assert_close(got, -(log_var + math.log(2 * math.pi)), rtol=1e-6, atol=0)
+    got.backward()
+    assert (output.grad == 0).all() and log_var.grad == -1
+
+
+@pytest.mark.parametrize("power", [-35, -25, 25, 35])
+def test_gaussian_pixels_of_any_size_at_a_width_of_that_size(power):
+    x, log_var = torch.tensor([10.0**power]), torch.tensor(2 * power * math.log(10.0))
+    got = LIKELIHOODS["gaussian"].log_prob(x, torch.zeros(1), log_var)
+    expected = stats.norm.logpdf(x.double().numpy(), scale=math.exp(log_var.item() / 2))
+    assert got.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_pixels_that_bernoulli_does_not_know_are_refused():
     with pytest.raises(ValueError, match=r"x: expected values in \[0, 1\], got 200 to 200"):
         small_vae().log_likelihood(torch.full((3, 6), 200.0), torch.zeros(3, 2))

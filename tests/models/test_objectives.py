@@ -249,6 +249,23 @@ def test_with_the_true_posterior_every_weight_is_the_evidence(d, size, k):
     np.testing.assert_allclose(bound.detach(), expected[0], rtol=1e-10)
 
 
+@pytest.mark.parametrize("objective", [log_weights, iwae_for_training])
+def test_weights_of_a_sharp_q_know_which_noise_was_drawn(objective):
+    """In float32, z = 3 + 1e-6 eps is rounded to steps of 2.4e-7: z does not tell eps."""
+    model = small_vae()
+    with torch.no_grad():
+        model.encoder[-1].weight.zero_()
+        model.encoder[-1].bias.copy_(torch.tensor([3.0, 3.0, *[2 * math.log(1e-6)] * 2]))
+        model.decoder[0].weight.zero_()
+    x = small_x(model)
+    got = objective(model, x, 1, generator=generator()).reshape(-1)
+    eps = torch.randn(1, 4, 2, generator=generator())[0].double()
+    z = 3 + 1e-6 * eps
+    expected = (0.5 * (eps**2 - z**2) + math.log(1e-6)).sum(dim=-1)
+    expected += model.log_likelihood(x, z.float()).detach()
+    torch.testing.assert_close(got.double(), expected, rtol=0, atol=1e-5)
+
+
 def test_randomness_comes_from_the_generator_alone():
     model, x = a_world()
     torch.manual_seed(5)

@@ -136,6 +136,24 @@ def test_coordinates_are_summed():
         assert relative_error(got, sum(terms)) <= 1e-13
 
 
+@pytest.mark.parametrize("log_var", [-1e300, -1e5, -1500.0, 1500.0, 1e300])
+def test_equal_means_have_no_distance_however_narrow_the_density_is(log_var):
+    """Where 1 / σ is larger than the largest float, 0 / σ is still 0."""
+    assert gaussian.log_prob(0.3, 0.3, log_var) == -0.5 * (gaussian.LOG_2PI + log_var)
+    assert gaussian.kl_diagonal(0.3, log_var, 0.3, log_var) == 0
+
+
+@mp.workdps(50)
+@pytest.mark.parametrize("x", [1e-320, 3e-310, 1e-300, 1e300, -2e307])
+def test_points_of_any_size_at_a_width_of_that_size(x):
+    log_var = 2 * np.log(abs(x)) - 1
+    assert relative_error(gaussian.log_prob(x, 0, log_var), exact_log_prob(x, 0, log_var)) <= 1e-15
+    assert (
+        relative_error(gaussian.kl_diagonal(x, log_var, 0, log_var), exact_kl(x, log_var, 0, log_var))
+        <= 1e-13
+    )
+
+
 # --- full covariances -------------------------------------------------------------------
 
 
@@ -173,6 +191,14 @@ def test_kl_full_with_coordinates_of_very_different_scales():
     mu_q, mu_p = rng.normal(size=(2, 3)) * std
     truth = exact_kl_full(mu_q, cov_q, mu_p, cov_p)
     assert relative_error(gaussian.kl_full(mu_q, cov_q, mu_p, cov_p), truth) <= 1e-12
+
+
+@mp.workdps(80)
+@pytest.mark.parametrize("size", [1e-250, 1e-90, 1e90, 1e250])
+def test_kl_full_is_the_same_in_any_unit(size):
+    """The logarithms of two large determinants would cancel."""
+    truth = exact_kl_full([0.0], [[1.75 * size]], [0.0], [[size]])
+    assert relative_error(gaussian.kl_full([0.0], [[1.75 * size]], [0.0], [[size]]), truth) <= 3e-15
 
 
 def test_kl_full_equals_kl_diagonal_for_diagonal_covariances():
@@ -377,6 +403,12 @@ def test_expectation_of_moments_and_of_exp(mu, std):
     assert gaussian.expectation(lambda z: z**4, mu, std) == pytest.approx(fourth, rel=1e-12)
     assert gaussian.expectation(np.exp, mu, std) == pytest.approx(np.exp(mu + std**2 / 2), rel=1e-12)
     assert gaussian.expectation(lambda z: 1.0, mu, std) == pytest.approx(1, rel=1e-14)
+
+
+@pytest.mark.parametrize("std", [1e-3, 1.0, 70.0])
+def test_expectation_of_a_constant_is_the_constant_to_the_last_digits(std):
+    """With the step as the difference of two of its points it was off by 60 of these units."""
+    assert abs(gaussian.expectation(lambda z: 1.0, 0.3, std) - 1) <= 2**-52
 
 
 def test_expectation_gives_the_kl():

@@ -117,6 +117,30 @@ def test_best_factorised_q_keeps_a_gap_when_the_posterior_is_correlated():
     assert gap > 0.1
 
 
+@pytest.mark.parametrize("angle", [1e-2, 1e-4, 1e-6])
+def test_the_posterior_keeps_its_digits_where_latents_are_hard_to_tell_apart(angle):
+    """WᵀW would have the square of the condition number of W."""
+    noise_std, x = 1e-4, np.array([0.5, -0.2, 0.3])
+    weight = np.array([[1.0, 1.0], [0.5, 0.5 + angle], [0.2, 0.2 - angle]])
+    world = LinearGaussian(weight, 0.0, noise_std)
+    mean, cov = world.posterior(x)
+    with mpmath.workdps(60):
+        w, s = mpmath.matrix(weight.tolist()), mpmath.mpf(noise_std)
+        exact_cov = (mpmath.eye(2) + w.T * w / s**2) ** -1
+        exact_mean = exact_cov * w.T * mpmath.matrix(x.tolist()) / s**2
+        expected_cov, expected_mean = (np.array(a.tolist(), dtype=float) for a in (exact_cov, exact_mean))
+    condition = min(1 / angle, 1 / noise_std)  # of W, with its rows for the prior
+    np.testing.assert_allclose(cov, expected_cov, rtol=1e-15 * condition)
+    np.testing.assert_allclose(mean, expected_mean[:, 0], rtol=1e-15 * condition)
+    np.testing.assert_array_equal(cov, cov.T)
+
+
+def test_weak_latents_keep_the_digits_of_their_posterior():
+    mean, cov = LinearGaussian([[1e-12]], 0.0, 1.0).posterior([0.7])
+    assert mean == pytest.approx(0.7e-12, rel=1e-15) and cov == 1
+    assert LinearGaussian([[1e-12]], 0.0, 1.0).gap([0.0], [0.0], [1e-9]) == pytest.approx(2.5e-19, rel=1e-8)
+
+
 # --- one latent: quadrature -------------------------------------------------------------
 
 W, B, S, X = 1.3, -0.4, 0.6, 1.1

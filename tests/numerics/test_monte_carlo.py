@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import FrozenInstanceError
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -28,6 +29,27 @@ def test_estimate_matches_scipy(shape, level):
     ):
         assert np.shape(result) == shape[1:]
         np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e-30, 1e200, 1e307])
+def test_draws_of_any_size_have_an_error_of_that_size(size):
+    """Such are likelihoods of images; their squares are no floats."""
+    got = estimate(np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]]) * size)
+    np.testing.assert_allclose(got.mean, [3 * size, 0], rtol=1e-3)
+    np.testing.assert_allclose(got.standard_error, [2 * size / np.sqrt(3), 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-5, -7.7])
+@pytest.mark.parametrize("count", [3, 7, 1000])
+def test_equal_draws_have_no_error(value, count):
+    got = estimate(np.full((count, 2), value))
+    assert (got.mean == value).all() and (got.standard_error == 0).all()
+
+
+def test_a_long_mean_keeps_its_digits_along_any_axis():
+    values = np.random.default_rng(2).normal(size=(100_000, 2)) + 1e3
+    truth = [float(sum(map(Fraction, column)) / len(column)) for column in values.T.tolist()]
+    np.testing.assert_allclose(estimate(values).mean, truth, rtol=2.3e-16)
 
 
 def test_level_is_95_percent_unless_asked():
