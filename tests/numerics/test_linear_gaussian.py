@@ -136,8 +136,10 @@ def test_the_posterior_keeps_its_digits_where_latents_are_hard_to_tell_apart(ang
 
 
 def test_weak_latents_keep_the_digits_of_their_posterior():
-    mean, cov = LinearGaussian([[1e-12]], 0.0, 1.0).posterior([0.7])
-    assert mean == pytest.approx(0.7e-12, rel=1e-15) and cov == 1
+    weight, x = 1e-12 * np.array([[1.0, -0.3], [0.4, 0.7]]), np.array([0.7, -0.2])
+    mean, cov = LinearGaussian(weight, 0.0, 1.0).posterior(x)
+    np.testing.assert_allclose(mean, weight.T @ x, rtol=1e-15)  # the prior's but for this
+    np.testing.assert_allclose(cov, np.eye(2), rtol=0, atol=3e-16)
     assert LinearGaussian([[1e-12]], 0.0, 1.0).gap([0.0], [0.0], [1e-9]) == pytest.approx(2.5e-19, rel=1e-8)
 
 

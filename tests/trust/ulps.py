@@ -726,11 +726,12 @@ def kept(path: Path = KEPT) -> dict[str, float]:
 
 def keep(found: list[Found], path: Path = KEPT) -> None:
     """Writes the figures that are new or smaller than those kept, and drops those of no function."""
-    figures = {}
+    before, figures = kept(path), {}
     for one in found:
         # Rounded up to a half: another processor's exponential may be another ulp off.
         figure = math.ceil(2 * one.worst + 0.5) / 2 if math.isfinite(one.worst) else math.inf
-        figures[one.key] = min(kept(path).get(one.key, math.inf), figure)
+        figure = min(figure, GOAL) if one.worst <= GOAL else figure
+        figures[one.key] = min(before.get(one.key, math.inf), figure)
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
