@@ -252,3 +252,86 @@ def test_columns_of_any_size_and_of_zeros_are_fitted():
     assert coefficients["large"] == pytest.approx(-2) and coefficients["none"] == 0
     coefficients, _ = fitting._fit(columns, 3 * 1e-12 * t**2, 1e-13)
     assert coefficients == pytest.approx({"small": 3, "large": 0, "none": 0}, abs=1e-9)
+
+
+# ---- thresholds -----------------------------------------------------------------------------
+
+
+def test_exact_values_agree_without_any_tolerance():
+    assert agrees(sample(right), right, tolerance=0.0)
+
+
+@pytest.mark.parametrize(
+    "larger, noise, averaged, grown",
+    [
+        (1.001, 0.0, set(), set()),
+        (1.15, 0.1, set(), set()),
+        (0.6 * 1.001, 0.0, {"a"}, set()),
+        (5 / 3 * 1.001, 0.0, set(), {"a"}),
+        (1.15, 0.0, None, None),
+        (1.3, 0.1, None, None),
+        (0.6 * 1.01, 0.0, None, None),
+        (5 / 3 * 1.01, 0.0, None, None),
+        (-1.0, 0.1, None, None),
+        (0.2, 0.0, None, None),
+    ],
+)
+def test_coefficients_at_two_sizes(larger, noise, averaged, grown):
+    reading = fitting._compare({"a": 1.0}, {"a": larger}, (3, 5), (), noise)
+    if averaged is None:
+        assert reading is None
+    else:
+        assert (reading.averaged, reading.grown) == (averaged, grown)
+        assert reading.coefficients == {"a": 3.0 if averaged else 1.0}
+    whole = fitting._compare({"a": 1.0}, {"a": larger}, (3, 5), {"a"}, noise)
+    assert whole == Reading({"a": 1.0}, frozenset())
+
+
+@pytest.mark.parametrize("size, kept", [(5e-4, False), (2e-3, True)])
+def test_traces_are_small_beside_the_values(size, kept):
+    measured = sample(right)
+    measured.values = 100 * measured.values / np.abs(measured.values).max()  # so 1e-3 is the limit
+    value = size / np.abs(measured.column(EXTRAS["ab"])).max()
+    reading = Reading({"a": 1e-9, "ab": value}, frozenset({"ab"}), frozenset({"ab"}))
+    found = fitting._without_traces(reading, {**CORE, **EXTRAS}, CORE, measured)
+    assert set(found.coefficients) == ({"a", "ab"} if kept else {"a"})
+    assert found.averaged == found.grown == ({"ab"} if kept else set())
+
+
+def test_what_noise_alone_brings_in_is_not_read():
+    def noisy(a, b):
+        return 2 * a.sum(-1) + 0.05 * np.random.default_rng(a.shape[-1]).standard_normal(a.shape[:-1])
+
+    reading = read(both(noisy, errors=np.full(40, 0.05)), CORE, EXTRAS)
+    assert set(reading.coefficients) == {"a"}
+    assert reading.coefficients["a"] == pytest.approx(2, rel=0.05)
+
+
+def test_of_two_terms_that_fit_the_first_is_read():
+    twins = {"ab": lambda a, b: a * b, "ba": lambda a, b: b * a}
+    assert set(read(both(summed(lambda a, b: a + a * b)), CORE, twins).coefficients) == {"a", "ab"}
+
+
+def test_what_rounding_and_noise_may_do():
+    measured = sample(right)
+    measured.values = np.zeros(40)
+    assert fitting._slack(measured, 1e-3, 0.5) == (1e-6, 1e-6 + 2.5)
+    measured.values[3] = -2.0
+    assert fitting._slack(measured, 1e-3, 0.0) == (2e-3, 2e-3)
+
+
+@pytest.mark.parametrize("usual", [1.0, -1.0, 2.0, -2.0])
+def test_of_two_factors_the_usual_one_is_preferred(usual):
+    assert overall_factor({"a": 5.0, "b": 5.0, "c": usual, "d": usual}) == usual
+
+
+def test_nearly_half_of_the_terms_are_enough():
+    assert overall_factor({"a": 2.0, "b": 3.0}, {"a": 0.4, "b": 0.1}) == 2.0
+    assert overall_factor({"a": 2.0, "b": 3.0}, {"a": 0.39, "b": 0.1}) == 1.0
+
+
+def test_factors_at_the_limits_of_what_people_write():
+    assert simple(1 / 2000)
+    assert not simple(1 / 2000.9) and not simple(5 / 13)
+    assert same(1, 1.002002) and same(1.002002, 1)
+    assert in_words(1234.0) == "1234"

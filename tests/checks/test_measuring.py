@@ -48,7 +48,7 @@ def codes(measurement):
 
 
 def test_uniform_arguments_lie_between_their_bounds():
-    a, b = DRAW(np.random.default_rng(0), 500, 4)
+    a, b = uniform((-2, 2), (1, 3))(np.random.default_rng(0), 500, 4)
     assert a.shape == b.shape == (500, 4)
     assert -2 <= a.min() < -1.98 and 1.98 < a.max() <= 2
     assert 1 <= b.min() < 1.01 and 2.99 < b.max() <= 3
@@ -292,3 +292,119 @@ def test_a_mean_has_its_standard_error():
 
 def test_every_way_to_grow_has_words():
     assert [GROWTH[power] for power in (0, 1)] == ["the mean over the batch", "the sum over the batch"]
+
+
+# ---- thresholds -----------------------------------------------------------------------------
+
+
+class _Timed:
+    """A student that takes a stated time, and counts its calls."""
+
+    rounding = 0.0
+
+    def __init__(self, fn, seconds):
+        self.fn, self.seconds, self.calls = fn, seconds, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return self.fn(*arguments)
+
+
+def batches(fn=truth, seconds=0.0, dim=3):
+    return measuring._Batches(_Timed(fn, seconds), DRAW, np.random.default_rng(0), dim, "latents")
+
+
+def test_the_same_rows_are_drawn_each_time():
+    first, again = measured(truth), measured(truth)
+    for one, other in zip(first.samples, again.samples, strict=True):
+        assert np.array_equal(one.values, other.values)
+    assert not np.array_equal(first.samples[0].rows[0][:, 0, 0], first.samples[1].rows[0][:, 0, 0])
+
+
+def test_small_values_are_no_constant():
+    measurement = measured(lambda a, b: 1e-3 * truth(a, b))
+    assert_right(measurement, lambda a, b: 1e-3 * truth(a, b))
+
+
+def test_a_slow_function_of_rows_is_called_once_more_at_most(monkeypatch):
+    monkeypatch.setattr(measuring, "SLOW", -1.0)
+    measurement = measured(truth)
+    assert_right(measurement)
+    assert measurement.noise == 0.0 and measurement.notes == []
+
+
+@pytest.mark.parametrize(
+    "value, same",
+    [
+        (np.ones(BATCH), True),
+        (np.full(BATCH, 1e12) + np.arange(BATCH), True),
+        (np.full(BATCH, 1e-3) + 1e-9 * np.arange(BATCH), False),
+        (np.zeros(BATCH), False),
+        (np.full(BATCH, np.nan), False),
+    ],
+)
+def test_the_same_number_for_every_row(value, same):
+    rows, findings, reduced = batches().by_rows(value)
+    assert findings == [] and reduced == ("the same number for every row" if same else "")
+    assert rows is None if same else rows is value
+
+
+def test_shapes_at_the_limits():
+    assert batches().by_rows(np.ones((1, 3)))[2] == "one number for each of the 3 latents"
+    assert batches().by_rows(np.ones((2, 3)))[2] == ""
+    value, (finding,), _ = batches(dim=2).by_rows(np.ones((BATCH, 2)))
+    assert value.tolist() == [2.0] * BATCH and finding.text.endswith(" The latents are not summed.")
+    assert " with 2 latents " in batches(dim=2).by_rows(np.ones((2, 7)))[1][0].text
+
+
+@pytest.mark.parametrize("seconds, count", [(1e-3, 400), (2e-3, 40), (0.1, 40)])
+def test_quick_functions_are_averaged_over_more_calls(seconds, count):
+    rng = np.random.default_rng(0)
+    made = batches(lambda a, b: truth(a, b) + rng.standard_normal(len(a)), seconds)
+    arguments = DRAW(np.random.default_rng(1), BATCH, 3)
+    _, errors = made.average_noise(arguments, truth(*arguments))
+    assert made.student.calls == 1 + count
+    assert errors.mean() == pytest.approx(1 / np.sqrt(count), rel=0.1)
+
+
+@pytest.mark.parametrize("off, noisy", [(1e-10, False), (1e-8, True)])
+def test_noise_is_more_than_rounding(off, noisy):
+    made = batches(lambda a, b: truth(a, b) * (1 + off))
+    arguments = DRAW(np.random.default_rng(1), BATCH, 3)
+    values = truth(*arguments)
+    averaged, errors = made.average_noise(arguments, values)
+    assert (averaged is not values) == noisy
+    assert noisy or errors == 0.0
+
+
+@pytest.mark.parametrize(
+    "fn, found",
+    [
+        (truth, ""),
+        (lambda a, b: truth(a, b) + truth(a, b).mean(), "follow the others"),
+        (lambda a, b: truth(a, b) + np.arange(len(a)), "differ"),
+        (lambda a, b: truth(a, b) + np.where(np.arange(len(a)) < 3, truth(a, b).mean(), 0), ""),
+        (lambda a, b: np.where(np.arange(len(a)) == 3, np.nan, truth(a, b)), ""),
+        (lambda a, b: np.ones((2, 7)), ""),
+    ],
+)
+def test_rows_that_are_copies(fn, found):
+    arguments = DRAW(np.random.default_rng(1), BATCH, 3)
+    values = fn(*arguments)
+    assert batches(fn).twins(arguments, values if values.ndim == 1 else truth(*arguments)) == found
+
+
+@pytest.mark.parametrize("seconds, count", [(0.1, 24), (0.2, 7), (0.3, 7)])
+def test_slow_functions_are_given_fewer_rows(seconds, count):
+    made = batches(seconds=seconds)
+    sample = made.one_by_one()
+    assert sample.values.shape == (count,) and made.student.calls == count
+    sample, how = batches(lambda a, b: truth(a, b).sum(), seconds).grouped()
+    assert sample.values.shape == (count,) and how == "the sum over the batch"
+
+
+def test_a_function_that_takes_no_small_batches():
+    def fn(a, b):
+        raise Failed(Finding("error", ""))
+
+    assert batches(fn).grouped() == (None, "made from the whole batch")

@@ -168,7 +168,7 @@ def simple(value: float) -> bool:
     near = Fraction(value).limit_denominator(12)
     if abs(float(near) - value) <= 2e-3 * max(abs(value), 0.05) and abs(near.numerator) <= 40:
         return True
-    parts = 1 / value if value else np.inf
+    parts = 1 / value  # 0 is simple
     return abs(parts) <= 2000 and abs(parts - round(parts)) <= 2e-3 * abs(parts)
 
 

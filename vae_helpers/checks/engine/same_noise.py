@@ -170,10 +170,10 @@ def _read(found: Array, d: int, own: dict[str, float]) -> _Terms | None:
         return None  # noise does not touch these
     weight = square.mean() if np.abs(square).max() > 1e-3 * size else 0.0
     variance, squares = weight, np.zeros_like(of_cross)
-    if weight and np.allclose(of_variance, of_cross**2 / (4 * weight), atol=2e-3 * size):
-        squares = (of_cross / (2 * weight)) ** 2  # of a single draw
-    elif np.abs(of_cross).max() < 1e-3 * size and np.ptp(of_variance) < 1e-3 * size:
+    if np.abs(of_cross).max() < 1e-3 * size and np.ptp(of_variance) < 1e-3 * size:
         variance = of_variance.mean()  # of no draw
+    elif weight and np.allclose(of_variance, of_cross**2 / (4 * weight), atol=2e-3 * size):
+        squares = (of_cross / (2 * weight)) ** 2  # of a single draw
     elif weight:  # of several draws, whose mean square is not known to the last digit
         squares = of_variance / weight
         if abs(squares.mean() - 1) > 6 * np.sqrt(2 / squares.size):
