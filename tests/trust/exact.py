@@ -191,14 +191,6 @@ def kl_full(mu_q: Numbers, cov_q: Numbers, mu_p: Numbers, cov_p: Numbers) -> tup
 # ---- the linear-Gaussian world --------------------------------------------------------------
 
 
-def observed(weight: Numbers, bias: Numbers, std: Numbers, z: Numbers, eps: Numbers) -> tuple:
-    """The first number of x = W z + b + s eps."""
-    value = dot(weight[0], z) + bias[0] + std[0] * eps[0]
-    nothing = [mpf(0)] * (len(bias) - 1)
-    of_weight = [z] + [[mpf(0)] * len(z)] * (len(bias) - 1)
-    return value, (of_weight, [mpf(1), *nothing], [eps[0]], weight[0], [std[0], *nothing])
-
-
 def log_likelihood(weight: Numbers, bias: Numbers, std: Numbers, x: Numbers, z: Numbers) -> tuple:
     """log p(x given z)."""
     (s,), size = std, len(x)
