@@ -1,8 +1,13 @@
 """Files of models and checkpoints: what they keep, and that they are whole or not there."""
 
+import errno
 import json
 import os
+import pickle
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,27 +159,102 @@ def test_a_missing_folder_is_told_before_training(tmp_path):
         a_training(tmp_path / "nowhere" / "c").restore()
 
 
-@pytest.mark.parametrize("fails", ["save_file", "replace"])
+@pytest.mark.parametrize("fails", ["write", "replace"])
 def test_an_interrupted_save_leaves_the_old_state_whole(tmp_path, monkeypatch, fails):
     training = a_training(tmp_path / "c")
     go(training, 1)
     training.save(1, {})
     content = (tmp_path / "c").read_bytes()
 
-    def half_written(tensors, filename, metadata):
-        filename.write_bytes(b"half")
+    def half_written(filename, content):
+        filename.write_text("half")
         raise KeyboardInterrupt
 
     def no_replace(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        *((storage, "save_file", half_written) if fails == "save_file" else (os, "replace", no_replace))
+        *((storage.Path, "write_bytes", half_written) if fails == "write" else (os, "replace", no_replace))
     )
     with pytest.raises(KeyboardInterrupt):
         training.save(2, {})
     assert (tmp_path / "c").read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_an_error_of_the_disk_names_the_file_and_not_its_first_name(tmp_path, monkeypatch):
+    def full(filename, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage.Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/m'$"):
+        save(small_vae(), tmp_path / "m")
+
+
+def test_what_a_killed_process_left_is_taken_away_and_nothing_else(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    node = storage._NODE
+    dead, alive, far, other = (
+        tmp_path / f"c.{node}-{gone.pid}-0a.part",
+        tmp_path / f"c.{node}-{os.getpid()}-0a.part",
+        tmp_path / f"c.another_machine-{gone.pid}-0a.part",
+        tmp_path / f"d.{node}-{gone.pid}-0a.part",
+    )
+    for path in (dead, alive, far, other):
+        path.write_text("half")
+    a_training(tmp_path / "c").save(1, {})
+    assert set(tmp_path.iterdir()) == {tmp_path / "c", alive, far, other}
+
+
+def test_any_turned_bit_is_told_or_changes_nothing(tmp_path):
+    model, path = small_vae(), tmp_path / "m"
+    save(model, path)
+    content, told = path.read_bytes(), 0
+    for bit in np.random.default_rng(0).choice(8 * len(content), 300, replace=False):
+        turned = bytearray(content)
+        turned[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(turned)
+        try:
+            loaded = load(path)
+        except ValueError as error:
+            assert f"{path}: expected a model written by save" in str(error)
+            told += 1
+        else:
+            assert loaded.config == model.config and torch.equal(all_weights(loaded), all_weights(model))
+    assert told >= 290  # others are in the name of the checksum
+
+
+def test_a_file_without_a_checksum_is_read_and_the_same_model_makes_the_same_file(tmp_path):
+    model = small_vae()
+    metadata = {"config": json.dumps(model.config)}
+    save_file(model.state_dict(), tmp_path / "old", metadata=metadata)
+    assert torch.equal(all_weights(load(tmp_path / "old")), all_weights(model))
+    for name in "abcdefgh":
+        save(model, tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdefgh"}) == 1
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    class Program:
+        def __reduce__(self):
+            return (Path.write_text, (tmp_path / "ran", "by whoever made the file"))
+
+    (tmp_path / "m").write_bytes(pickle.dumps(Program()))
+    with pytest.raises(ValueError, match="expected a model written by save"):
+        load(tmp_path / "m")
+    with pytest.raises(ValueError, match="expected one written by fit"):
+        a_training(tmp_path / "m").restore()
+    assert not (tmp_path / "ran").exists()
+    pickle.loads((tmp_path / "m").read_bytes())  # what it would have done
+    assert (tmp_path / "ran").exists()
+
+
+def test_another_process_that_ends_first_takes_the_checkpoint_away(tmp_path, monkeypatch):
+    training = a_training(tmp_path / "c")
+    training.save(1, {})
+    monkeypatch.setattr(storage.Path, "is_file", lambda path: (path.unlink(missing_ok=True), True)[1])
+    assert training.restore() == (0, {})
 
 
 def test_write_and_read_bring_back_tensors_and_metadata(tmp_path):
@@ -244,7 +324,7 @@ def test_the_file_is_safetensors_with_the_config_as_json(tmp_path):
         np.testing.assert_array_equal(file.get_tensor("encoder.0.bias"), model.encoder[0].bias.detach())
 
 
-@pytest.mark.parametrize("fails", ["save_file", "replace"])
+@pytest.mark.parametrize("fails", ["write", "replace"])
 @pytest.mark.parametrize("old", [False, True], ids=["new", "over_old"])
 def test_an_interrupted_save_leaves_the_old_file_whole_and_no_rubbish(tmp_path, monkeypatch, old, fails):
     path = tmp_path / "m.safetensors"
@@ -252,15 +332,15 @@ def test_an_interrupted_save_leaves_the_old_file_whole_and_no_rubbish(tmp_path, 
         save(small_vae(seed=1), path)
     before = path.read_bytes() if old else None
 
-    def half_written(weights, filename, metadata):
-        filename.write_bytes(b"half")
+    def half_written(filename, content):
+        filename.write_text("half")
         raise OSError("disk full")
 
     def no_replace(*args):
         raise OSError("disk full")
 
-    if fails == "save_file":
-        monkeypatch.setattr(storage, "save_file", half_written)
+    if fails == "write":
+        monkeypatch.setattr(storage.Path, "write_bytes", half_written)
     else:
         monkeypatch.setattr(storage.os, "replace", no_replace)
     with pytest.raises(OSError, match="disk full"):

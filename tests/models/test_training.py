@@ -3,12 +3,15 @@
 import copy
 import ctypes
 import dataclasses
+import errno
 import inspect
 import math
+import os
 import sys
 import types
 from contextlib import nullcontext
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ from support.worlds import (
 from torch.distributions import kl_divergence
 
 from vae_helpers.models import VAE, elbo, fit, mean_elbo, observed, storage, training
+from vae_helpers.models.storage import Checkpoint
 from vae_helpers.models.training import OPTIMIZERS, Settings, where_to_train
 from vae_helpers.shipped import load_mnist
 
@@ -786,6 +790,37 @@ def test_an_interruption_after_the_last_epoch_loses_nothing(tmp_path, monkeypatc
     model = small_vae()
     history = quiet_fit(model, small_images(), checkpoint=path, on_step=Interrupt(1))  # no step is left
     assert torch.equal(all_weights(model), all_weights(whole)) and history == expected and not path.exists()
+
+
+def test_a_checkpoint_may_stay_after_the_last_epoch(tmp_path):
+    whole, again = small_vae(), small_vae()
+    quiet_fit(whole, small_images(), 3, checkpoint=tmp_path / "c", keep_checkpoint=True)
+    quiet_fit(again, small_images(), 3, checkpoint=tmp_path / "c", on_step=Interrupt(1))  # no step is left
+    assert torch.equal(all_weights(again), all_weights(whole)) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fails", ["save", "delete"])
+def test_a_checkpoint_that_cannot_be_written_or_deleted_stops_no_training(tmp_path, monkeypatch, fails):
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    whole, model, path = small_vae(), small_vae(), tmp_path / "c"
+    expected = quiet_fit(whole, small_images(), 3)
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(small_vae(), small_images(), 3, on_step=Interrupt(6), checkpoint=path)
+    content = path.read_bytes()
+    monkeypatch.setattr(*((Path, "write_bytes", full) if fails == "save" else (Checkpoint, "delete", full)))
+    with pytest.warns(RuntimeWarning, match=r"^checkpoint: .*c could not be .*: No space left") as told:
+        history = quiet_fit(model, small_images(), 3, checkpoint=path)
+    assert history == expected and torch.equal(all_weights(model), all_weights(whole))
+    assert path.exists() == (fails == "delete") and (fails == "save" or path.read_bytes() != content)
+    assert all(warning.filename == __file__ for warning in told)
+
+
+def test_a_folder_that_takes_no_files_is_told_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, how: path != tmp_path)
+    with pytest.raises(PermissionError, match="^checkpoint: expected a folder that may be written to, got "):
+        quiet_fit(small_vae(), small_images(), checkpoint=tmp_path / "c", on_step=Interrupt(1))
 
 
 def test_a_stopped_training_keeps_its_checkpoint(tmp_path):

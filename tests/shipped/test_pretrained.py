@@ -1,7 +1,11 @@
 """The shipped models: that they are what the recipes name, and how good they are."""
 
+import errno
+import hashlib
 import math
+import os
 import re
+import shutil
 import sys
 from functools import cache
 from itertools import pairwise
@@ -13,7 +17,7 @@ from safetensors import safe_open
 from support.worlds import all_weights, generator, write_idx
 
 from vae_helpers.models import VAE, active_units, load, mean_elbo, observed
-from vae_helpers.shipped import load_idx, load_mnist, pretrained
+from vae_helpers.shipped import load_idx, load_mnist, pretrained, recipes
 from vae_helpers.shipped.images import FASHION
 from vae_helpers.shipped.pretrained import (
     BETAS,
@@ -472,3 +476,78 @@ def test_a_recipe_that_changed_meanwhile_is_not_continued(tiny, three, monkeypat
     monkeypatch.setitem(pretrained.RECIPES, "a", other)
     with pytest.raises(ValueError, match="a.checkpoint belongs to a training with another model; delete"):
         make_all(["a"])
+
+
+# --- damaged ------------------------------------------------------------------------------
+
+
+def listed(folder):
+    """The checksums of a folder, as sha256sum wrote them."""
+    return dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+
+
+@pytest.mark.parametrize("folder", [recipes.FOLDER, recipes.FOLDER / "burda"], ids=["weights", "burda"])
+def test_each_shipped_file_has_its_checksum(folder):
+    files = [path for path in folder.iterdir() if path.is_file() and path.name != "SHA256SUMS"]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert found == listed(folder)
+
+
+@pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b[:-9] + bytes([b[-9] ^ 4]) + b[-8:]])
+def test_a_changed_model_is_refused_with_the_remedy(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    for name in ("latent_2.safetensors", "SHA256SUMS"):
+        shutil.copy(recipes.FOLDER / name, tmp_path)
+    file = tmp_path / "latent_2.safetensors"
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(
+        ValueError, match=r"latent_2\.safetensors: expected SHA-256 .* restore it with 'git ch"
+    ):
+        load_pretrained("latent_2")
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"latent_2\.safetensors: missing; restore it with 'git ch"):
+        load_pretrained("latent_2")
+
+
+def test_what_is_made_anew_gets_its_checksum(tiny, three):
+    tiny.mkdir(exist_ok=True)
+    (tiny / "SHA256SUMS").write_text(f"{'0' * 64}  a.safetensors\n")
+    make_all(["a"])
+    assert listed(tiny) == {
+        "a.safetensors": hashlib.sha256((tiny / "a.safetensors").read_bytes()).hexdigest()
+    }
+    assert load_pretrained("a").config["hidden_dim"] == MODEL["hidden_dim"]
+
+
+def test_a_call_that_was_killed_while_it_moved_its_models_ends_without_training(tiny, three, monkeypatch):
+    replace, moved = os.replace, []
+
+    def once(source, target):
+        if str(target).endswith(".safetensors") and "unfinished" not in str(target):
+            moved.append(target)
+            if len(moved) == 2:
+                raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(KeyboardInterrupt):
+        make_all(["a", "b", "c"], workers=1)
+    assert set(contents(tiny)) == {"a.safetensors"}
+    three.steps.clear()
+    make_all(["a", "b", "c"], workers=1)
+    assert not three.steps and set(contents(tiny)) == {f"{name}.safetensors" for name in "abc"}
+    assert not (tiny / "unfinished").exists()
+
+
+def test_a_model_that_cannot_be_stored_is_not_trained_again(tiny, three, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.safetensors")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrained, "save", full)
+        patch.setattr(sys, "argv", ["pretrained", "a", "--workers", "1"])
+        with pytest.raises(SystemExit, match="2"):
+            main()
+    three.steps.clear()
+    make_all(["a"])
+    assert not three.steps and set(contents(tiny)) == {"a.safetensors"}

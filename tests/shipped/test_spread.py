@@ -90,11 +90,11 @@ def counted(monkeypatch):
     """The seeds that are trained from, and after how many trainings the reader loses patience."""
     seen, train = {"seeds": [], "patience": 99}, spread.train
 
-    def counting(recipe, images, checkpoint):
+    def counting(recipe, images, checkpoint, **options):
         if len(seen["seeds"]) == seen["patience"]:
             raise KeyboardInterrupt
         seen["seeds"].append(recipe["seeds"]["model"])
-        return train(recipe, images, checkpoint)
+        return train(recipe, images, checkpoint, **options)
 
     monkeypatch.setattr(spread, "train", counting)
     return seen

@@ -117,17 +117,20 @@ class Folder:
             seeds = {"model": 2 * seed, "training": 2 * seed + 1}
             recipe: Recipe = {"model": MODEL, "fit": stage, "seeds": seeds}
             stem = f"{name}-seed{seed}-stage{number}"
-            weights, log = self.path / f"{stem}.safetensors", self.path / f"{stem}.json"
+            weights, log, state = (
+                self.path / f"{stem}.{kind}" for kind in ("safetensors", "json", "checkpoint")
+            )
             wanted = json.loads(
                 json.dumps({"seeds": seeds, "model": MODEL} | settings_of(recipe, self.images))
             )
             if not log.is_file():
-                model, history = train(recipe, self.images, self.path / f"{stem}.checkpoint", model)
+                model, history = train(recipe, self.images, state, model, keep_checkpoint=True)
                 for later in range(number + 1, len(ENTRIES[name].stages)):  # what rests on other weights
                     (self.path / f"{name}-seed{seed}-stage{later}.json").unlink(missing_ok=True)
                 (self.path / f"{name}-seed{seed}.json").unlink(missing_ok=True)
                 save(model, weights)
                 write_json(log, wanted | {"seconds": sum(history.seconds)})
+            state.unlink(missing_ok=True)
             there = json.loads(log.read_text(encoding="utf-8"))
             if {key: there.get(key) for key in wanted} != wanted:
                 raise ValueError(f"folder: {log} holds a training by another recipe; delete it to start anew")

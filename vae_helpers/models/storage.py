@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -15,67 +19,98 @@ from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from vae_helpers.models._validate import check_model
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import told
+from vae_helpers.numerics._validate import as_path, told
 
 # What an optimizer keeps for each parameter.
 _KEPT = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.Muon: ("momentum_buffer",)}
 
 
+_DIGEST = "sha256"  # in a file's metadata: of all else that is in it
+# Of this machine, whose process numbers say which of its unfinished files nobody is writing any more.
+_NODE = re.sub(r"\W", "_", platform.node())[:40]
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # in which weights may be stored
 
 
-def as_path(name: str, value: str | Path) -> Path:
-    """Returns a path with `~` as the home folder.
-
-    Raises:
-        TypeError: what is no path.
-        ValueError: a path that no file of this machine can have.
-    """
-    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
-        raise TypeError(f"{name}: expected a path, got {told(value)}")
-    try:
-        path = Path(value).expanduser()
-        os.fsencode(path)
-    except (RuntimeError, UnicodeEncodeError):  # no such home folder; half a letter
-        raise ValueError(f"{name}: expected a path of this machine, got {value!r}") from None
-    if "\0" in str(path):
-        raise ValueError(f"{name}: expected a path without the character 0, got {value!r}")
-    return path
-
-
 def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file beside its place and renames it.
+    """Writes a safetensors file beside its place and renames it; a checksum in it tells a later damage.
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        OSError: it cannot be written, as on a full disk; the message names the file.
     """
+    content = serialized(tensors, metadata | {_DIGEST: _digest(tensors, metadata)})
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
-        temporary.chmod(0o644)  # safetensors makes it readable for its owner alone
+        temporary.write_bytes(_in_order(content))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its metadata sorted, whose order is left to chance otherwise."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # as safetensors does, so that the numbers stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """A SHA-256 over names, types, shapes, numbers and metadata."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), tensor.shape]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A path beside `path` to write to, renamed to it at the end and deleted after an error.
 
+    What a process that was killed left of the same file is taken away.
+
     Raises:
         FileNotFoundError: the folder does not exist.
+        OSError: it cannot be written, as on a full disk; the message names the file, whose content stays.
         TypeError: what is no path.
         ValueError: the path is a folder.
     """
     path = as_path("path", path)
     check_folder(path)
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    remove_leftovers(path)
+    temporary = path.with_name(f"{path.name}.{_NODE}-{os.getpid()}-{uuid4().hex[:12]}.part")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Deletes unfinished writings of a file whose processes, on this machine, have ended."""
+    if os.name != "posix":  # elsewhere there is no harmless way to ask for a process
+        return
+    for left in path.parent.glob(f"{glob.escape(path.name)}.{_NODE}-*-*.part"):
+        if not _runs(left.name.rsplit("-", 2)[1]):
+            left.unlink(missing_ok=True)
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, PermissionError):
+        return True  # not of this kind, or another user's
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextmanager
@@ -159,13 +194,26 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        SafetensorError: the file is damaged or of another kind.
+        ValueError: the file is damaged or of another kind.
     """
     path = as_path("path", path)
+    try:
+        return _read(path)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected a whole .safetensors file, got: {error}; take another copy"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a file, with errors that do not name it."""
     if not path.is_file():
         raise FileNotFoundError(f"path: expected a .safetensors file, found none at {path}")
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    if (wanted := metadata.pop(_DIGEST, None)) not in (None, _digest(tensors, metadata)):
+        raise ValueError(f"expected content with the {_DIGEST} {wanted}: it was changed or damaged since")
+    return tensors, metadata
 
 
 def save(model: VAE, path: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -205,13 +253,15 @@ def load(path: str | Path) -> VAE:
     """
     path = as_path("path", path)
     try:
-        weights, metadata = read(path)
+        weights, metadata = _read(path)
         model = VAE(**json.loads(metadata["config"]))
         if all(value.dtype == torch.float64 for value in weights.values()):
             model.double()
         model.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: expected a model written by save, got: {error}") from error
+        raise ValueError(
+            f"{path}: expected a model written by save, got: {error}; take another copy or train it anew"
+        ) from error
     return model.eval()
 
 
@@ -255,14 +305,17 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: the folder does not exist, so that nothing could be written later.
+            PermissionError: nor could it be in this folder.
             ValueError: the file is damaged, or belongs to a training with other settings.
         """
         check_folder(self.path, "checkpoint")
-        if not self.path.is_file():
-            return 0, {}
+        if not os.access(self.path.parent, os.W_OK):
+            raise PermissionError(
+                f"checkpoint: expected a folder that may be written to, got {self.path.parent}"
+            )
         wanted = json.loads(json.dumps(self.recipe))  # as it comes back: tuples are lists
         try:
-            tensors, metadata = read(self.path)
+            tensors, metadata = _read(self.path)
             training = json.loads(metadata["training"])
             recipe, epoch, history = (training[key] for key in ("recipe", "epoch", "history"))
             other = {key for key in wanted.keys() | recipe.keys() if wanted.get(key) != recipe.get(key)}
@@ -270,9 +323,12 @@ class Checkpoint:
                 weights = {name: tensors[f"model.{name}"] for name in self.model.state_dict()}
                 states = [self._moments(number, tensors) for number in range(len(self.optimizers))]
                 stream = tensors["generator"]
+        except FileNotFoundError:  # none yet, or another process has just come to the end
+            return 0, {}
         except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"checkpoint: expected one written by fit at {self.path}, got: {error}"
+                f"checkpoint: expected one written by fit at {self.path}, got: {error}; "
+                "delete it to start anew"
             ) from error
         if other:
             raise ValueError(
@@ -288,6 +344,7 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Takes the file away once the training is done."""
+        remove_leftovers(self.path)
         self.path.unlink(missing_ok=True)
 
     def _moments(self, number: int, tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,6 +133,20 @@ def as_text(name: str, value: str) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"{name}: expected a text that can be written, got {value!r}") from None
     return value
+
+
+def as_path(name: str, value: str | Path) -> Path:
+    """Returns a path that a file of this machine can have, with `~` as the home folder."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name}: expected a path, got {told(value)}")
+    try:
+        path = Path(value).expanduser()
+        os.fsencode(path)
+    except (RuntimeError, UnicodeEncodeError):  # no such home folder; half a letter
+        raise ValueError(f"{name}: expected a path of this machine, got {value!r}") from None
+    if "\0" in str(path):
+        raise ValueError(f"{name}: expected a path without the character 0, got {value!r}")
+    return path
 
 
 def as_function(name: str, value: Callable[..., Any]) -> Callable[..., Any]:

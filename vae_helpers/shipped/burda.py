@@ -31,8 +31,11 @@ from vae_helpers.shipped.recipes import (
     add_data,
     check_data,
     check_name,
+    checked,
     exit_code,
+    move,
     remove_if_empty,
+    renew_sum,
     write_json,
 )
 
@@ -115,27 +118,30 @@ def load_trained(name: str) -> VAE:
     """Loads a shipped model, "vae", "iwae" or "wide", on the CPU and in evaluation mode.
 
     Raises:
-        ValueError: an unknown name.
+        FileNotFoundError: the file is missing.
+        ValueError: an unknown name, or a file that is not the one that was shipped.
     """
-    return load(FOLDER / f"{check_name(name, RECIPES)}.safetensors")
+    return load(checked(FOLDER / f"{check_name(name, RECIPES)}.safetensors"))
 
 
 def load_log(name: str) -> dict[str, Any]:
     """The log of the run that made a shipped model: settings, curve, seconds, test figures.
 
     Raises:
-        ValueError: an unknown name.
+        FileNotFoundError: the file is missing.
+        ValueError: an unknown name, or a file that is not the one that was shipped.
     """
-    return json.loads((FOLDER / f"{check_name(name, RECIPES)}.json").read_text(encoding="utf-8"))
+    return json.loads(checked(FOLDER / f"{check_name(name, RECIPES)}.json").read_text(encoding="utf-8"))
 
 
 def load_test_nll(name: str) -> Tensor:
     """-log p(x) of each of the 10,000 test images, as the run found it: `evaluate` with seed 0.
 
     Raises:
-        ValueError: an unknown name.
+        FileNotFoundError: the file is missing.
+        ValueError: an unknown name, or a file that is not the one that was shipped.
     """
-    return read(FOLDER / f"{check_name(name, RECIPES)}.test.safetensors")[0]["nll"]
+    return read(checked(FOLDER / f"{check_name(name, RECIPES)}.test.safetensors"))[0]["nll"]
 
 
 def train(name: str, images: Tensor, folder: Path, start: VAE | None = None) -> tuple[VAE, dict[str, Any]]:
@@ -160,10 +166,12 @@ def train(name: str, images: Tensor, folder: Path, start: VAE | None = None) -> 
     finished, record, state = (folder / f"{name}-0{end}" for end in (".safetensors", ".json", ".checkpoint"))
     settings = recipes.settings_of(recipe, images)
     if not record.is_file():
-        model, history = recipes.train(recipe, images, state, start)
+        model, history = recipes.train(recipe, images, state, start, keep_checkpoint=True)
         curve = [round(value, 3) for value in history.train]
+        folder.mkdir(parents=True, exist_ok=True)  # another process may have taken it away, being done
         save(model, finished)
         write_json(record, settings | {"seconds": round(sum(history.seconds)), "minus_bound": curve})
+    state.unlink(missing_ok=True)
     log = json.loads(record.read_text(encoding="utf-8"))
     if {key: log.get(key) for key in settings} != settings:
         raise ValueError(f"folder: {folder} holds a training by another recipe; delete it to start anew")
@@ -218,6 +226,7 @@ def _run(options: argparse.Namespace) -> None:
     bounds = evaluate(load(shipped), judged_on, options.num_samples, progress=True)
     summary = bounds.summary()
     write(files[1], {"nll": bounds.nll.float()}, {"num_samples": str(options.num_samples)})
+    renew_sum(files[1])
     write_json(
         files[2],
         {
@@ -233,9 +242,9 @@ def _run(options: argparse.Namespace) -> None:
             "held_out" if options.hold_out else "test": summary | {"num_samples": options.num_samples},
         },
     )
-    shipped.replace(files[0])
+    move(shipped, files[0])
     for path in unfinished.glob(f"{options.name}-*"):
-        path.unlink()
+        path.unlink(missing_ok=True)
     remove_if_empty(unfinished)
     _print(summary, options.num_samples)
 

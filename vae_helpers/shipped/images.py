@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vae_helpers.models.storage import as_path
+from vae_helpers.numerics._validate import told
 from vae_helpers.shipped import idx
 
 MNIST_PATH = Path(__file__).parent / "mnist" / "mnist.npz"
@@ -77,7 +78,7 @@ def load_idx(folder: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
 
 def _check_split(split: str) -> None:
     if not isinstance(split, str) or split not in _SPLITS:
-        raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
+        raise ValueError(f"split: expected 'train' or 'test', got {told(split)}")
 
 
 def _to_tensors(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:

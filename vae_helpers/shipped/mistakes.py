@@ -10,7 +10,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_helpers.shipped.recipes import FOLDER
+from vae_helpers.shipped.recipes import FOLDER, checked
 
 FILE = FOLDER / "mistakes.json"
 
@@ -26,5 +26,5 @@ def load_mistakes() -> dict[str, dict[str, NDArray[np.float64]]]:
         log p(x) of the first 100 images by quadrature; where pixels are grey also "noise", the decoder's σ.
         All are NaN for a training that came to a loss which is no number.
     """
-    models = json.loads(FILE.read_text(encoding="utf-8"))["models"]
+    models = json.loads(checked(FILE).read_text(encoding="utf-8"))["models"]
     return {name: {key: np.array(row, float) for key, row in rows.items()} for name, rows in models.items()}

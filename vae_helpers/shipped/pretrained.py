@@ -32,9 +32,12 @@ from vae_helpers.shipped.recipes import (
     add_data,
     check_data,
     check_name,
+    checked,
     exit_code,
+    move,
     remove_if_empty,
     settings_of,
+    sha256,
     train,
     write_json,
 )
@@ -109,10 +112,11 @@ def load_pretrained(name: str) -> VAE:
             those of notebook 9, for each weight in `BETAS`, and for each of `REMEDIES` and `SEEDS`.
 
     Raises:
-        ValueError: an unknown name.
+        FileNotFoundError: the file is missing.
+        ValueError: an unknown name, or a file that is not the one that was shipped.
     """
     check_name(name, RECIPES)
-    return load(FOLDER / f"{name}.safetensors")
+    return load(checked(FOLDER / f"{name}.safetensors"))
 
 
 def make(name: str, checkpoint: Path | None = None, images: Tensor | None = None) -> VAE:
@@ -170,8 +174,9 @@ def make_all(
         else:
             _side_by_side(workers, tasks, done)
     for file in files.values():
-        file.replace(folder / file.name)
-        file.with_suffix(".json").unlink()
+        move(file, folder / file.name)
+    for file in files.values():  # not before: a call that goes on then knows what has been moved
+        file.with_suffix(".json").unlink(missing_ok=True)
     remove_if_empty(unfinished)
     print(f"written: {', '.join(names)}")
 
@@ -215,12 +220,25 @@ def _finish(name: str, recipe: Recipe, file: Path, data: Path | None, progress: 
     torch.set_num_threads(1)
     images, record = _training_images(data), file.with_suffix(".json")
     wanted = json.loads(json.dumps(recipe | {"fit": settings_of(recipe, images)}))
-    if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
+    state = file.with_suffix(".checkpoint")
+    if not _is_finished(file, record, wanted):
         fit = recipe["fit"] | ({} if progress else {"progress": False})
-        model, _ = train(recipe | {"fit": fit}, images, file.with_suffix(".checkpoint"))
+        model, _ = train(recipe | {"fit": fit}, images, state, keep_checkpoint=True)
+        file.parent.mkdir(parents=True, exist_ok=True)  # another process may have taken it away, being done
         save(model, file, dtype=torch.float16)
-        write_json(record, wanted)
+        write_json(record, {"recipe": wanted, "sha256": sha256(file)})
+        state.unlink(missing_ok=True)
     return name
+
+
+def _is_finished(file: Path, record: Path, wanted: Recipe) -> bool:
+    """Whether a model of this recipe waits in the file, or has been moved from there to its place."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        moved = file.parents[1] / file.name
+        return found["recipe"] == wanted and sha256(file if file.is_file() else moved) == found["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 @cache

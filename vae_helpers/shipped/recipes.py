@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,8 +18,10 @@ from torch import Tensor
 from vae_helpers.models.storage import fingerprint, whole_file
 from vae_helpers.models.training import History, fit
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import one_of
 
 FOLDER = Path(__file__).parent / "weights"
+SUMS = "SHA256SUMS"  # in a folder of shipped files, as sha256sum writes it
 
 
 class Recipe(TypedDict, total=False):
@@ -50,13 +55,15 @@ def check_name(name: str, recipes: Container[str]) -> str:
     Raises:
         ValueError: there is none of this name.
     """
-    if name not in recipes:
-        raise ValueError(f"name: expected one of {', '.join(recipes)}, got {name!r}")
-    return name
+    return one_of("name", name, recipes)
 
 
 def train(
-    recipe: Recipe, images: Tensor, checkpoint: Path | None = None, start: VAE | None = None
+    recipe: Recipe,
+    images: Tensor,
+    checkpoint: Path | None = None,
+    start: VAE | None = None,
+    keep_checkpoint: bool = False,
 ) -> tuple[VAE, History]:
     """Trains by a recipe; the same again every time.
 
@@ -65,6 +72,7 @@ def train(
         images: grey values in [0, 1], shape (n, D).
         checkpoint: where `fit` keeps the state, so that an interrupted training can go on.
         start: the model whose weights it starts from; None for fresh ones.
+        keep_checkpoint: leave the state for the caller to delete, once the model is stored.
 
     Raises:
         ValueError: images of a wrong shape or outside [0, 1], or a checkpoint of another training.
@@ -75,6 +83,7 @@ def train(
     if start is not None:
         model.load_state_dict(start.state_dict())
     settings = recipe["fit"] | {"init_bias": start is None, "checkpoint": checkpoint}
+    settings |= {"keep_checkpoint": keep_checkpoint}
     return model, fit(model, images, **settings, generator=generator["training"])
 
 
@@ -82,11 +91,62 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file that is whole or not there."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    renew_sum(path)
+
+
+def checked(path: Path) -> Path:
+    """Returns the path of a shipped file that is as it was shipped.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        ValueError: it was changed.
+    """
+    remedy = f"restore it with 'git checkout -- {path.name}' in its folder"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: missing; {remedy}")
+    wanted = _sums(path.parent).get(path.name)
+    if wanted is not None and wanted != (found := sha256(path)):
+        raise ValueError(
+            f"{path}: expected SHA-256 {wanted}, got {found}; the file was changed or damaged: {remedy}"
+        )
+    return path
+
+
+def renew_sum(path: Path) -> None:
+    """Keeps the checksum of a file that was made anew, if the folder has those of shipped files."""
+    if sums := _sums(path.parent):
+        sums[path.name] = sha256(path)
+        with whole_file(path.with_name(SUMS)) as temporary:
+            lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """The checksums of the shipped files in a folder, by their names; none of another folder."""
+    if not (path := folder / SUMS).is_file():
+        return {}
+    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {name: digest for digest, name in lines}
+
+
+def move(finished: Path, target: Path) -> None:
+    """Puts a finished file into its place, unless another process has just done that."""
+    try:
+        os.replace(finished, target)
+    except FileNotFoundError:
+        if not target.is_file():
+            raise
+    renew_sum(target)
 
 
 def remove_if_empty(folder: Path) -> None:
     """Takes the folder of unfinished work away, unless something of another call waits there."""
-    if not any(folder.iterdir()):
+    with suppress(OSError):  # not empty, or gone already
         folder.rmdir()
 
 
@@ -110,7 +170,7 @@ def exit_code(work: Callable[[], int | None], parser: argparse.ArgumentParser, u
     """
     try:
         return work() or 0
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         print(f"\ninterrupted: the same command goes on from the last finished {unit}", file=sys.stderr)

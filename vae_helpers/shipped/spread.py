@@ -32,6 +32,7 @@ from vae_helpers.shipped.recipes import (
     FOLDER,
     Recipe,
     check_name,
+    checked,
     exit_code,
     remove_if_empty,
     settings_of,
@@ -65,10 +66,11 @@ def load_spread(name: str) -> dict[str, np.ndarray]:
         the first 1,000 test images; and the number of `active_units`.
 
     Raises:
-        ValueError: an unknown name.
+        FileNotFoundError: the file is missing.
+        ValueError: an unknown name, or a file that is not the one that was shipped.
     """
     check_name(name, MEMBERS)
-    rows = json.loads((FOLDER / "spread.json").read_text(encoding="utf-8"))[name]["figures"]
+    rows = json.loads(checked(FOLDER / "spread.json").read_text(encoding="utf-8"))[name]["figures"]
     return {figure: np.array([row[figure] for row in rows]) for figure in rows[0]}
 
 
@@ -110,16 +112,18 @@ def _finish(name: str, seed: int, file: Path, weights: Path) -> None:
     torch.set_num_threads(1)
     images, recipe = load_mnist("train")[0], recipe_of(name, seed)
     wanted = json.loads(json.dumps(recipe | {"fit": settings_of(recipe, images)}))
-    key = shipped_as(name, seed)
+    key, state = shipped_as(name, seed), file.with_suffix(".checkpoint")
     if key is None and file.is_file() and json.loads(file.read_text(encoding="utf-8"))["recipe"] == wanted:
         return
     if key is not None:
         model = load(weights / f"{key}.safetensors")
     else:
         quiet = recipe | {"fit": recipe["fit"] | {"progress": False}}
-        model = train(quiet, images, file.with_suffix(".checkpoint"))[0]
+        model = train(quiet, images, state, keep_checkpoint=True)[0]
         model.half().float()  # as the shipped ones
+    file.parent.mkdir(parents=True, exist_ok=True)  # another process may have taken it away, being done
     write_json(file, {"recipe": wanted, "figures": judge(model)})
+    state.unlink(missing_ok=True)
 
 
 def make(folder: Path = FOLDER, workers: int | None = None, names: list[str] | None = None) -> None:
@@ -159,7 +163,8 @@ def make(folder: Path = FOLDER, workers: int | None = None, names: list[str] | N
         table[name] = {"recipe": recipe, "figures": [row["figures"] for row in rows]}
     write_json(target, {name: table[name] for name in MEMBERS if name in table})
     for file in files.values():
-        file.unlink()
+        file.unlink(missing_ok=True)
+        file.with_suffix(".checkpoint").unlink(missing_ok=True)
     remove_if_empty(unfinished)
     print(f"written: {target.name} with {', '.join(dict.fromkeys(names))}")
 
