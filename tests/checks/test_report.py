@@ -154,6 +154,32 @@ def test_a_device_that_a_block_sets_is_set_back():
         torch.set_default_device(None)
 
 
+@pytest.mark.parametrize("loaded, installed", [(True, False), (False, True), (False, False), (True, True)])
+def test_pytorch_is_loaded_or_installed(monkeypatch, loaded, installed):
+    forget = getattr(settings.has_torch, "cache_clear", lambda: None)
+    forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(settings.sys, "modules", {"torch": torch} if loaded else {})
+        patch.setattr(
+            settings.importlib.util,
+            "find_spec",
+            lambda name: "a" if (name, installed) == ("torch", True) else None,
+        )
+        found = settings.has_torch()
+    forget()
+    assert found is (loaded or installed)
+
+
+def test_the_device_of_a_notebook_is_set_back():
+    torch.set_default_device("meta")
+    try:
+        with settings.as_after_import():
+            torch.set_default_device("cpu")
+        assert torch.get_default_device().type == "meta"
+    finally:
+        torch.set_default_device(None)
+
+
 # ---- the table of codes ---------------------------------------------------------------------
 
 
