@@ -170,16 +170,6 @@ def test_pytorch_is_loaded_or_installed(monkeypatch, loaded, installed):
     assert found is (loaded or installed)
 
 
-def test_the_device_of_a_notebook_is_set_back():
-    torch.set_default_device("meta")
-    try:
-        with settings.as_after_import():
-            torch.set_default_device("cpu")
-        assert torch.get_default_device().type == "meta"
-    finally:
-        torch.set_default_device(None)
-
-
 # ---- the table of codes ---------------------------------------------------------------------
 
 
