@@ -115,7 +115,7 @@ def test_images_are_digits_ten_in_a_row_unless_asked(ax, num, shape):
         (np.ones((3, 5)), {}, ValueError, r"images: expected shape \(n, 784\) for \(28, 28\), got \(3, 5\)"),
         (np.ones((3, 28, 28)), {}, ValueError, r"images: expected .*, got \(3, 28, 28\)"),
         (np.ones(784), {}, ValueError, r"images: expected .*, got \(784,\)"),
-        (np.ones((0, 784)), {}, ValueError, r"images: expected .*, got \(0, 784\)"),
+        (np.ones((0, 784)), {}, ValueError, r"images: expected .*, got an empty array of shape \(0, 784\)"),
         (np.ones((3, 784)), {"shape": (2, 3)}, ValueError, r"images: expected shape \(n, 6\) for \(2, 3\)"),
         (np.ones((3, 784)), {"num_cols": 0}, ValueError, "num_cols: expected at least 1, got 0"),
         (np.ones((3, 784)), {"num_cols": 2.5}, TypeError, "num_cols: expected a whole number, got 2.5"),

@@ -14,15 +14,20 @@ import copy
 import importlib
 import inspect
 import io
+import multiprocessing
+import os
 import re
 import signal
 import tempfile
 import types
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise, permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,10 +37,11 @@ from hypothesis import strategies as st
 
 from trust.bad_values import anything
 from trust.ledger import Row
+from vae_helpers.checks import exercises
 from vae_helpers.numerics._validate import told
 
-LAYERS = ("numerics", "models")
-EXAMPLES = 500  # of the long run, for a function that takes no time
+LAYERS = ("numerics", "models", "shipped", "pictures", "widgets", "checks", "audit")
+EXAMPLES = 300  # of the long run, for a function that takes no time
 SECONDS = 60.0  # in which a call has to end
 _NAMED = re.compile(r"([A-Za-z_]\w*)(?:, \w+)*: ")
 
@@ -47,7 +53,7 @@ class Fault(AssertionError):
 Arguments = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A public function or method.
 
@@ -116,6 +122,11 @@ def exported() -> set[str]:
                     names |= {f"{layer}.{name}.{each}" for each in _of_module(value)}
             elif (getattr(value, "__module__", None) or "").startswith("vae_helpers"):
                 names |= _with_methods(f"{layer}.{name}", value)
+    for path in sorted(Path(exercises.__file__).parent.glob("notebook_*.py")):
+        module = importlib.import_module(f"{exercises.__name__}.{path.stem}")
+        names |= {
+            f"checks.exercises.{path.stem}.{name}" for name in vars(module) if name.startswith("check_")
+        }
     return names - _also_exported_shorter(names)
 
 
@@ -156,7 +167,7 @@ def outcome(target: Target, arguments: Arguments, hostile: frozenset[str] = froz
     Raises:
         Fault: neither of both.
     """
-    before = {name: _copied(value) for name, value in arguments.items()}
+    before = _all_copied(arguments)
     call = _Told(target.name, arguments)
     try:
         with _in_time(), _in_silence() as warned:
@@ -259,6 +270,10 @@ def _copied(value: Any) -> Any:
     return value
 
 
+def _all_copied(arguments: Arguments) -> Arguments:
+    return {name: _copied(value) for name, value in arguments.items()}
+
+
 def _same(value: Any, before: Any) -> bool:
     if isinstance(value, np.ndarray):
         whole = value.dtype == before.dtype and value.shape == before.shape
@@ -327,44 +342,64 @@ def tried(target: Target, examples: int) -> Tally:
     @given(st.data())
     def run(data: st.DataObject) -> None:
         arguments = target.good(data.draw)
-        call({name: _copied(value) for name, value in arguments.items()})
-        if not target.places:
-            return
-        value = data.draw(anything())
-        for name in target.places:
-            once = {key: _copied(each) for key, each in arguments.items()}
-            call(once | {name: _copied(value)}, frozenset([name]))
-        pair = data.draw(st.tuples(st.sampled_from(target.places), st.sampled_from(target.places)))
-        once = {key: _copied(each) for key, each in arguments.items()}
-        call(once | dict(zip(pair, (value, data.draw(anything())), strict=True)), frozenset(pair))
+        call(_all_copied(arguments))
+        one, other = data.draw(anything()), data.draw(anything())
+        if target.cost == 1:
+            bad = [{name: value} for value in (one, other) for name in target.places]
+            bad += [{first: one, second: other} for first, second in permutations(target.places, 2)]
+        else:  # one in each place, and a pair
+            bad = [{name: one} for name in target.places]
+            bad += [{first: one, second: other} for first, second in [*pairwise(target.places)][:1]]
+        for replaced in bad:
+            call(_all_copied(arguments) | _all_copied(replaced), frozenset(replaced))
 
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # where a path may point to
         run()
     return tally
 
 
+def _tried(number: int, share: float) -> Tally:
+    from trust.callables import TARGETS
+
+    target = TARGETS[number]
+    return tried(target, max(1, round(share * EXAMPLES / target.cost)))
+
+
+def _tallies(share: float) -> list[Tally]:
+    """What came of each function, tried side by side on the cores."""
+    from trust.callables import TARGETS
+
+    numbers, workers = range(len(TARGETS)), min(len(TARGETS), os.cpu_count() or 1)
+    if workers == 1:
+        return [_tried(number, share) for number in numbers]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as crew:
+        return list(crew.map(_tried, numbers, [share] * len(numbers)))
+
+
 def rows(share: float = 1.0) -> list[Row]:
     """Tries every function, and sums up by layer."""
     from trust.callables import TARGETS
 
-    table, bad = [], [0, 0]
+    tallies = dict(zip(TARGETS, _tallies(share), strict=True))
+    table = []
     for layer in dict.fromkeys(target.layer for target in TARGETS):
-        tallies = {
-            t.name: tried(t, max(2, round(share * EXAMPLES / t.cost))) for t in TARGETS if t.layer == layer
-        }
-        calls, refused, right = (
-            sum(getattr(t, of) for t in tallies.values()) for of in ("calls", "refused", "right")
+        of_layer = {target.name: tally for target, tally in tallies.items() if target.layer == layer}
+        what = (
+            f"`{layer}`, {len(of_layer)} functions and methods: a right answer, or an error that names the "
         )
-        failed = sum(tally.faults.total() for tally in tallies.values())
-        what = f"`{layer}`, {len(tallies)} functions and methods: a right answer, or an error that names the "
         what += "argument"
-        found = f"{refused:,} refused by name, {right:,} answered rightly"
-        worst = [f"{name}: {kind}" for name, tally in tallies.items() for kind in tally.faults]
-        table.append(Row(what, calls, "calls", failed, "; ".join([found, *worst[:3]])))
-        bad = [bad[0] + refused + failed, bad[1] + failed]
-    whole = Row("bad input, all functions together: refused by an error that names the argument", *_of(bad))
-    return [whole, *table]
+        calls, refused, right, failed = _sums(of_layer.values())
+        told = [f"{refused:,} refused by name, {right:,} answered rightly"]
+        told += [f"{name}: {kind}" for name, tally in of_layer.items() for kind in tally.faults][:3]
+        table.append(Row(what, calls, "calls", failed, "; ".join(told)))
+    _, refused, right, failed = _sums(tallies.values())
+    whole = "bad input, all functions together: refused by an error that names the argument"
+    told = f"besides, {right:,} calls were answered, and the answers compared with an oracle"
+    return [Row(whole, refused + failed, "bad calls", failed, told), *table]
 
 
-def _of(bad: list[int]) -> tuple[int, str, int]:
-    return bad[0], "calls", bad[1]
+def _sums(tallies: Iterable[Tally]) -> tuple[int, int, int, int]:
+    """Calls, refused, right and failed ones."""
+    each = [(t.calls, t.refused, t.right, t.faults.total()) for t in tallies]
+    calls, refused, right, failed = (sum(column) for column in zip(*each, strict=True))
+    return calls, refused, right, failed

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vae_helpers.models._validate import check_model
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count, as_number
+from vae_helpers.numerics._validate import as_count, as_number, as_text
 
 Arguments = dict[str, Any]
 
@@ -230,7 +231,7 @@ def lightning(
     decode = _method("module", module, "decode", more) if decode is None else decode
     _callable("encode", encode)
     _callable("decode", decode)
-    run = _method("module", module, step, {})
+    run = _method("module", module, as_text("step", step), {})
     if logged is not None and not isinstance(logged, str):
         raise TypeError(f"logged: expected the name of what is logged, got {logged!r}")
 
@@ -300,6 +301,7 @@ def course_vae(model: VAE, **more: Any) -> Arguments:
     Raises:
         ValueError: a likelihood that `audit` does not know by its name.
     """
+    check_model(model)
     arguments = {"encode": model.encode, "decode": model.decode, "likelihood": model.likelihood}
     if model.likelihood == "gaussian":
         arguments["x_std"] = math.exp(0.5 * model.x_log_var.item())

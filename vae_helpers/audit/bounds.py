@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vae_helpers.models._bar import bar
-from vae_helpers.models._validate import check_batch, fresh_generator, trusted
+from vae_helpers.models._validate import check_batch, check_model, fresh_generator, trusted
 from vae_helpers.models.objectives import kl_standard_normal
 from vae_helpers.models.vae import VAE
 from vae_helpers.numerics._validate import as_count
@@ -439,7 +439,7 @@ def _check(model: VAE, x: Tensor, num_chains: int, num_steps: int, num_leapfrog:
 @torch.no_grad()
 def _check_images(model: VAE, x: Tensor) -> None:
     """Lets the model look at each image once: later, it is `trusted`."""
-    check_batch("x", x, model.data_dim)
+    check_batch("x", x, check_model(model).data_dim)
     for batch in _split(x, 1):
         shape = model.log_likelihood(batch, model.encode(batch)[0]).shape
         if shape != (len(batch),):

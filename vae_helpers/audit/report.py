@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_helpers.models.storage import whole_file
+from vae_helpers.numerics._validate import as_path
 
 SCHEMA = "vae_helpers.audit/1"
 VERDICTS = {"right": "✓", "wrong": "✗", "untested": "○"}
@@ -142,7 +143,7 @@ class Audit:
         Raises:
             FileNotFoundError: its folder does not exist.
         """
-        path = Path(path)
+        path = as_path("path", path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"path: expected a folder that exists, got {path.parent}")
         with whole_file(path) as unfinished:

@@ -32,10 +32,10 @@ def trusted() -> Iterator[None]:
         _trusted.reset(token)
 
 
-def check_model(model: Any) -> Any:
+def check_model(model: Any, name: str = "model") -> Any:
     """Returns `model` when it has what a VAE has; whoever evaluates code of others makes such an object."""
     if isinstance(model, type) or not all(hasattr(model, name) for name in _OF_A_MODEL):
-        raise TypeError(f"model: expected a VAE, got {told(model)}")
+        raise TypeError(f"{name}: expected a VAE, got {told(model)}")
     return model
 
 

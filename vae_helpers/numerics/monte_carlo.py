@@ -103,10 +103,11 @@ def kl_standard_normal_mc(
     """
     mu, log_var = as_vectors(mu=mu, log_var=log_var)
     num_samples, rng = as_count("num_samples", num_samples, minimum=2), as_rng("rng", rng)
-    if np.abs(mu).max() > 1e70 or log_var.max() > 300:  # or squares of log-densities would be infinite
+    # Or squares of log-densities would be infinite.
+    if np.abs(mu).max() > 1e70 or log_var.max() > 300 or log_var.min() < -1e70:
         raise ValueError(
-            f"mu, log_var: expected numbers of at most 1e70 and 300, got {np.abs(mu).max():g} and "
-            f"{log_var.max():g}"
+            "mu, log_var: expected means within ±1e70 and log-variances from -1e70 to 300, got means up to "
+            f"{np.abs(mu).max():g} and log-variances from {log_var.min():g} to {log_var.max():g}"
         )
     shape = np.broadcast_shapes(mu.shape, log_var.shape)
     std = np.exp(0.5 * log_var)

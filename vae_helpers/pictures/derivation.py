@@ -7,6 +7,10 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from vae_helpers.numerics._validate import as_number, as_text, one_of, told
+
 _RELATIONS = {"=": "=", "≥": "≥", ">=": "≥", "≤": "≤", "<=": "≤"}
 # Of the difference and the tolerance; NaN fails every one of them.
 _HOLDS = {"=": lambda d, tol: abs(d) <= tol, "≥": lambda d, tol: d >= -tol, "≤": lambda d, tol: d <= tol}
@@ -52,9 +56,9 @@ class Derivation:
     """
 
     def __init__(self, title: str, tolerance: float = 1e-9, unit: str = "nats") -> None:
-        self.title = title
-        self.tolerance = tolerance
-        self.unit = unit
+        self.title = as_text("title", title)
+        self.tolerance = as_number("tolerance", tolerance, minimum=0)
+        self.unit = as_text("unit", unit)
         self.lines: list[Line] = []
 
     def line(
@@ -74,10 +78,11 @@ class Derivation:
 
         Raises:
             ValueError: a relation that cannot be checked.
-            TypeError: a value that is neither a number nor a function.
+            TypeError: a value that is neither a number nor a function, or a text that is none.
         """
-        if relation not in _RELATIONS:
-            raise ValueError(f"relation: expected one of {', '.join(_RELATIONS)}, got {relation!r}")
+        as_text("latex", latex)
+        one_of("relation", relation, _RELATIONS)
+        as_text("reason", reason)
         if not callable(value):
             number = _as_float(value, latex)
             value = lambda: number  # noqa: E731
@@ -153,8 +158,8 @@ def _rounded(value: float) -> float:
 
 def _as_float(value: object, latex: str) -> float:
     try:
-        if isinstance(value, str):
+        if isinstance(value, str | bytes | bytearray) or np.ma.is_masked(value):
             raise TypeError
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(f"value: expected one number for the line {latex}, got {value!r}") from None
+    except Exception:  # whatever an object of another library raises when it is asked for a number
+        raise TypeError(f"value: expected one number for the line {latex}, got {told(value)}") from None

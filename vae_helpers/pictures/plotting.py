@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from vae_helpers.numerics._validate import as_count
+from vae_helpers.numerics._validate import (
+    Array,
+    as_array,
+    as_count,
+    as_number,
+    as_path,
+    as_text,
+    one_of,
+    told,
+)
 
 COURSE = Path(__file__).parents[2]  # where it lies on this machine, whatever the working directory is
 # One look for each role in the whole series: a colour that colour-blind readers can tell
@@ -160,9 +170,19 @@ def draw_density(ax: Axes, grid: ArrayLike, density: ArrayLike, role: str, label
         density: the density there (not its log), shape (n,).
         role: a key of `ROLES`.
         label: text for the legend; the role's name if empty.
+
+    Raises:
+        ValueError: an unknown role, shapes that differ, NaN.
+        TypeError: no axes, or something other than real numbers.
     """
-    if role not in ROLES:
-        raise ValueError(f"role: expected one of {', '.join(ROLES)}, got {role!r}")
+    check_axes(ax)
+    grid, density = as_array("grid", grid), as_array("density", density)
+    if grid.ndim != 1:
+        raise ValueError(f"grid: expected shape (n,), got {grid.shape}")
+    if density.shape != grid.shape:
+        raise ValueError(f"density: expected shape {grid.shape} like grid, got {density.shape}")
+    one_of("role", role, ROLES)
+    as_text("label", label)
     ax.plot(grid, density, label=label or role, **ROLES[role])
     ax.fill_between(grid, density, alpha=0.08, color=ROLES[role]["color"])
 
@@ -180,8 +200,11 @@ def draw_images(ax: Axes, images: ArrayLike, num_cols: int = 10, shape: tuple[in
         ValueError: there is no image, the images do not have height times width pixels, or
             num_cols is below 1.
     """
-    images, num_cols = np.asarray(images), as_count("num_cols", num_cols)
-    height, width = shape
+    check_axes(ax)
+    images, num_cols = as_array("images", images), as_count("num_cols", num_cols)
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 2:
+        raise TypeError(f"shape: expected height and width, got {told(shape)}")
+    height, width = (as_count("shape", size) for size in shape)
     if images.ndim != 2 or len(images) == 0 or images.shape[1] != height * width:
         raise ValueError(f"images: expected shape (n, {height * width}) for {shape}, got {images.shape}")
     num_rows = -(-len(images) // num_cols)
@@ -206,7 +229,9 @@ def draw_labelled_points(ax: Axes, points: ArrayLike, labels: ArrayLike, apart: 
     Raises:
         ValueError: points of another shape, or not one label of 0 to 9 for each.
     """
-    points, halo = np.asarray(points, dtype=float), [withStroke(linewidth=3, foreground="white")]
+    check_axes(ax)
+    apart, points = as_number("apart", apart, minimum=0), _as_points(points)
+    halo = [withStroke(linewidth=3, foreground="white")]
     for point, label, room in zip(points, as_labels(labels, len(points)), spacing(points), strict=True):
         if room < apart:
             ax.plot(*point, ".", color=CLASS_COLORS[label], markersize=3, alpha=0.5)
@@ -227,9 +252,7 @@ def spacing(points: ArrayLike) -> list[float]:
     Raises:
         ValueError: points of another shape.
     """
-    points = np.asarray(points, dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"points: expected shape (n, 2), got {points.shape}")
+    points = _as_points(points)
     spaces, far = np.zeros(len(points)), np.full(len(points), 1e3)
     for _ in points:
         taken = far.argmax()
@@ -239,8 +262,19 @@ def spacing(points: ArrayLike) -> list[float]:
     return spaces.round(3).tolist()
 
 
+def _as_points(points: ArrayLike) -> Array:
+    if getattr(points, "shape", None) == (0, 2):
+        return np.zeros((0, 2))
+    points = as_array("points", points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points: expected shape (n, 2), got {points.shape}")
+    return points
+
+
 def as_labels(labels: ArrayLike, num: int) -> list[int]:
     """Returns the labels of `num` points as ints, or raises ValueError if there is not one for each."""
+    if num:
+        as_array("labels", labels)
     array = np.asarray(labels)
     wrong = f"shape {array.shape}" if array.shape != (num,) else sorted(set(array.tolist()) - set(range(10)))
     if wrong:
@@ -254,14 +288,21 @@ def course_file(path: str | Path) -> Path:
     Raises:
         FileNotFoundError: there is no such file; the message says where it was looked for.
     """
-    file = COURSE / path
+    file = COURSE / as_path("path", path)
     if not file.is_file():
         raise FileNotFoundError(f"path: expected a file of the course in {COURSE}, got {str(path)!r}")
     return file
 
 
+def check_axes(ax: Axes) -> Axes:
+    """Returns Matplotlib's axes, or raises TypeError for what is none."""
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax: expected Matplotlib's axes, got {type(ax).__name__}")
+    return ax
+
+
 def check_alt(alt: str) -> str:
     """Returns the text that stands for a picture, or raises ValueError if there is none."""
     if not isinstance(alt, str) or not alt.strip():
-        raise ValueError(f"alt: expected a sentence that says what the picture shows, got {alt!r}")
-    return alt
+        raise ValueError(f"alt: expected a sentence that says what the picture shows, got {told(alt)}")
+    return as_text("alt", alt)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import ipywidgets
+
+from vae_helpers.numerics._validate import as_number, as_text, told
 
 _STYLE = {"description_width": "9em"}
 
@@ -61,10 +64,12 @@ def slider(
     Raises:
         ValueError: the value is not in [low, high], or the step is not above 0.
     """
+    as_text("label", label), as_text("unit", unit), as_text("at_most", at_most)
+    places = {"value": value, "low": low, "high": high}
+    value, low, high = (_plain(number, as_number(name, number)) for name, number in places.items())
+    step = _plain(step, as_number("step", step, positive=True))
     if not low <= value <= high or low == high:
         raise ValueError(f"value: expected a number in [low, high] = [{low}, {high}], got {value!r}")
-    if not step > 0:
-        raise ValueError(f"step: expected a number above 0, got {step!r}")
     options = {"value": value, "min": low, "max": high, "step": step, "description": label}
     if all(isinstance(number, int) for number in (value, low, high, step)):
         return Control(ipywidgets.IntSlider(**options, style=_STYLE), unit, at_most)
@@ -112,9 +117,25 @@ def check_controls(controls: dict[str, Any]) -> None:
             raise ValueError(f"{key}: at_most: expected another control's name, got {control.at_most!r}")
 
 
+def _plain(given: object, number: float) -> float:
+    """Python's own number, whole where a whole one was given."""
+    return int(given) if isinstance(given, Integral) else number
+
+
+def _equal(value: object, other: object) -> bool:
+    try:
+        return bool(value == other)
+    except Exception:  # arrays, whose comparison is no single answer
+        return False
+
+
 def _listed(kind: type, label: str, value: object, options: Iterable[object], unit: str) -> Control:
-    options = list(options)
+    as_text("label", label), as_text("unit", unit)
+    try:
+        options = list(options)
+    except TypeError:
+        raise TypeError(f"options: expected several values, got {told(options)}") from None
     values = [option[1] if isinstance(option, tuple) else option for option in options]
-    if value not in values:
-        raise ValueError(f"value: expected one of {values}, got {value!r}")
+    if not any(value is known or _equal(value, known) for known in values):
+        raise ValueError(f"value: expected one of {told(values)}, got {told(value)}")
     return Control(kind(options=options, value=value, description=label, style=_STYLE), unit)

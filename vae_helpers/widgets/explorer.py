@@ -15,6 +15,7 @@ from typing import Any
 
 import ipywidgets
 
+from vae_helpers.numerics._validate import as_text, told
 from vae_helpers.widgets.controls import Control, check_controls
 from vae_helpers.widgets.stage import Staged
 from vae_helpers.widgets.views import View, stack
@@ -118,9 +119,10 @@ def explore(*views: View, name: str = "", **controls: Control) -> Explorer:
             got = type(view).__name__
             raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {got}")
     check_controls(controls)
+    as_text("name", name)
     if unused := set(controls) - {name for view in views for name in view.takes(controls)}:
         raise TypeError(f"{', '.join(sorted(unused))}: no function has an argument of this name")
     name = name or getattr(views[0].functions[0], "__name__", "explorer")
     if not re.fullmatch(r"[\w-]+", name):  # it becomes a class of the page
-        raise ValueError(f"name: expected letters, digits, - and _, got {name!r}")
+        raise ValueError(f"name: expected letters, digits, - and _, got {told(name)}")
     return Explorer(views, controls, name)

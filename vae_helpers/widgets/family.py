@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vae_helpers.models._validate import check_batch, check_model
 from vae_helpers.models.vae import VAE
+from vae_helpers.numerics._validate import as_count, told
 
 NUM_SAMPLES = 14
 _BLANK = torch.zeros(2, 1, 1)
@@ -35,6 +37,13 @@ class Family:
             kl: the KL of each latent, averaged over images, shape (d,), in nats.
             active: the number of active units of each model.
         """
+        if not isinstance(models, dict) or not models:
+            raise TypeError(f"models: expected a dict of VAEs by their latent dimensions, got {told(models)}")
+        for name, part in {"curve": curve, "kl": kl, "active": active}.items():
+            if not isinstance(part, dict) or not models.keys() <= part.keys():
+                raise TypeError(f"{name}: expected a dict with the keys {list(models)}, got {told(part)}")
+        for model in models.values():
+            check_batch("digits", digits, check_model(model, "models").data_dim)
         self.models, self.digits = models, digits
         self._curve, self._kl, self._active = curve, kl, active
         self._order = {d: each.argsort(descending=True) for d, each in kl.items()}
@@ -48,13 +57,29 @@ class Family:
         blank = _BLANK.expand(2, 1, self.digits.shape[-1])
         return torch.cat([left, blank, samples.reshape(2, NUM_SAMPLES // 2, -1)], dim=1)
 
+    def _known(self, latent_dim: int) -> int:
+        if as_count("latent_dim", latent_dim) not in self.models:
+            raise ValueError(f"latent_dim: expected one of {list(self.models)}, got {latent_dim}")
+        return latent_dim
+
+    def _check(self, latent_dim: int, latent: int, first: int, second: int) -> None:
+        most = {
+            "latent": self._known(latent_dim),
+            "first": len(self.digits) - 1,
+            "second": len(self.digits) - 1,
+        }
+        for (name, high), value in zip(most.items(), (latent, first, second), strict=True):
+            if as_count(name, value, minimum=int(name == "latent")) > high:
+                raise ValueError(f"{name}: expected at most {high}, got {value}")
+
     def kept_and_invented(self, latent_dim: int) -> Tensor:
         """Left: ten digits above their reconstructions; right: fourteen samples. Shape (2, 18, D)."""
-        return self._pictures[latent_dim]
+        return self._pictures[self._known(latent_dim)]
 
     @torch.no_grad()
     def walks(self, latent_dim: int, latent: int, first: int, second: int) -> Tensor:
         """Left: a latent of the first digit moved from -3 to 3; right: the line to the second. (1, 18, D)"""
+        self._check(latent_dim, latent, first, second)
         start, end = self.codes[latent_dim][first], self.codes[latent_dim][second]
         traversal = start.repeat(9, 1)
         traversal[:, self._order[latent_dim][latent - 1]] = torch.linspace(-3, 3, 9)
@@ -64,7 +89,7 @@ class Family:
 
     def report_model(self, latent_dim: int) -> dict[str, float | str]:
         """The numbers of the chosen model, averages over the test set, in nats per image."""
-        distortion, rate = self._curve[latent_dim]
+        distortion, rate = self._curve[self._known(latent_dim)]
         shown = {"log-likelihood": -distortion, "KL": rate, "−ELBO": distortion + rate}
         return shown | {"active units": f"{self._active[latent_dim]} of {latent_dim}"}
 
@@ -72,6 +97,7 @@ class Family:
         self, latent_dim: int, latent: int, first: int, second: int
     ) -> dict[str, float | tuple[float, str]]:
         """The KL of the moved latent, and the squared length halfway between the two digits."""
+        self._check(latent_dim, latent, first, second)
         kl = self._kl[latent_dim][self._order[latent_dim][latent - 1]].item()
         halfway = (self.codes[latent_dim][first] + self.codes[latent_dim][second]) / 2
         return {"KL of this latent": kl, "squared length halfway": (halfway.square().sum().item(), "")}

@@ -6,7 +6,7 @@ import html
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 import ipywidgets
@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from vae_helpers.numerics._validate import as_array, as_function, told
 from vae_helpers.widgets.controls import Control, check_controls
 from vae_helpers.widgets.stage import Staged
 from vae_helpers.widgets.views import View, decimals, plot
@@ -149,10 +150,17 @@ def train_live(
         The `LiveTraining`; as the last expression of a cell it displays itself.
 
     Raises:
-        TypeError: something that is not a control.
+        TypeError: something that is not a function, a view or a control.
+        ValueError: losses that are not one finite number a step, or an empty text.
     """
     check_controls(controls)
-    return LiveTraining(train, views, controls, losses, alt)
+    for view in views:
+        if not isinstance(view, View):
+            raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {told(view)}")
+    losses = list(losses) if isinstance(losses, Sized) and not len(losses) else as_array("losses", losses)
+    if np.ndim(losses) != 1:
+        raise ValueError(f"losses: expected one number a step, got shape {np.shape(losses)}")
+    return LiveTraining(as_function("train", train), views, controls, [*map(float, losses)], alt)
 
 
 def draw_losses(ax: Axes, losses: list[float]) -> None:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from vae_helpers.numerics._validate import as_count, as_function, as_number, as_text, told
 from vae_helpers.pictures.derivation import Derivation, Row
 from vae_helpers.pictures.plotting import as_png, check_alt
 from vae_helpers.widgets.stage import close
@@ -208,12 +209,31 @@ def plot(
     Raises:
         ValueError: an empty text, no function, or not one of `under` for each of `draws`.
     """
-    under = tuple(under)
+    for draw in draws:
+        as_function("draws", draw)
+    under = _several("under", under)
+    for draw in under:
+        as_function("under", draw)
+    size = [as_number("size", length, positive=True) for length in _several("size", size)]
+    if len(size) != 2 or not all(0.1 <= length <= 100 for length in size):
+        raise ValueError(f"size: expected width and height from 0.1 to 100 inches, got {told(size)}")
+    if widths is not None:
+        widths = [as_number("widths", width, positive=True) for width in _several("widths", widths)]
+        if len(widths) != len(draws):
+            raise ValueError(f"widths: expected {len(draws)} as of draws, got {len(widths)}")
     if not draws:
         raise ValueError("draws: expected at least one function, got none")
     if under and len(under) != len(draws):
         raise ValueError(f"under: expected {len(draws)} as of draws, got {len(under)}")
-    return Plot(draws, under, alt, size, None if widths is None else list(widths))
+    return Plot(draws, under, alt, size, widths)
+
+
+def _several(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Returns the values, or raises TypeError for what cannot be gone through."""
+    try:
+        return tuple(values)
+    except TypeError:
+        raise TypeError(f"{name}: expected several values, got {told(values)}") from None
 
 
 def pictures(make: Callable[..., ArrayLike], *, alt: str, title: str = "", scale: int = 2) -> Pictures:
@@ -227,7 +247,8 @@ def pictures(make: Callable[..., ArrayLike], *, alt: str, title: str = "", scale
         title: a line above the picture.
         scale: screen pixels for one pixel.
     """
-    return Pictures(make, alt, title, scale)
+    scale = as_count("scale", scale)
+    return Pictures(as_function("make", make), alt, as_text("title", title), scale)
 
 
 def numbers(
@@ -241,7 +262,8 @@ def numbers(
         unit: unit of the numbers that come without one.
         digits: decimals shown.
     """
-    return Numbers(report, unit, digits)
+    digits = as_count("digits", digits, minimum=0)
+    return Numbers(as_function("report", report), as_text("unit", unit), digits)
 
 
 def steps(derive: Callable[..., Derivation]) -> Steps:
@@ -250,7 +272,7 @@ def steps(derive: Callable[..., Derivation]) -> Steps:
     Args:
         derive: function of some of the controls that returns a `Derivation`.
     """
-    return Steps(derive)
+    return Steps(as_function("derive", derive))
 
 
 def call(function: Callable[..., Any], values: dict[str, Any], *first: Any) -> Any:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
-import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
 from vae_helpers.models.storage import whole_file
+from vae_helpers.numerics._validate import as_text, told
 from vae_helpers.pictures import plotting
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.widgets.bundle import as_classic_script, join_modules
@@ -58,7 +58,8 @@ class Lab(Staged, anywidget.AnyWidget):
     settings = traitlets.Dict().tag(sync=True)
 
     def __init__(self, **settings: float | str) -> None:
-        super().__init__(data=page_data(), settings=_check(settings), _esm=module())
+        settings = _check(settings)
+        super().__init__(data=page_data(), settings=settings, _esm=module())
         self.enter("lab", [_ALT])
 
     def save_html(self, path: str | Path, title: str = "The Lab") -> None:
@@ -71,7 +72,7 @@ class Lab(Staged, anywidget.AnyWidget):
         Raises:
             FileNotFoundError: the folder does not exist.
         """
-        page = _PAGE.replace("TITLE", html.escape(title)).replace("/*STYLE*/", style())
+        page = _PAGE.replace("TITLE", html.escape(as_text("title", title))).replace("/*STYLE*/", style())
         page = page.replace("/*SETTINGS*/", json.dumps(self.settings))
         page = page.replace("/*SCRIPT*/", script()).replace("/*DATA*/", json.dumps(self.data))
         with whole_file(path) as temporary:
@@ -128,8 +129,12 @@ def _check(settings: dict[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         if name not in _SETTINGS:
             raise ValueError(f"settings: expected some of {list(_SETTINGS)}, got {name!r}")
-        if isinstance(value, bool | np.ndarray) or value not in _SETTINGS[name]:
-            raise ValueError(f"{name}: expected one of {_SETTINGS[name]}, got {value!r}")
+        if (
+            not isinstance(value, str | int | float)
+            or isinstance(value, bool)
+            or value not in _SETTINGS[name]
+        ):
+            raise ValueError(f"{name}: expected one of {_SETTINGS[name]}, got {told(value)}")
     return settings
 
 

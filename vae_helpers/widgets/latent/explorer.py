@@ -14,9 +14,10 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from vae_helpers.models._validate import check_batch
+from vae_helpers.models._validate import check_batch, check_model
 from vae_helpers.models.storage import whole_file
 from vae_helpers.models.vae import VAE, ConvolutionalDecoder
+from vae_helpers.numerics._validate import as_array, as_text, told
 from vae_helpers.pictures import plotting
 from vae_helpers.widgets.stage import Staged
 from vae_helpers.widgets.views import png_of
@@ -62,6 +63,7 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
     def __init__(
         self, model: VAE, mu: Tensor, labels: Tensor, *, alt: str, z: tuple[float, float] = (0.0, 0.0)
     ) -> None:
+        check_model(model)
         if (model.latent_dim, model.likelihood, model.data_dim) != (2, "bernoulli", 784):
             raise ValueError(
                 "model: expected 2 latents, a Bernoulli likelihood and 784 pixels, got "
@@ -70,6 +72,11 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
         if isinstance(model.decoder, ConvolutionalDecoder):
             raise ValueError("model: expected a connected decoder, got a convolutional one")
         check_batch("mu", mu, 2)
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"labels: expected a tensor, got {told(labels)}")
+        place = as_array("z", z)
+        if place.shape != (2,):
+            raise ValueError(f"z: expected two numbers, got {told(z)}")
         linear = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
         parts = [part.detach().cpu() for layer in linear for part in (layer.weight, layer.bias)]
         self._model, self._alt = model, plotting.check_alt(alt)
@@ -79,9 +86,9 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
             activation=model.config["activation"],
             points=(points := mu.detach().cpu().float().numpy()).tobytes(),
             spacing=plotting.spacing(points),
-            labels=plotting.as_labels(labels.tolist(), len(mu)),
+            labels=plotting.as_labels(labels.detach(), len(mu)),
             colors=list(plotting.CLASS_COLORS),
-            z=list(z),
+            z=place.tolist(),
         )
         self.enter(f"latent_explorer {alt}", [alt])
 
@@ -100,7 +107,7 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
         script, style = (
             (HERE / name).read_text(encoding="utf-8") for name in ("explorer.js", "explorer.css")
         )
-        page = _PAGE.replace("TITLE", html.escape(title)).replace("/*STYLE*/", style)
+        page = _PAGE.replace("TITLE", html.escape(as_text("title", title))).replace("/*STYLE*/", style)
         page = page.replace("/*TRAITS*/", json.dumps(traits)).replace("/*SCRIPT*/", script)
         with whole_file(path) as temporary:
             temporary.write_text(page.replace("export default", "const explorer ="), encoding="utf-8")
