@@ -11,7 +11,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import venv
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -27,6 +29,11 @@ PROCESSORS = {
     "Prescott": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
     "Zen": {},
 }
+# The oldest versions that are tried; PyTorch's is the course's own.
+OLDEST = """numpy==2.0.2 scipy==1.13.1 sympy==1.13.3 mpmath==1.3.0 torch==2.13.0 safetensors==0.4.5 matplotlib==3.8.4
+ipython==8.26.0 tqdm==4.66.6 ipywidgets==8.1.3 anywidget==0.9.13 traitlets==5.14.3 pillow==10.4.0 psutil==6.0.0
+jupyterlab==4.2.7"""
+RUNNERS = ("nbval==0.11.0", "pytest", "pytest-xdist", "nbclient")
 IGNORED = "nbval-ignore-output"  # the tag of a cell that is run but not compared
 # Warnings of libraries about each other, which no reader of the course sees or could mend.
 OF_OTHERS = ("DeprecationWarning", "PendingDeprecationWarning", "ImportWarning", "ResourceWarning")
@@ -121,6 +128,16 @@ def tried(
     return Row(what, count, of, len(failures), "; ".join(sorted(set(failures)))[:400])
 
 
+@contextmanager
+def environment(requirements: list[str]) -> Iterator[str]:
+    """An interpreter of a fresh virtual environment with these packages, and what runs notebooks."""
+    with tempfile.TemporaryDirectory(prefix="vae-versions-") as folder:
+        venv.create(folder, with_pip=True)
+        python = str(Path(folder, "bin", "python"))
+        subprocess.run([python, "-m", "pip", "install", "-q", *requirements, *RUNNERS], check=True)
+        yield python
+
+
 def rows(share: float = 1.0) -> Iterator[Row]:
     """What was tried with the notebooks; each row as soon as it is known."""
     few = PATHS if share == 1 else PATHS[3:4]
@@ -142,6 +159,10 @@ def rows(share: float = 1.0) -> Iterator[Row]:
         yield tried(
             f"As on another processor: OPENBLAS_CORETYPE={kernel}{told}", "notebooks", 1, chosen, paths=few
         )
+    if share == 1:
+        with environment(OLDEST.split()) as python:
+            what = f"On the oldest versions that are supported: {', '.join(OLDEST.split())}"
+            yield tried(what, "notebooks", 1, python=python)
     yield tried("Every warning that a reader would see is an error", "notebooks", 1, STRICT, paths=few)
     yield tried(
         "Each section entered after all above it were run, in a fresh kernel",
