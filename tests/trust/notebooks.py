@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +30,8 @@ PROCESSORS = {
     "Prescott": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
     "Zen": {},
 }
-# The oldest versions that are tried; PyTorch's is the course's own.
-OLDEST = """numpy==2.0.2 scipy==1.13.1 sympy==1.13.3 mpmath==1.3.0 torch==2.13.0 safetensors==0.4.5 matplotlib==3.8.4
-ipython==8.26.0 tqdm==4.66.6 ipywidgets==8.1.3 anywidget==0.9.13 traitlets==5.14.3 pillow==10.4.0 psutil==6.0.0
-jupyterlab==4.2.7"""
+# What the notebooks need beside what pyproject.toml asks for, at its oldest.
+BESIDE = ("sympy==1.13.3", "mpmath==1.3.0", "jupyterlab==4.2.7")
 RUNNERS = ("nbval==0.11.0", "pytest", "pytest-xdist", "nbclient")
 IGNORED = "nbval-ignore-output"  # the tag of a cell that is run but not compared
 # Warnings of libraries about each other, which no reader of the course sees or could mend.
@@ -128,8 +127,19 @@ def tried(
     return Row(what, count, of, len(failures), "; ".join(sorted(set(failures)))[:400])
 
 
+def oldest() -> list[str]:
+    """The oldest versions that pyproject.toml allows who shows widgets."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    asked = {
+        re.split("[>=]+", one)[0]: one
+        for one in [*project["dependencies"], *extras["torch"], *extras["widgets"]]
+    }
+    return [one.replace(">=", "==") for one in asked.values() if ">=" in one] + list(BESIDE)
+
+
 @contextmanager
-def environment(requirements: list[str]) -> Iterator[str]:
+def versions(requirements: list[str]) -> Iterator[str]:
     """An interpreter of a fresh virtual environment with these packages, and what runs notebooks."""
     with tempfile.TemporaryDirectory(prefix="vae-versions-") as folder:
         venv.create(folder, with_pip=True)
@@ -160,8 +170,8 @@ def rows(share: float = 1.0) -> Iterator[Row]:
             f"As on another processor: OPENBLAS_CORETYPE={kernel}{told}", "notebooks", 1, chosen, paths=few
         )
     if share == 1:
-        with environment(OLDEST.split()) as python:
-            what = f"On the oldest versions that are supported: {', '.join(OLDEST.split())}"
+        with versions(oldest()) as python:
+            what = f"On the oldest versions that are supported: {', '.join(oldest())}"
             yield tried(what, "notebooks", 1, python=python)
     yield tried("Every warning that a reader would see is an error", "notebooks", 1, STRICT, paths=few)
     yield tried(
