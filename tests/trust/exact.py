@@ -85,12 +85,6 @@ def reparameterized(mu: Numbers, log_var: Numbers, eps: Numbers) -> tuple:
 # ---- pixels ---------------------------------------------------------------------------------
 
 
-def softplus(a: Numbers) -> tuple:
-    """log(1 + exp(a)) of one number."""
-    (a,) = a
-    return max(a, mpf(0)) + mp.log1p(mp.exp(-abs(a))), ([sigmoid(a)],)
-
-
 def sigmoid(a: mpf) -> mpf:
     """1 / (1 + exp(-a))."""
     return 1 / (1 + mp.exp(-a)) if a >= 0 else mp.exp(a) / (1 + mp.exp(a))

@@ -203,7 +203,7 @@ def _spread(e: Array, log_det: Array) -> Array:
 
 
 def _solve_lower(chol: Array, b: Array) -> Array:
-    """chol⁻¹ b, row after row: exact in what a general solver's exchange of rows would mix."""
+    """chol⁻¹ b, row after row; a general solver would exchange rows, which costs digits."""
     x = np.empty(np.broadcast_shapes(chol.shape[:-2], b.shape[:-2]) + b.shape[-2:])
     for i in range(chol.shape[-1]):
         known = (chol[..., i : i + 1, :i] @ x[..., :i, :])[..., 0, :]

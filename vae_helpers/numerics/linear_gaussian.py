@@ -155,10 +155,9 @@ class LinearGaussian:
         weight = self.weight / self.noise_std
         root = np.linalg.qr(np.concatenate([weight, np.eye(self.latent_dim)]), mode="r")
         inverse = np.linalg.inv(root)
-        mean = np.zeros(())
-        for _ in range(2):  # the second time for what the first one missed (Björck 1987, section 2)
-            left = (x - self.bias - (mean @ self.weight.T if mean.ndim else 0.0)) / self.noise_std
-            mean = mean + (left @ weight - mean) @ inverse @ inverse.T
+        mean = np.zeros(self.latent_dim)
+        for _ in range(2):  # the second time for what the first one missed (Björck 1987)
+            mean = mean + (self._white(x, mean) @ weight - mean) @ inverse @ inverse.T
         return mean, root
 
     def _data(self, x: ArrayLike) -> Array:
