@@ -7,8 +7,10 @@ after which all is loaded that is loaded once, are not counted.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -116,11 +118,15 @@ def step(page: Any, rng: random.Random, control: Any) -> bool:
     return True
 
 
-def drag(page: Any, box: dict[str, float], rng: random.Random) -> None:
-    """Takes a control with the mouse, moves it about and lets it go."""
+def drag(
+    page: Any, box: dict[str, float], rng: random.Random, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Takes a control with the mouse, moves it about and lets it go; something may happen on the way."""
     x, y = box["x"] + rng.uniform(0.2, 0.8) * box["width"], box["y"] + rng.uniform(0.2, 0.8) * box["height"]
     page.mouse.move(x, y)
     page.mouse.down()
+    page.mouse.move(x - 20, y, steps=3)
+    meanwhile()
     for _ in range(rng.randrange(1, 6)):
         page.mouse.move(x + rng.uniform(-200, 200), y + rng.uniform(-30, 30), steps=3)
     page.mouse.up()
@@ -174,6 +180,56 @@ def in_jupyterlab(browser: Any, theme: str, seconds: float, names: list[str], se
     return walk
 
 
+def killed(browser: Any, names: list[str], seed: int) -> Row:
+    """In each notebook the kernel dies while a slider is dragged; then all cells are run again."""
+    rng, failures = random.Random(seed), []
+    with tempfile.TemporaryDirectory(prefix="vae-walk-") as root:
+        folder = Path(root)
+        lab.copy_notebooks(folder)
+        with lab.jupyterlab(folder) as address:
+            for name in names:
+                page = browser.new_page(viewport=lab.VIEWPORT)
+                lab.open_notebook(page, address, f"{name}.ipynb")
+                kernel = lab.Kernel(folder, address, f"{name}.ipynb")
+                lab.run_all(page)
+                wrong = Walk()
+                page.on("pageerror", lambda error, wrong=wrong: wrong.complaints.append(str(error)))
+                process = kernel.ask("__import__('os').getpid()")
+                handle = rng.choice(page.query_selector_all(".vae-stage .noUi-handle"))
+                handle.scroll_into_view_if_needed()
+                drag(
+                    page, handle.bounding_box(), rng, lambda process=process: os.kill(process, signal.SIGKILL)
+                )
+                try:
+                    lab.eventually(lambda page=page: _told(page), patience=60)
+                    page.get_by_role("button", name="Ok").click()  # JupyterLab's own word that it restarts
+                    lab.eventually(lambda page=page: _idle(page), patience=60)
+                    lab.run_all(page)
+                    lab.eventually(lambda page=page: _back(page), patience=60)
+                    assert not wrong.complaints, wrong.complaints
+                except AssertionError as error:
+                    failures.append(f"{name}: {str(error)[:100]}")
+                page.close()
+                kernel.shut_down()
+    what = "A kernel killed while a slider is dragged: the page says so; cells run again bring all back"
+    return Row(what, len(names), "notebooks", len(failures), "; ".join(failures))
+
+
+def _told(page: Any) -> None:
+    notes = page.locator(".vae-stage .vae-note:visible").all_inner_texts()
+    assert notes and all(note.startswith("The kernel is gone.") for note in notes), notes
+
+
+def _idle(page: Any) -> None:
+    assert lab.idle(page), "the kernel is not idle"
+
+
+def _back(page: Any) -> None:
+    assert page.locator(".vae-stage .noUi-handle:visible").count() > 0, "no slider"
+    assert page.locator(".vae-stage .vae-note:visible").count() == 0, "a note is left"
+    assert not lab.errors(page), lab.errors(page)
+
+
 # --- the web edition ----------------------------------------------------------------------------------
 
 
@@ -204,6 +260,7 @@ def rows(share: float = 1.0) -> Iterator[Row]:
         for seed, theme in enumerate(THEMES):
             found = in_jupyterlab(browser, theme, seconds, names, seed)
             yield from found.rows(f"JupyterLab, {theme}, {seconds / 60:.3g} minutes")
+        yield killed(browser, names, 0)
         site = build(Path(root) / "site", cache=Path(root) / "cache")
         for seed, theme in enumerate(THEMES):
             found = on_the_site(browser, site, theme, seconds, pages, seed)
