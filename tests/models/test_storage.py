@@ -250,6 +250,20 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
     assert (tmp_path / "ran").exists()
 
 
+def test_a_file_is_opened_once_so_that_another_may_take_its_place_meanwhile(tmp_path, monkeypatch):
+    first, read_bytes = small_vae(seed=1), Path.read_bytes
+    save(first, tmp_path / "m")
+    save(small_vae(seed=2), tmp_path / "new")
+
+    def and_replaced(path):
+        content = read_bytes(path)
+        os.replace(tmp_path / "new", path)
+        return content
+
+    monkeypatch.setattr(storage.Path, "read_bytes", and_replaced)
+    assert torch.equal(all_weights(load(tmp_path / "m")), all_weights(first))
+
+
 def test_another_process_that_ends_first_takes_the_checkpoint_away(tmp_path, monkeypatch):
     training = a_training(tmp_path / "c")
     training.save(1, {})

@@ -818,7 +818,7 @@ def test_a_checkpoint_that_cannot_be_written_or_deleted_stops_no_training(tmp_pa
 
 
 def test_a_folder_that_takes_no_files_is_told_before_the_first_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, how: path != tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, how, **_: path != tmp_path)
     with pytest.raises(PermissionError, match="^checkpoint: expected a folder that may be written to, got "):
         quiet_fit(small_vae(), small_images(), checkpoint=tmp_path / "c", on_step=Interrupt(1))
 

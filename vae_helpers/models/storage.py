@@ -18,7 +18,8 @@ from typing import Any
 from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as deserialized
 from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
@@ -50,12 +51,17 @@ def write(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]
 
 def _in_order(content: bytes) -> bytes:
     """The same file with its metadata sorted, whose order is left to chance otherwise."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
+    header, start = _header(content)
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # as safetensors does, so that the numbers stay aligned
     return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def _header(content: bytes) -> tuple[dict[str, Any], int]:
+    """What stands before the numbers of a file, and where these begin."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:start]), start
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
@@ -209,8 +215,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Reads a file, with errors that do not name it."""
     if not path.is_file():
         raise FileNotFoundError(f"path: expected a .safetensors file, found none at {path}")
-    with safe_open(path, framework="pt") as file:
-        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    content = path.read_bytes()  # once: another process may replace the file meanwhile
+    tensors, metadata = deserialized(content), _header(content)[0].get("__metadata__", {})
     if (wanted := metadata.pop(_DIGEST, None)) not in (None, _digest(tensors, metadata)):
         raise ValueError(f"expected content with the {_DIGEST} {wanted}: it was changed or damaged since")
     return tensors, metadata
@@ -309,7 +315,8 @@ class Checkpoint:
             ValueError: the file is damaged, or belongs to a training with other settings.
         """
         check_folder(self.path, "checkpoint")
-        if not os.access(self.path.parent, os.W_OK):
+        effective = os.access in os.supports_effective_ids  # the rights that writing will have
+        if not os.access(self.path.parent, os.W_OK, effective_ids=effective):
             raise PermissionError(
                 f"checkpoint: expected a folder that may be written to, got {self.path.parent}"
             )
