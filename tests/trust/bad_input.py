@@ -389,13 +389,13 @@ def rows(share: float = 1.0) -> list[Row]:
         )
         what += "argument"
         calls, refused, right, failed = _sums(of_layer.values())
-        told = [f"{refused:,} refused by name, {right:,} answered rightly"]
-        told += [f"{name}: {kind}" for name, tally in of_layer.items() for kind in tally.faults][:3]
-        table.append(Row(what, calls, "calls", failed, "; ".join(told)))
+        words = [f"{refused:,} refused by name, {right:,} answered rightly"]
+        words += [f"{name}: {kind}" for name, tally in of_layer.items() for kind in tally.faults][:3]
+        table.append(Row(what, calls, "calls", failed, "; ".join(words)))
     _, refused, right, failed = _sums(tallies.values())
     whole = "bad input, all functions together: refused by an error that names the argument"
-    told = f"besides, {right:,} calls were answered, and the answers compared with an oracle"
-    return [Row(whole, refused + failed, "bad calls", failed, told), *table]
+    words = f"besides, {right:,} calls were answered, and the answers compared with an oracle"
+    return [Row(whole, refused + failed, "bad calls", failed, words), *table]
 
 
 def _sums(tallies: Iterable[Tally]) -> tuple[int, int, int, int]:

@@ -1433,8 +1433,8 @@ add("widgets.Family.kept_and_invented", lambda d: {"latent_dim": 2}, lambda r, l
 add("widgets.Family.report_model", lambda d: {"latent_dim": 2}, lambda r, latent_dim: None, on=family)
 add("widgets.Family.walks", good_walk, truth_of_walks, on=family)
 add("widgets.Family.report_walks", good_walk, truth_of_walks, on=family)
-add("widgets.Lab", good_lab, truth_of_lab, call=made_lab, cost=40)
-add("widgets.Lab.save_html", good_page, truth_of_page, on=lab, told=(FileNotFoundError,), cost=20)
+add("widgets.Lab", good_lab, truth_of_lab, call=made_lab, cost=60)
+add("widgets.Lab.save_html", good_page, truth_of_page, on=lab, told=(FileNotFoundError,), cost=40)
 add("widgets.LatentExplorer", good_plane, truth_of_plane, cost=40)
 add(
     "widgets.LatentExplorer.save_html", good_page, truth_of_page, on=plane, told=(FileNotFoundError,), cost=10

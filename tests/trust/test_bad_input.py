@@ -5,6 +5,7 @@ import pytest
 
 from trust.bad_input import Fault, Target, exported, outcome, rows, tried
 from trust.callables import LEFT_OUT, TARGETS
+from vae_helpers.__main__ import main
 from vae_helpers.numerics import gaussian
 
 BY_NAME = {target.name: target for target in TARGETS}
@@ -101,3 +102,57 @@ def test_rows_count_what_was_tried(monkeypatch):
     whole, numerics = rows()
     tally = tried(ENTROPY, 5)
     assert (numerics.tried, numerics.failed) == (tally.calls, 0) and whole.tried == tally.refused > 0
+
+
+COMMANDS = [
+    ("nosuch",),
+    ("pretrained", "nosuch"),
+    ("pretrained", "latent_2", "--workers", "many"),
+    ("pretrained", "latent_2", "--workers", "0", "--folder", "out"),
+    ("pretrained", "latent_2", "--folder", "afile"),
+    ("pretrained", "latent_2", "--data", "afile", "--folder", "out"),
+    ("pretrained", "latent_2", "--folder", "~nobody-of-this-name/out"),
+    ("burda", "nosuch"),
+    ("burda", "vae", "--threads", "-3", "--evaluate"),
+    ("burda", "vae", "--num-samples", "0", "--evaluate"),
+    ("burda", "vae", "--folder", "nowhere", "--evaluate"),
+    ("spread", "nosuch", "--folder", "out"),
+    ("spread", "latent_2", "--workers", "0", "--folder", "out"),
+    ("records", "nosuch"),
+    ("records", "burda", "--folder", "afile"),
+    ("sweep", "--epochs", "x"),
+    ("sweep", "--latent-dims", "0"),
+    ("sweep", "--budget", "nan"),
+    ("sweep", "--workers", "0"),
+    ("audit", ""),
+    ("audit", "afile:make"),
+    ("audit", "nowhere.py:make"),
+    ("edition", "nosuch", "--out", "out"),
+    ("edition", "student", "--out", "afile"),
+    ("grade", "afile"),
+    ("grade", ".", "--seconds", "x"),
+    ("questions", "--out", "afile/x.xml"),
+    ("questions", "--out", "."),
+    ("questions", "--variants", "0", "--out", "x.xml"),
+    ("questions", "--notebook", "99", "--out", "x.xml"),
+    ("site", "--out", "afile"),
+    ("site", "--workers", "0", "--out", "out"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_mistake_in_a_command_is_told_in_a_line(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    try:
+        code = main(list(words))
+    except SystemExit as end:  # argparse's
+        code = end.code
+    told = capsys.readouterr().err
+    assert code == 2 and told.strip() and "Traceback" not in told
+
+
+def test_the_home_folder_is_where_a_command_writes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["questions", "--out", "~/x.xml", "--variants", "1", "--notebook", "01"]) == 0
+    assert (tmp_path / "x.xml").is_file()

@@ -18,7 +18,7 @@ from vae_helpers.audit.model import EFFORTS
 from vae_helpers.audit.run import audit
 from vae_helpers.models.likelihoods import binarize
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count
+from vae_helpers.numerics._validate import as_count, path_option
 from vae_helpers.shipped.images import load_idx, load_mnist
 
 NO_CODE = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".safetensors", ".h5", ".keras"}
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("model", metavar="FILE.py:MAKE_MODEL", help="whose function makes the model")
     parser.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="with files in MNIST's format; else MNIST"
+        "--data", type=path_option, metavar="FOLDER", help="with files in MNIST's format; else MNIST"
     )
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="how many test images; 1000")
     parser.add_argument(
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--train", action="store_true", help="compare with as many training images")
     parser.add_argument("--effort", choices=EFFORTS, default="default")
     parser.add_argument("--seed", type=int, default=0, help="of the audit's own draws; 0")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    parser.add_argument("--json", type=path_option, metavar="FILE", help="write the report there, too")
     options = parser.parse_args(arguments)
 
     def work() -> int:

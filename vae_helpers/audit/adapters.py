@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vae_helpers.models._validate import check_model
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count, as_number, as_text
+from vae_helpers.numerics._validate import as_count, as_number, as_text, told
 
 Arguments = dict[str, Any]
 
@@ -151,7 +151,7 @@ def pyro_pair(
     _callable("guide", guide)
     if image_shape is not None:
         if not isinstance(image_shape, Sequence):
-            raise TypeError(f"image_shape: expected a shape such as (784,), got {image_shape!r}")
+            raise TypeError(f"image_shape: expected a shape such as (784,), got {told(image_shape)}")
         image_shape = tuple(as_count("image_shape", size) for size in image_shape)
     known = {"shape": image_shape, "site": None}
 
@@ -233,7 +233,7 @@ def lightning(
     _callable("decode", decode)
     run = _method("module", module, as_text("step", step), {})
     if logged is not None and not isinstance(logged, str):
-        raise TypeError(f"logged: expected the name of what is logged, got {logged!r}")
+        raise TypeError(f"logged: expected the name of what is logged, got {told(logged)}")
 
     def loss(x: Tensor) -> Any:
         labels = torch.zeros(len(x), dtype=torch.long, device=x.device)
@@ -275,7 +275,7 @@ def pytorch_vae(model: nn.Module, M_N: float = 1.0, key: str = "loss", **more: A
     _callable("model", model)
     as_number("M_N", M_N)
     if not isinstance(key, str):
-        raise TypeError(f"key: expected the name of an entry such as 'loss', got {key!r}")
+        raise TypeError(f"key: expected the name of an entry such as 'loss', got {told(key)}")
 
     def loss(x: Tensor) -> Any:
         found = loss_function(*model(x), M_N=M_N)

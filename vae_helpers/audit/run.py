@@ -28,6 +28,7 @@ from vae_helpers.audit.report import Audit, Check, Figure
 from vae_helpers.audit.subject import Images, Subject, as_images
 from vae_helpers.checks.engine.calling import protected
 from vae_helpers.models._bar import bar
+from vae_helpers.numerics import _validate
 
 NEVER_SEEDED = torch.Generator().initial_seed()
 
@@ -85,7 +86,7 @@ def audit(
     & Adams 2015; Cremer, Li & Duvenaud 2018; Talts et al. 2018; Vehtari et al. 2024.
     """
     if not isinstance(effort, str) or effort not in of_model.EFFORTS:
-        raise ValueError(f"effort: expected one of {tuple(of_model.EFFORTS)}, got {effort!r}")
+        raise ValueError(f"effort: expected one of {tuple(of_model.EFFORTS)}, got {_validate.told(effort)}")
     generator = _seeded(generator)
     seed = generator.initial_seed()
     modules = modules_of(encode, decode, loss)

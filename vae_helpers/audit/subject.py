@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from vae_helpers.audit.recording import modules_of
 from vae_helpers.models.likelihoods import LIKELIHOODS
-from vae_helpers.numerics._validate import as_number
+from vae_helpers.numerics._validate import as_number, told
 
 ENCODER_GIVES = {
     "log_var": lambda second: second,
@@ -64,7 +64,8 @@ class Subject:
             if not callable(function):
                 raise TypeError(f"{name}: expected a function, got {type(function).__name__}")
         if not isinstance(encoder_gives, str) or encoder_gives not in ENCODER_GIVES:
-            raise ValueError(f"encoder_gives: expected one of {tuple(ENCODER_GIVES)}, got {encoder_gives!r}")
+            known = tuple(ENCODER_GIVES)
+            raise ValueError(f"encoder_gives: expected one of {known}, got {told(encoder_gives)}")
         self.encode_raw, self.decode_raw = encode, decode
         self.encoder_gives = encoder_gives
         self._distribution = None if isinstance(likelihood, str) else likelihood
@@ -236,12 +237,12 @@ class Subject:
         if likelihood not in DECODER_GIVES:
             raise ValueError(
                 f"likelihood: expected one of {tuple(DECODER_GIVES)} or a function from the decoder's output "
-                f"to a distribution of torch.distributions, got {likelihood!r}"
+                f"to a distribution of torch.distributions, got {told(likelihood)}"
             )
         choices = DECODER_GIVES[likelihood]
-        if given is not None and given not in choices:
+        if given is not None and (not isinstance(given, str) or given not in choices):
             raise ValueError(
-                f"decoder_gives: expected one of {choices} for a {likelihood} likelihood, got {given!r}"
+                f"decoder_gives: expected one of {choices} for a {likelihood} likelihood, got {told(given)}"
             )
         return given or choices[0]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_helpers.models.storage import whole_folder
+from vae_helpers.numerics._validate import path_option
 from vae_helpers.pictures.plotting import COURSE
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    parser.add_argument("--out", type=path_option, required=True, metavar="FOLDER", help="where to")
     options = parser.parse_args(arguments)
     try:
         made = write(options.kind, options.out)

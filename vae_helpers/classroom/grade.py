@@ -68,6 +68,7 @@ from typing import TYPE_CHECKING, Any
 from vae_helpers.checks import CODES
 from vae_helpers.classroom._place import Place, checksums, in_a_line
 from vae_helpers.models.storage import check_folder, whole_file
+from vae_helpers.numerics._validate import path_option
 from vae_helpers.pictures.plotting import COURSE
 
 if TYPE_CHECKING:
@@ -313,10 +314,10 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the submissions")
+    parser.add_argument("folder", type=path_option, metavar="FOLDER", help="the submissions")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_option,
         default=Path("grades"),
         help="results, outside FOLDER, without ending (default: grades)",
     )

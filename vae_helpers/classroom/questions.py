@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from vae_helpers.numerics._validate import path_option
+
 SEED, VARIANTS = 0, 5
 
 
@@ -58,7 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m vae_helpers questions", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("questions.xml"), metavar="FILE.xml", help="default: questions.xml"
+        "--out",
+        type=path_option,
+        default=Path("questions.xml"),
+        metavar="FILE.xml",
+        help="default: questions.xml",
     )
     parser.add_argument("--seed", type=int, default=SEED, help=f"of all draws (default: {SEED})")
     parser.add_argument(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vae_helpers.models.storage import fingerprint, load, save, whole_file
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count
+from vae_helpers.numerics._validate import as_count, path_option
 from vae_helpers.shipped import burda
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.recipes import Recipe, check_name, exit_code, settings_of, train, write_json
@@ -253,7 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--num-samples", type=int, default=burda.NUM_SAMPLES, help="for each image")
     parser.add_argument("--keep", action="store_true", help="write the figures into RECORDS.md")
-    parser.add_argument("--folder", type=Path, default=Path("records"), help="where it is kept; ./records")
+    parser.add_argument(
+        "--folder", type=path_option, default=Path("records"), help="where it is kept; ./records"
+    )
     options = parser.parse_args(arguments)
     return exit_code(lambda: _run(options), parser)
 

@@ -43,7 +43,7 @@ from vae_helpers.experiments.point import Point, Row, settings_of, train_point
 from vae_helpers.experiments.table import draw_sweep, print_table, summarize, write_table
 from vae_helpers.models._bar import bar
 from vae_helpers.models.likelihoods import LIKELIHOODS
-from vae_helpers.numerics._validate import as_number
+from vae_helpers.numerics._validate import as_number, path_option
 from vae_helpers.shipped.crew import LocalCrew
 from vae_helpers.shipped.recipes import exit_code, write_json
 
@@ -183,7 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", help="a folder with files in MNIST's format, in sight of every worker")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=path_option,
         default=Path("sweep"),
         metavar="OUT",
         help="where the results are kept; ./sweep",

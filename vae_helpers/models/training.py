@@ -458,7 +458,7 @@ def observed(model: VAE, images: Tensor, generator: torch.Generator | int | None
     """
     check_images(images, check_model(model).data_dim)
     if isinstance(generator, int) and not isinstance(generator, bool):
-        seed = as_count("generator", generator, minimum=0)
+        seed = as_count("generator", generator, minimum=0, maximum=2**63 - 1)
         generator = torch.Generator(images.device).manual_seed(seed)
     return model.observation.observe(images, generator)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from pathlib import Path
@@ -95,14 +96,14 @@ def as_number(name: str, value: float, positive: bool = False, minimum: float = 
     return array.item()
 
 
-def as_count(name: str, value: int, minimum: int = 1) -> int:
-    """Returns `value` as an int of at least `minimum`."""
+def as_count(name: str, value: int, minimum: int = 1, maximum: int = MOST) -> int:
+    """Returns `value` as an int of at least `minimum` and at most `maximum`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}: expected a whole number, got {told(value)}")
     if value < minimum:
         raise ValueError(f"{name}: expected at least {minimum}, got {told(value)}")
-    if value > MOST:
-        raise ValueError(f"{name}: expected at most {MOST:,}, got {told(value)}")
+    if value > maximum:
+        raise ValueError(f"{name}: expected at most {maximum:,}, got {told(value)}")
     return int(value)
 
 
@@ -147,6 +148,14 @@ def as_path(name: str, value: str | Path) -> Path:
     if "\0" in str(path):
         raise ValueError(f"{name}: expected a path without the character 0, got {value!r}")
     return path
+
+
+def path_option(text: str) -> Path:
+    """`as_path` as the type of a command's option."""
+    try:
+        return as_path("path", text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def as_function(name: str, value: Callable[..., Any]) -> Callable[..., Any]:

@@ -200,9 +200,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--threads", type=int, help="processor cores to use; all by default")
     options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return exit_code(lambda: _run(options), parser)
+
+    def work() -> None:
+        if options.threads is not None:
+            torch.set_num_threads(as_count("--threads", options.threads))
+        _run(options)
+
+    return exit_code(work, parser)
 
 
 def _run(options: argparse.Namespace) -> None:

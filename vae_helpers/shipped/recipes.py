@@ -18,7 +18,7 @@ from torch import Tensor
 from vae_helpers.models.storage import fingerprint, whole_file
 from vae_helpers.models.training import History, fit
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import one_of
+from vae_helpers.numerics._validate import one_of, path_option
 
 FOLDER = Path(__file__).parent / "weights"
 SUMS = "SHA256SUMS"  # in a folder of shipped files, as sha256sum writes it
@@ -152,8 +152,10 @@ def remove_if_empty(folder: Path) -> None:
 
 def add_data(parser: argparse.ArgumentParser, folder: Path) -> None:
     """Lets a command train on other images: `--data`, and `--folder` for what comes out."""
-    parser.add_argument("--data", type=Path, help="a folder with files in MNIST's format, instead of MNIST")
-    parser.add_argument("--folder", type=Path, default=folder, help="where models and state are kept")
+    parser.add_argument(
+        "--data", type=path_option, help="a folder with files in MNIST's format, instead of MNIST"
+    )
+    parser.add_argument("--folder", type=path_option, default=folder, help="where models and state are kept")
 
 
 def check_data(options: argparse.Namespace, shipped: Path) -> None:

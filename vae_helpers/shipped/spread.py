@@ -24,7 +24,7 @@ from vae_helpers.models.evaluation import active_units, log_evidence_iwae
 from vae_helpers.models.storage import load
 from vae_helpers.models.training import mean_elbo, observed
 from vae_helpers.models.vae import VAE
-from vae_helpers.numerics._validate import as_count
+from vae_helpers.numerics._validate import as_count, path_option
 from vae_helpers.shipped.crew import LocalCrew
 from vae_helpers.shipped.images import load_mnist
 from vae_helpers.shipped.pretrained import BETAS, LATENT_DIMS, RECIPES, REMEDIES
@@ -187,7 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
         "python -m vae_helpers spread", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("names", nargs="*", default=list(MEMBERS), help=", ".join(MEMBERS))
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the shipped models are kept")
+    parser.add_argument(
+        "--folder", type=path_option, default=FOLDER, help="where the shipped models are kept"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes; one for each core by default")
     options = parser.parse_args(arguments)
     return exit_code(lambda: make(options.folder, options.workers, options.names), parser, "model")

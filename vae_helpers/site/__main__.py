@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
+from vae_helpers.numerics._validate import path_option
 from vae_helpers.pictures.plotting import COURSE
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Reads the line and makes the edition; says how long it took."""
     parser = argparse.ArgumentParser(prog="python -m vae_helpers site", description=__doc__)
-    parser.add_argument("--out", type=Path, default=COURSE / "site", help="its folder (default: site)")
+    parser.add_argument("--out", type=path_option, default=COURSE / "site", help="its folder (default: site)")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw (default: 2)")
-    parser.add_argument("--cache", type=Path, help="keeps what was drawn for the next time in this folder")
+    parser.add_argument(
+        "--cache", type=path_option, help="keeps what was drawn for the next time in this folder"
+    )
     options = parser.parse_args(arguments)
     begin = time.perf_counter()
     try:

@@ -14,6 +14,7 @@ import nbformat
 
 from vae_helpers.classroom.bank import practice
 from vae_helpers.models.storage import whole_folder
+from vae_helpers.numerics._validate import as_count, as_path
 from vae_helpers.pictures.plotting import COURSE
 from vae_helpers.site import frames, notebooks, slices, slides, teaching
 from vae_helpers.widgets import page
@@ -43,7 +44,7 @@ def build(out: str | Path, *, course: Path = COURSE, workers: int = 2, cache: Pa
         RuntimeError: Sphinx has an error or a warning.
         ValueError: a picture without a text, an explorer that fails, a page whose positions are too large.
     """
-    out = Path(out).resolve()
+    out, workers = as_path("out", out).resolve(), as_count("workers", workers)
     if not (course / "docs" / MATHJAX).is_file():
         missing = course / "docs" / MATHJAX
         raise FileNotFoundError(f"expected {missing}; npm install --prefix docs --ignore-scripts brings it")

@@ -188,7 +188,8 @@ def some(rng: np.random.Generator, count: int, low: float, high: float, step: fl
 
 def generator(key: str, seed: int) -> np.random.Generator:
     """The generator of a question: what is drawn for one does not depend on the others."""
-    return np.random.default_rng([as_count("seed", seed, minimum=0), zlib.crc32(key.encode())])
+    seed = as_count("seed", seed, minimum=0, maximum=2**63 - 1)
+    return np.random.default_rng([seed, zlib.crc32(key.encode())])
 
 
 def variants(question: Question, count: int, seed: int) -> list[Variant]:
