@@ -146,6 +146,7 @@ NOT_QUICK = (
     "tests/trust/test_faults.py",
     "tests/trust/test_notebooks.py",
     "tests/trust/test_ulps.py",
+    "tests/trust/test_bad_input.py",
     "tests/widgets/test_explorer.py",
     "tests/widgets/test_checkup.py",
     "tests/widgets/test_lab",
