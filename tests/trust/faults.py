@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which the first step of an optimizer would load, in each process anew
 
 from trust.idx_files import flipped, idx, nobody
 from trust.ledger import ROOT, Row
@@ -46,7 +47,7 @@ KILLS, COMMAND_KILLS = 50, 6  # of `fit`, and of each of two commands; of a swee
 SWEEP_KILLS = 3
 DAMAGES, FULL, PAIRS, LOADS = 480, 60, 8, 300
 SIZE = 64  # pixels
-EPOCHS = 30
+EPOCHS = 20
 TINY = {"model": {"latent_dim": 2, "hidden_dim": 128}, "fit": {"epochs": 12, "batch_size": 20}}
 SWEEP = "--latent-dims 1 2 --hidden-dims 8 --seeds 1 2 --epochs 2 --workers 1".split()
 
@@ -60,7 +61,7 @@ def grey(count: int = 60) -> np.ndarray:
 
 
 def model_of(seed: int = 1, hidden_dim: int = 128) -> VAE:
-    """A network whose checkpoint takes about as long as an epoch."""
+    """A network whose checkpoint takes longer to write than an epoch takes."""
     generator = torch.Generator().manual_seed(seed)
     return VAE(2, hidden_dim=hidden_dim, data_dim=SIZE, generator=generator)
 
@@ -69,7 +70,7 @@ def trained(checkpoint: Path | None, optimizer: str, epochs: int = EPOCHS) -> VA
     """A training, as a whole or as far as it still has to go."""
     model, x = model_of(), torch.from_numpy(grey()).flatten(1) / 255
     generator, precision = torch.Generator().manual_seed(2), torch.float32
-    options = {"optimizer": optimizer, "batch_size": 20, "progress": False, "precision": precision}
+    options = {"optimizer": optimizer, "batch_size": len(x), "progress": False, "precision": precision}
     fit(model, x, epochs, generator=generator, checkpoint=checkpoint, **options)
     return model
 
@@ -219,9 +220,9 @@ def times(share: float, whole: int, least: int = 1) -> int:
 # --- Killed ------------------------------------------------------------------------------------------------
 
 
-def killed_trainings(share: float) -> Row:
+def killed_trainings(share: float, seed: int = SEED) -> Row:
     """`fit`, killed at random moments from its first step to its last write, then gone on with here."""
-    rng, tally, halves, none = np.random.default_rng(SEED), Tally(), 0, 0
+    rng, tally, halves, none = np.random.default_rng(seed), Tally(), 0, 0
     with one_thread(), place() as folder:
         whole = {name: trained(None, name) for name in ("adam", "muon")}
         seconds = {name: run("fit", folder / "c", name, folder / "m")[2] for name in whole}
@@ -857,6 +858,7 @@ def audited(share: float) -> Row:
 MINE = """
 import pathlib
 import torch
+import torch._dynamo  # which the first step of an optimizer would load, in each process anew
 from vae_helpers.models import VAE
 def make():
     (pathlib.Path(__file__).parent / "made").mkdir()
