@@ -124,6 +124,7 @@ NOT_QUICK = (
     "tests/experiments/",
     "tests/models/test_convolutional.py::test_the_audit",
     "tests/models/test_convolutional.py::test_training_learns",
+    "tests/models/test_defaults_and_edges.py::test_gaps_are_sought_in_200_steps",
     "tests/models/test_evaluation.py::test_gaps_find_the_better_of_two_maxima",
     "tests/models/test_evaluation.py::test_the_elbo_by_quadrature_of_digits",
     "tests/models/test_evaluation.py::test_the_error_of_quadrature_on_digits",
