@@ -15,6 +15,7 @@ from torch.distributions import Independent, Laplace, MultivariateNormal, Normal
 
 import vae_helpers.audit as audit_package
 from vae_helpers.audit import audit, course_vae
+from vae_helpers.audit.subject import as_images
 from vae_helpers.checks import CODES
 from vae_helpers.models import VAE, log_evidence_quadrature
 from vae_helpers.shipped import load_pretrained
@@ -447,3 +448,16 @@ def test_the_readme_explains_each_code_that_the_checks_do_not_have():
     new = {"batch-sum", "batch-weight", "dropout-on", "batch-statistics"}
     assert all(f"| `{code}` |" in README and f'"{code}"' in "".join(sources) for code in new)
     assert not new & set(CODES)
+
+
+@pytest.mark.parametrize("dtype", [object, "longdouble", ">i4"])
+def test_arrays_that_are_no_floating_point_numbers_of_torch_are_named(dtype):
+    with pytest.raises(
+        TypeError, match="^images: expected a tensor of floating-point numbers, got an array of"
+    ):
+        as_images(np.zeros((4, 6), dtype=dtype))
+
+
+def test_images_of_the_other_byte_order_are_taken():
+    images = np.random.default_rng(0).random((4, 6))
+    assert torch.equal(as_images(images.astype(">f8")), torch.from_numpy(images))

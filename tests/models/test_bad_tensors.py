@@ -53,3 +53,9 @@ def test_what_is_refused(message):
 
 def test_a_seed_may_be_large():
     assert models.observed(MODEL, X, 2**40).shape == X.shape
+
+
+@pytest.mark.parametrize("x, z, name", [(X[0], torch.zeros(5, 2), "x"), (X, torch.zeros(2), "z")])
+def test_pairs_are_of_batches(x, z, name):
+    with pytest.raises(ValueError, match=f"^{name}: expected shape "):
+        MODEL.pairwise_log_likelihood(x, z)

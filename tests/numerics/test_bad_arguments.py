@@ -68,3 +68,8 @@ def test_a_value_is_told_in_a_line():
     assert told(Mute()) == "Mute" and told(ENDLESS) == "int"
     assert told(np.zeros((2, 2))) == "array([[0., 0.], [0., 0.]])"
     assert len(told("x" * 1000)) == 80
+
+
+@pytest.mark.filterwarnings("error")
+def test_means_that_are_far_apart_have_an_infinite_divergence_and_no_warning():
+    assert gaussian.kl_full([1e300], [[1.0]], [0.0], [[1.0]]) == math.inf

@@ -119,7 +119,9 @@ def test_numbers_and_functions_of_any_library_are_values(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["two", "2.0", None, [1.0], np.ones(2), np.ones(1), 1j, {}], ids=lambda v: repr(v)
+    "value",
+    ["two", "2.0", None, [1.0], np.ones(2), np.ones(1), 1j, np.complex64(1), {}],
+    ids=lambda v: repr(v),
 )
 def test_a_value_that_is_not_one_number_is_refused(value):
     with pytest.raises(TypeError, match=r"^value: expected one number for the line \\log x, got "):

@@ -1,6 +1,5 @@
 """A share of `python tests/trust faults`, and its judges against what they should see."""
 
-
 import pytest
 import torch
 

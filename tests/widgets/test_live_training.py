@@ -322,6 +322,12 @@ def test_a_loss_that_is_no_number_leaves_the_axis(odd):
     assert loss_limits([odd]) == loss_limits([])
 
 
+@pytest.mark.parametrize("one", [np.array(2.0), torch.tensor(2.0)])
+def test_one_number_is_no_curve(one):
+    with pytest.raises(ValueError, match=r"^losses: expected one number a step, got shape \(\)"):
+        train_live(lambda on_step: None, alt=ALT, losses=one)
+
+
 def test_longer_numbers_get_the_room_that_they_need():
     def train(on_step):
         for step, loss in enumerate(CURVES["Gaussian pixels"]):

@@ -259,11 +259,9 @@ class Subject:
             ) from error
 
     def _tensor(self, name: str, value: Any) -> Tensor:
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value)
+        value = _from_numpy(value)
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-            raise TypeError(f"{name}: expected floating-point tensors, got {got}")
+            raise TypeError(f"{name}: expected floating-point tensors, got {_told(value)}")
         if value.device != self.device:
             raise ValueError(f"{name}: expected results on {self.device} like the images, got {value.device}")
         return value.to(self.dtype)
@@ -345,6 +343,19 @@ def _can(call: Callable[[], Any]) -> bool:
     return True
 
 
+def _from_numpy(value: Any) -> Any:
+    """A NumPy array of float16 to float64 as a tensor, of either byte order; all else as it is."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.dtype.itemsize > 8:
+        return value
+    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype}"
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
 def as_images(images: Any, name: str = "images") -> Tensor:
     """Images as a tensor, whatever their shape is after the first axis.
 
@@ -352,10 +363,9 @@ def as_images(images: Any, name: str = "images") -> Tensor:
         TypeError: they are no array of floating-point numbers.
         ValueError: fewer than 2 of them, or NaN.
     """
-    x = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+    x = _from_numpy(images)
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(images).__name__
-        raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {got}")
+        raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {_told(x)}")
     if x.ndim < 2 or len(x) < 2 or x.numel() == 0:
         raise ValueError(f"{name}: expected at least 2, of shape (n, …), got shape {tuple(x.shape)}")
     if x.is_meta:

@@ -7,7 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vae_helpers.models._validate import check_images, check_same_shape, check_tensor, fresh_generator
+from vae_helpers.models._validate import (
+    check_batch,
+    check_images,
+    check_same_shape,
+    check_tensor,
+    fresh_generator,
+)
 from vae_helpers.models.likelihoods import LIKELIHOODS
 from vae_helpers.numerics._validate import as_count, told
 
@@ -139,7 +145,9 @@ class VAE(nn.Module):
 
     def pairwise_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x_j given z_i) in nats for all pairs of x (batch, D) and z (num_z, d): (num_z, batch)."""
-        self._check("x", x, self.data_dim)
+        for name, value, size in (("x", x, self.data_dim), ("z", z, self.latent_dim)):
+            self._check(name, value, size)
+            check_batch(name, value, size)
         self.observation.check("x", x)
         parameters = self._parameters_of_likelihood()
         return self.observation.pairwise_log_prob(x, self.decode(z), **parameters)

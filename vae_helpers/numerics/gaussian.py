@@ -141,7 +141,8 @@ def kl_full(mu_q: ArrayLike, cov_q: ArrayLike, mu_p: ArrayLike, cov_p: ArrayLike
     whitened = _solve_lower(chol_p, np.swapaxes(half, -1, -2))
     diagonal_q, diagonal_p = (np.diagonal(c, axis1=-2, axis2=-1) for c in (chol_q, chol_p))
     log_det = 2 * np.log(diagonal_q / diagonal_p).sum(axis=-1)
-    return 0.5 * ((shift**2).sum(axis=-1) + _spread(whitened, log_det))
+    with np.errstate(over="ignore"):
+        return 0.5 * ((shift**2).sum(axis=-1) + _spread(whitened, log_det))
 
 
 def expectation(f: Callable[[Array], Array], mu: float, std: float) -> float:

@@ -158,7 +158,7 @@ def _rounded(value: float) -> float:
 
 def _as_float(value: object, latex: str) -> float:
     try:
-        if isinstance(value, str | bytes | bytearray) or np.ma.is_masked(value):
+        if isinstance(value, str | bytes | bytearray) or np.ma.is_masked(value) or np.iscomplexobj(value):
             raise TypeError
         return float(value)  # type: ignore[arg-type]
     except Exception:  # whatever an object of another library raises when it is asked for a number

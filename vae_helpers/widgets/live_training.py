@@ -157,7 +157,8 @@ def train_live(
     for view in views:
         if not isinstance(view, View):
             raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {told(view)}")
-    losses = list(losses) if isinstance(losses, Sized) and not len(losses) else as_array("losses", losses)
+    is_empty = isinstance(losses, Sized) and getattr(losses, "ndim", 1) and not len(losses)
+    losses = [] if is_empty else as_array("losses", losses)
     if np.ndim(losses) != 1:
         raise ValueError(f"losses: expected one number a step, got shape {np.shape(losses)}")
     return LiveTraining(as_function("train", train), views, controls, [*map(float, losses)], alt)
