@@ -206,3 +206,53 @@ def test_a_gpu_draws_bits_by_its_own_generator(monkeypatch):
     # Uniform on all numbers of 16 bits: a right one is refused once in a million.
     assert stats.kstest((values + 2**15 + 0.5) / 2**16, "uniform").pvalue > 1e-6
     assert values.min() < -(2**15) + 50 and values.max() > 2**15 - 50 and np.unique(values).size > 60_000
+
+
+def test_the_highest_point_of_the_posterior_is_that_of_all_points_of_the_grid(monkeypatch):
+    model = small_vae().double()
+    x = small_x(model, 3)
+    axis = torch.linspace(-5, 5, 101, dtype=torch.float64)
+    points = torch.cartesian_prod(axis, axis)
+    log_joint = log_prob_of(model, x, points) + Normal(0.0, 1.0).log_prob(points).sum(dim=-1)[:, None]
+    expected = points[log_joint.argmax(dim=0)]
+    assert len(expected.unique(dim=0)) > 1 and expected.abs().min() > 0
+    whole = evaluation._posterior_mode(model, x)
+    monkeypatch.setattr(evaluation, "_CACHED", 400)  # many parts
+    torch.testing.assert_close(whole, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(evaluation._posterior_mode(model, x), expected, rtol=0, atol=1e-12)
+
+
+def log_prob_of(model, x, z):
+    """log p(x given z) of Bernoulli pixels by torch.distributions, (points, batch)."""
+    return Bernoulli(logits=model.decoder(z)[:, None].detach()).log_prob(x).sum(dim=-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nodes_and_weights_have_the_precision_of_the_images(dtype):
+    eps, weight = evaluation._hermite_nodes(2, 3, torch.zeros(1, dtype=dtype))
+    assert eps.dtype == weight.dtype == dtype and eps.shape == (9, 1, 2) and weight.shape == (9,)
+    assert weight.sum().item() == pytest.approx(1, rel=1e-6)
+
+
+def test_gaps_take_as_many_images_at_once_as_their_nodes_leave_room_for(monkeypatch):
+    model, sizes = small_vae(), []
+    x = small_x(model, 5)
+    nodes_of_an_image = 3**2
+    monkeypatch.setattr(evaluation, "_CHUNK", 2 * (2 * nodes_of_an_image * model.data_dim))  # two images
+    ours = evaluation._elbos
+
+    def counting(model, x, *rest):
+        sizes.append(len(x))
+        return ours(model, x, *rest)
+
+    monkeypatch.setattr(evaluation, "_elbos", counting)
+    gaps(model, x, steps=1, num_nodes=3, num_grid=20)
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
+def test_only_the_gradients_that_are_asked_for_are_computed(needed):
+    x, logits = torch.rand(3, 4, generator=generator()), torch.randn(3, 4, generator=generator())
+    context = SimpleNamespace(saved_tensors=(x, logits), needs_input_grad=needed)
+    found = likelihoods._BernoulliLogProb.backward(context, torch.ones(3))
+    assert tuple(part is not None for part in found) == needed
