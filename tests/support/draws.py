@@ -22,7 +22,7 @@ def assert_mean(values: ArrayLike, truth: ArrayLike, sees: ArrayLike, sided: str
     Args:
         values: draws along the first axis, (n, ...); tensors too.
         truth: the mean that they should have, (...).
-        sees: the deviation that is missed but with the probability `MISS`, (...).
+        sees: the deviation that is missed with the probability `MISS`, (...).
         sided: "both", or "above" where a mean below `truth` is right too.
     """
     values = _array(values)

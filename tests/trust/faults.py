@@ -858,7 +858,6 @@ def audited(share: float) -> Row:
 MINE = """
 import pathlib
 import torch
-import torch._dynamo  # which the first step of an optimizer would load, in each process anew
 from vae_helpers.models import VAE
 def make():
     (pathlib.Path(__file__).parent / "made").mkdir()

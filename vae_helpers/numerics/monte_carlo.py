@@ -36,9 +36,9 @@ class Estimate:
         """The smallest deviation from the truth that a test with these draws finds.
 
         The test refuses a claim that is farther from `mean` than Student's interval of level 1 - false_alarm
-        reaches. It finds a claim that is off by what is returned but with the probability `miss`: the
-        distance is (t(1 - false_alarm/2) + t(1 - miss)) standard errors, as for normal draws of a known
-        spread; a few draws see a little less.
+        reaches. A claim that is off by the result is missed with the probability `miss`: the distance is
+        (t(1 - false_alarm/2) + t(1 - miss)) standard errors, as for normal draws of a known spread; a test
+        with few draws misses it a little more often.
 
         Args:
             false_alarm: probability with which the test refuses a claim that is right.
