@@ -271,7 +271,7 @@ def test_a_worker_without_the_images_does_not_take_part(data, tmp_path):
         ((2, 16, -1.0, 1), ValueError, "beta: expected a finite number of at least 0, got -1.0"),
         ((2, 16, float("nan"), 1), ValueError, "beta: expected a finite number of at least 0, got nan"),
         ((2, 16, 1.0, -1), ValueError, "seed: expected at least 0, got -1"),
-        ((2, 16, 1.0, 2**62), ValueError, f"seed: expected a number below 2**62, got {2**62}"),
+        ((2, 16, 1.0, 2**62), ValueError, f"seed: expected at most {2**62 - 1:,}, got {2**62}"),
         ((2, 16, 1.0, 1.5), TypeError, "seed: expected a whole number, got 1.5"),
     ],
 )
@@ -279,6 +279,10 @@ def test_a_point_that_cannot_be_is_refused(values, error, message):
     with pytest.raises(error) as caught:
         Point(*values)
     assert str(caught.value) == message
+
+
+def test_a_seed_may_be_large():
+    assert Point(2, 16, 1.0, 2**62 - 1).seed == 2**62 - 1
 
 
 # --- Whole sweeps -------------------------------------------------------------------------------------

@@ -53,8 +53,7 @@ class Point:
         as_count("latent_dim", self.latent_dim)
         as_count("hidden_dim", self.hidden_dim)
         object.__setattr__(self, "beta", as_number("beta", self.beta, minimum=0))
-        if as_count("seed", self.seed, minimum=0) >= 2**62:
-            raise ValueError(f"seed: expected a number below 2**62, got {self.seed}")
+        as_count("seed", self.seed, minimum=0, maximum=2**62 - 1)
 
     @property
     def name(self) -> str:
