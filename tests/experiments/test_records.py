@@ -58,7 +58,7 @@ ENTRIES_OF = {"one": [0], "two": [0, 1]}  # stages
 def test_a_later_stage_goes_on_from_the_weights_of_the_one_before(small, tmp_path, monkeypatch):
     starts, real = [], records.train
 
-    def train(recipe, images, checkpoint, start):
+    def train(recipe, images, checkpoint, start, keep_checkpoint):
         starts.append(start and [weight.clone() for weight in start.parameters()])
         assert recipe["model"] == SMALL and images is small["train"]
         return real(recipe, images, checkpoint, start)
@@ -105,7 +105,7 @@ def test_what_rests_on_weights_that_are_gone_is_made_anew(small, tmp_path, monke
 def test_an_interrupted_training_goes_on(small, tmp_path, monkeypatch):
     real, calls = records.train, []
 
-    def train(recipe, images, checkpoint, start):
+    def train(recipe, images, checkpoint, start, keep_checkpoint):
         def stop(done, total, loss):
             if done == 5:  # in the second epoch
                 raise KeyboardInterrupt
@@ -164,7 +164,7 @@ def test_a_folder_of_other_runs_is_refused_and_kept(small, tmp_path, monkeypatch
 def test_it_uses_one_core_and_gives_the_others_back(small, tmp_path, monkeypatch):
     before, real, seen = torch.get_num_threads(), records.train, []
 
-    def train(*arguments):
+    def train(*arguments, keep_checkpoint):
         seen.append(torch.get_num_threads())
         return real(*arguments)
 

@@ -402,3 +402,29 @@ def test_kl_has_the_right_gradient_on_both_sides_of_the_series():
 def test_what_describes_no_gaussian_is_refused(function, mu, log_var, message):
     with pytest.raises(ValueError, match=message):
         function(mu, log_var)
+
+
+@pytest.mark.parametrize("objective", [iwae, iwae_for_training, log_weights])
+@pytest.mark.parametrize("log_var, message", [
+    (torch.full((4, 2), -math.inf), "log_var: expected finite numbers"),
+    (torch.zeros(4, 1), r"log_var: expected shape \(4, 2\) like mu, got \(4, 1\)"),
+], ids=["infinite", "another shape"])  # fmt: skip
+def test_an_encoder_that_gives_no_gaussian_is_told(monkeypatch, objective, log_var, message):
+    model, x = a_world()
+    monkeypatch.setattr(model, "encode", lambda x: (torch.zeros(4, 2), log_var))
+    with pytest.raises(ValueError, match=f"^{message}"):
+        objective(model, x, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_very_narrow_q_has_a_finite_bound_for_training(monkeypatch, dtype):
+    model, x = a_world()
+    model, x = model.to(dtype), x.to(dtype)
+    mu = torch.zeros(4, 2, dtype=dtype, requires_grad=True)
+    log_var = torch.full((4, 2), -200.0, dtype=dtype, requires_grad=True)
+    monkeypatch.setattr(model, "encode", lambda x: (mu, log_var))
+    bound = iwae_for_training(model, x, 3, generator())
+    torch.testing.assert_close(bound, iwae(model, x, 3, generator()), rtol=1e-5, atol=0)
+    assert all(
+        torch.isfinite(part).all() for part in (bound, *torch.autograd.grad(bound.sum(), (mu, log_var)))
+    )

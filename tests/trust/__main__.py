@@ -40,7 +40,8 @@ def main() -> None:
         for row in importlib.import_module(f"trust.{name}").rows(options.share):
             print(row.line(), flush=True)
             rows.append(row)
-            ledger.keep(name, rows, options.results)  # what is known, should the run be broken off
+            ledger.keep(name, rows, options.results, beside=True)  # should the run be broken off
+        ledger.keep(name, rows, options.results)
     if options.results == ledger.RESULTS:
         ledger.write_page()
 

@@ -50,6 +50,10 @@ class Fault(AssertionError):
     """A call with another outcome than a right answer or an error that names the argument."""
 
 
+class Endless(BaseException):
+    """A call that does not end; no handler of ordinary errors takes it for its own."""
+
+
 Arguments = dict[str, Any]
 
 
@@ -175,7 +179,7 @@ def outcome(target: Target, arguments: Arguments, hostile: frozenset[str] = froz
     except (ValueError, TypeError, *target.told) as error:
         _check_refusal(target, arguments, hostile, error, call)
         answer = "refused"
-    except Exception as error:
+    except (Exception, Endless) as error:
         raise Fault(f"{call}: {type(error).__name__}: {error}") from error
     else:
         try:
@@ -245,7 +249,7 @@ def _in_silence() -> Iterator[list[warnings.WarningMessage]]:
 @contextlib.contextmanager
 def _in_time() -> Iterator[None]:
     def end(_signal: int, _frame: object) -> None:
-        raise RuntimeError(f"does not end within {SECONDS:g} s")
+        raise Endless(f"does not end within {SECONDS:g} s")
 
     if not hasattr(signal, "setitimer"):  # Windows
         yield

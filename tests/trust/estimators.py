@@ -64,7 +64,7 @@ def unbiased(what: str, repeated: np.ndarray, truth: np.ndarray | float, unit: s
         f"{what}: unbiased",
         repeated.size,
         "values",
-        int(np.sum(away > ROOM)),
+        int(np.sum(~(away <= ROOM))),  # NaN is no estimate
         f"at most {np.max(away):.1f} standard errors away; sees {SEEN * np.max(error):.2g} {unit}",
     )
 
@@ -130,7 +130,7 @@ def bounds(num: int) -> Iterator[Row]:
     for k in COUNTS:
         yield unbiased(f"`importance_bounds`, k = {k}", shared[k].numpy(), exact[k])
     ladders = [[exact[k] for k in COUNTS], means, [shared[k].mean().item() for k in COUNTS]]
-    falls = sum(bool(low > high) for ladder in ladders for low, high in zip(ladder, ladder[1:], strict=False))
+    falls = sum(not low <= high for ladder in ladders for low, high in zip(ladder, ladder[1:], strict=False))
     steps = sum(len(ladder) - 1 for ladder in ladders)
     yield Row("Bounds do not fall as k grows: exact, and means of draws", steps, "steps", falls,
               f"exact: {', '.join(f'{exact[k]:.4f}' for k in COUNTS)} nats")  # fmt: skip

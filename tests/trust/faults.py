@@ -755,38 +755,43 @@ def no_openers(share: float) -> Row:
     )
 
 
-NAMES = ("../../out", "/tmp/trust-out", "a/../../out", "..\\out", "C:\\out", "train-images-idx3-ubyte")
+NAMES = ("../../out", "OUTER/out", "a/../../out", "..\\out", "C:\\out", "train-images-idx3-ubyte")
 
 
 def archives(share: float) -> Row:
     """Archives whose paths lead outside, as images and as what students hand in."""
     del share
     tally = Tally()
-    for name in NAMES:
-        with zipfile.ZipFile(zipped := io.BytesIO(), "w") as archive:
-            archive.writestr(name, b"out")
-        with tarfile.open(fileobj=(tarred := io.BytesIO()), mode="w") as archive:
-            archive.addfile(tarfile.TarInfo(name))
-        for ending, content in ((".zip", zipped), (".tar", tarred), ("", zipped), ("", tarred)):
-            with place() as outer:
-                folder = outer / "a" / "b"
-                folder.mkdir(parents=True)
-                file = folder / f"train-images-idx3-ubyte{ending}"
-                file.write_bytes(content.getvalue())
-                (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(2, np.uint8)))
-                refused = ""
-                try:
-                    images.load_idx(folder)
-                except (ValueError, FileNotFoundError) as error:
-                    refused = str(error)
-                handed = folder / "anna" / "01_bayes_rule.ipynb.zip"
-                handed.parent.mkdir()
-                handed.write_bytes(content.getvalue())
-                found = _handed_in.find(folder, [])
-                there = {path for path in outer.rglob("*") if path.is_file()}
-                alone = there == {file, folder / "train-labels-idx1-ubyte", handed}
-                good = "unpack" in refused and not found.submissions and alone
-                tally.add("" if good else f"{name}{ending}: {refused}, {there}")
+    for name, (kind, ending) in itertools.product(
+        NAMES, [("zip", ".zip"), ("tar", ".tar"), ("zip", ""), ("tar", "")]
+    ):
+        with place() as outer:
+            inside = name.replace("OUTER", str(outer))
+            content = io.BytesIO()
+            if kind == "zip":
+                with zipfile.ZipFile(content, "w") as archive:
+                    archive.writestr(inside, b"out")
+            else:
+                with tarfile.open(fileobj=content, mode="w") as archive:
+                    archive.addfile(tarfile.TarInfo(inside))
+            folder = outer / "a" / "b"
+            folder.mkdir(parents=True)
+            file = folder / f"train-images-idx3-ubyte{ending}"
+            file.write_bytes(content.getvalue())
+            (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(2, np.uint8)))
+            refused = ""
+            try:
+                images.load_idx(folder)
+            except (ValueError, FileNotFoundError) as error:
+                refused = str(error)
+            handed = folder / "anna" / "01_bayes_rule.ipynb.zip"
+            handed.parent.mkdir()
+            handed.write_bytes(content.getvalue())
+            found = _handed_in.find(folder, [])
+            there = {path for path in outer.rglob("*") if path.is_file()}
+            alone = there == {file, folder / "train-labels-idx1-ubyte", handed}
+            good = "unpack" in refused and not found.submissions and alone
+            tally.add("" if good else f"{name}{ending}: {refused}, {there}")
     return tally.row(
         "Archives with absolute or `..` paths, among images or handed-in files, are refused; nothing is "
         "unpacked",

@@ -65,9 +65,19 @@ def machine() -> dict[str, str]:
     }
 
 
-def keep(part: str, rows: Iterable[Row], results: Path = RESULTS) -> None:
-    """Writes the figures of a part, whole or not at all."""
+def keep(part: str, rows: Iterable[Row], results: Path = RESULTS, beside: bool = False) -> None:
+    """Writes the figures of a part, whole or not at all.
+
+    Args:
+        part: its name.
+        rows: its figures.
+        results: the folder.
+        beside: keeps older figures of other claims: those of a run that may yet be broken off.
+    """
     results.mkdir(parents=True, exist_ok=True)
+    rows = list(rows)
+    if beside:
+        rows += [row for row in kept(part, results) if row.what not in {new.what for new in rows}]
     content = {"machine": machine(), "rows": [asdict(row) for row in rows]}
     with whole_file(results / f"{part}.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -262,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     names = [check_name(name, ENTRIES) for name in options.names]
-    seeds = [as_count("seeds", seed) for seed in options.seeds]
+    seeds = [as_count("seeds", seed, maximum=2**62) for seed in options.seeds]
     binarizations = as_count("binarizations", options.binarizations)
     num_samples = as_count("num_samples", options.num_samples)
     figures, ruled = (len(set(seeds)), binarizations, num_samples), (SEEDS, BINARIZATIONS, burda.NUM_SAMPLES)

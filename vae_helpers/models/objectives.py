@@ -122,7 +122,9 @@ def iwae_for_training(
     mu, log_var = check_model(model).encode(x)
     z, eps = _draws(mu, log_var, num_samples, generator)
     density = log_var.detach()  # of q, held fixed: its gradient comes through z alone, and is eps / σ there
-    path = ((z - z.detach()) * (eps * torch.exp(-0.5 * density))).sum(dim=-1)  # zero, with that gradient
+    narrowest = torch.finfo(density.dtype).max / 16  # 1 / σ has to be finite, as it is multiplied by zero
+    score = eps * torch.exp(-0.5 * density).clamp(max=narrowest)
+    path = ((z - z.detach()) * score).sum(dim=-1)  # zero, with that gradient
     log_weight = _log_weights(model, x, z, eps, density) + path
     share = torch.softmax(log_weight.detach(), dim=0)  # (num_samples, batch)
     if z.requires_grad:
@@ -142,6 +144,7 @@ def _draws(
     mu: Tensor, log_var: Tensor, num_samples: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """What `reparameterize` draws, z = mu + std · eps, and eps."""
+    check_same_shape(mu, log_var)
     zero = torch.zeros_like(mu.detach())
     eps = reparameterize(zero, zero, num_samples, generator)
     return mu + torch.exp(0.5 * log_var) * eps, eps

@@ -7,11 +7,10 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,12 @@ _KEPT = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.Muon: 
 
 
 _DIGEST = "sha256"  # in a file's metadata: of all else that is in it
-# Of this machine, whose process numbers say which of its unfinished files nobody is writing any more.
-_NODE = re.sub(r"\W", "_", platform.node())[:40]
+# Of this machine, or of a container on it, whose process numbers say which unfinished files nobody is
+# writing any more.
+_PROCESSES = Path("/proc/self/ns/pid")
+_NODE = hashlib.sha256(
+    f"{platform.node()} {os.stat(_PROCESSES).st_ino if _PROCESSES.exists() else ''}".encode()
+).hexdigest()[:12]
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # in which weights may be stored
 
 
@@ -106,7 +109,8 @@ def remove_leftovers(path: Path) -> None:
         return
     for left in path.parent.glob(f"{glob.escape(path.name)}.{_NODE}-*-*.part"):
         if not _runs(left.name.rsplit("-", 2)[1]):
-            left.unlink(missing_ok=True)
+            with suppress(OSError):  # gone already, or another user's
+                left.unlink()
 
 
 def _runs(process: str) -> bool:

@@ -182,6 +182,7 @@ def fit(
     if on_step is not None:
         as_function("on_step", on_step)
     init_bias, progress = as_flag("init_bias", init_bias), as_flag("progress", progress)
+    keep_checkpoint = as_flag("keep_checkpoint", keep_checkpoint)
     if checkpoint is not None:
         checkpoint = as_path("checkpoint", checkpoint)
     if any(parameter.is_inference() for parameter in model.parameters()):

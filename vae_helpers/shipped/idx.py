@@ -226,7 +226,8 @@ def _as_images(path: Path, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f" and not (0 <= low and high <= 1):
         why = "standardized images? Bring them back to" if low < 0 else "bring them to"
         raise ValueError(f"{path}: expected floats from 0 to 1, got {low:g} to {high:g}: {why} grey values")
-    if "emnist" in path.name.lower():  # all its official files hold columns where others hold rows
+    # All official files of EMNIST hold columns where others hold rows; FEMNIST and notMNIST are others.
+    if re.search(r"(^|[-_.])emnist", path.name.lower()):
         if array.ndim != 3:
             raise ValueError(f"{path}: expected 3 axes of EMNIST, whose images are transposed, got {shape}")
         array = array.transpose(0, 2, 1)

@@ -227,7 +227,7 @@ def _finish(name: str, recipe: Recipe, file: Path, data: Path | None, progress: 
         file.parent.mkdir(parents=True, exist_ok=True)  # another process may have taken it away, being done
         save(model, file, dtype=torch.float16)
         write_json(record, {"recipe": wanted, "sha256": sha256(file)})
-        state.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
     return name
 
 

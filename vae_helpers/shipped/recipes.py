@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Container
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vae_helpers.numerics._validate import one_of, path_option
 
 FOLDER = Path(__file__).parent / "weights"
 SUMS = "SHA256SUMS"  # in a folder of shipped files, as sha256sum writes it
+_SUM = re.compile(r"^([0-9a-f]{64})  (.+)$", re.MULTILINE)
 
 
 class Recipe(TypedDict, total=False):
@@ -104,21 +106,23 @@ def checked(path: Path) -> Path:
     remedy = f"restore it with 'git checkout -- {path.name}' in its folder"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: missing; {remedy}")
+    or_yours = f"{remedy}, or, if you made it yourself, write what 'sha256sum {path.name}' says into {SUMS}"
     wanted = _sums(path.parent).get(path.name)
     if wanted is not None and wanted != (found := sha256(path)):
         raise ValueError(
-            f"{path}: expected SHA-256 {wanted}, got {found}; the file was changed or damaged: {remedy}"
+            f"{path}: expected SHA-256 {wanted}, got {found}; the file was changed or damaged: {or_yours}"
         )
     return path
 
 
 def renew_sum(path: Path) -> None:
-    """Keeps the checksum of a file that was made anew, if the folder has those of shipped files."""
-    if sums := _sums(path.parent):
-        sums[path.name] = sha256(path)
-        with whole_file(path.with_name(SUMS)) as temporary:
-            lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
-            temporary.write_text("".join(lines), encoding="utf-8")
+    """Keeps the checksum of a shipped file that was made anew; of other files there is none."""
+    if (before := _sums(path.parent).get(path.name)) is not None:
+        file = path.with_name(SUMS)
+        text = file.read_text(encoding="utf-8")
+        with whole_file(file) as temporary:
+            line = f"{before}  {path.name}"
+            temporary.write_text(text.replace(line, f"{sha256(path)}  {path.name}"), encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
@@ -130,8 +134,7 @@ def _sums(folder: Path) -> dict[str, str]:
     """The checksums of the shipped files in a folder, by their names; none of another folder."""
     if not (path := folder / SUMS).is_file():
         return {}
-    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
-    return {name: digest for digest, name in lines}
+    return {name: digest for digest, name in _SUM.findall(path.read_text(encoding="utf-8"))}
 
 
 def move(finished: Path, target: Path) -> None:

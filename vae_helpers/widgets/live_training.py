@@ -6,7 +6,7 @@ import html
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import ipywidgets
@@ -157,6 +157,7 @@ def train_live(
     for view in views:
         if not isinstance(view, View):
             raise TypeError(f"views: expected plot(…), pictures(…), numbers(…) or steps(…), got {told(view)}")
+    losses = list(losses) if isinstance(losses, Iterator) else losses
     is_empty = isinstance(losses, Sized) and getattr(losses, "ndim", 1) and not len(losses)
     losses = [] if is_empty else as_array("losses", losses)
     if np.ndim(losses) != 1:

@@ -86,7 +86,7 @@ class LatentExplorer(Staged, anywidget.AnyWidget):
             activation=model.config["activation"],
             points=(points := mu.detach().cpu().float().numpy()).tobytes(),
             spacing=plotting.spacing(points),
-            labels=plotting.as_labels(labels.detach(), len(mu)),
+            labels=plotting.as_labels(labels.detach().cpu(), len(mu)),
             colors=list(plotting.CLASS_COLORS),
             z=place.tolist(),
         )
