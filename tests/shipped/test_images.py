@@ -263,6 +263,13 @@ def test_images_of_emnist_are_turned_and_letters_count_from_one(tmp_path):
     assert labels.tolist() == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("name", ["femnist", "notemnist"])
+def test_other_images_whose_name_ends_alike_are_not_turned(tmp_path, name):
+    names = {"labels_name": f"{name}-train-labels-idx1-ubyte"}
+    put(tmp_path, idx(IMAGES), idx(np.arange(6, dtype=np.uint8)), f"{name}-train-images-idx3-ubyte", **names)
+    same(load_idx(tmp_path)[0], GREY)
+
+
 def test_of_qmnist_the_class_is_taken(tmp_path):
     table = np.arange(48, dtype=np.int32).reshape(6, 8)
     put(
