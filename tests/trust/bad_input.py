@@ -392,12 +392,15 @@ def rows(share: float = 1.0) -> list[Row]:
             f"`{layer}`, {len(of_layer)} functions and methods: a right answer, or an error that names the "
         )
         what += "argument"
+        for name, tally in of_layer.items():
+            for example in tally.examples.values():
+                print(f"  {name}: {example}", flush=True)
         calls, refused, right, failed = _sums(of_layer.values())
         words = [f"{refused:,} refused by name, {right:,} answered rightly"]
-        words += [f"{name}: {kind}" for name, tally in of_layer.items() for kind in tally.faults][:3]
+        words += [f"{name}: {tally.faults.total()}" for name, tally in of_layer.items() if tally.faults]
         table.append(Row(what, calls, "calls", failed, "; ".join(words)))
     _, refused, right, failed = _sums(tallies.values())
-    whole = "bad input, all functions together: refused by an error that names the argument"
+    whole = "Bad input, all functions together: refused by an error that names the argument"
     words = f"besides, {right:,} calls were answered, and the answers compared with an oracle"
     return [Row(whole, refused + failed, "bad calls", failed, words), *table]
 

@@ -65,7 +65,7 @@ def unbiased(what: str, repeated: np.ndarray, truth: np.ndarray | float, unit: s
         repeated.size,
         "values",
         int(np.sum(~(away <= ROOM))),  # NaN is no estimate
-        f"at most {np.max(away):.1f} standard errors away; sees {SEEN * np.max(error):.2g} {unit}",
+        f"at most {np.max(away):.1f} standard errors away; sees {SEEN * np.max(error):.2g} {unit}".rstrip(),
     )
 
 
