@@ -144,6 +144,7 @@ NOT_QUICK = (
     "tests/site/test_frames.py",
     "tests/site/test_teaching.py",
     "tests/trust/test_idx_files.py::test_a_share",
+    "tests/trust/test_estimators.py",
     "tests/trust/test_faults.py",
     "tests/trust/test_notebooks.py",
     "tests/trust/test_ulps.py",
