@@ -165,17 +165,19 @@ def train(name: str, images: Tensor, folder: Path, start: VAE | None = None) -> 
     folder.mkdir(parents=True, exist_ok=True)
     finished, record, state = (folder / f"{name}-0{end}" for end in (".safetensors", ".json", ".checkpoint"))
     settings = recipes.settings_of(recipe, images)
-    if not record.is_file():
+    try:  # what an earlier call has finished, or another process at work on the same
+        log, model = json.loads(record.read_text(encoding="utf-8")), load(finished)
+    except FileNotFoundError:  # nobody yet, or one that has just taken its files away, being done
         model, history = recipes.train(recipe, images, state, start, keep_checkpoint=True)
         curve = [round(value, 3) for value in history.train]
-        folder.mkdir(parents=True, exist_ok=True)  # another process may have taken it away, being done
-        save(model, finished)
-        write_json(record, settings | {"seconds": round(sum(history.seconds)), "minus_bound": curve})
+        log = settings | {"seconds": round(sum(history.seconds)), "minus_bound": curve}
+        folder.mkdir(parents=True, exist_ok=True)
+        save(model.eval(), finished)
+        write_json(record, log)
     state.unlink(missing_ok=True)
-    log = json.loads(record.read_text(encoding="utf-8"))
     if {key: log.get(key) for key in settings} != settings:
         raise ValueError(f"folder: {folder} holds a training by another recipe; delete it to start anew")
-    return load(finished), log
+    return model, log
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,8 +228,13 @@ def _run(options: argparse.Namespace) -> None:
     model, log = train(options.name, images, unfinished, start and load(folder / f"{start}.safetensors"))
     # What is evaluated is what is shipped: the weights in half precision.
     shipped = unfinished / f"{options.name}.safetensors"
+    unfinished.mkdir(parents=True, exist_ok=True)
     save(model, shipped, dtype=torch.float16)
-    bounds = evaluate(load(shipped), judged_on, options.num_samples, progress=True)
+    try:
+        rounded = load(shipped)
+    except FileNotFoundError:  # another process, with the same model, has just put it into its place
+        rounded = load(files[0])
+    bounds = evaluate(rounded, judged_on, options.num_samples, progress=True)
     summary = bounds.summary()
     write(files[1], {"nll": bounds.nll.float()}, {"num_samples": str(options.num_samples)})
     renew_sum(files[1])
