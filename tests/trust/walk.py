@@ -154,9 +154,8 @@ def listen(page: Any, name: str, walk: Walk) -> None:
 # --- JupyterLab ---------------------------------------------------------------------------------------
 
 
-def in_jupyterlab(browser: Any, theme: str, seconds: float, names: list[str], seed: int) -> Walk:
-    """Walks over the notebooks, each run in a kernel of its own."""
-    walk, rng = Walk(), random.Random(seed)
+def opened(browser: Any, names: list[str], theme: str) -> Iterator[tuple[str, Any, lab.Kernel]]:
+    """Each notebook in turn, all its cells run: its name, its page and its kernel, which end after it."""
     with tempfile.TemporaryDirectory(prefix="vae-walk-") as root:
         folder = Path(root)
         lab.copy_notebooks(folder)
@@ -167,50 +166,45 @@ def in_jupyterlab(browser: Any, theme: str, seconds: float, names: list[str], se
                 lab.set_theme(page, THEMES[theme])
                 kernel = lab.Kernel(folder, address, f"{name}.ipynb")
                 lab.run_all(page)
-                listen(page, name, walk)
-
-                def memory(page: Any = page, kernel: lab.Kernel = kernel) -> float:
-                    return heap(page) + kernel.ask("inside.memory()", timeout=PATIENCE)
-
-                walk.on(page, name, seconds / len(names), rng, memory)
-                walk.complaints += [f"{name}: {text[:100]}" for text in lab.errors(page)]
-                walk.figures += len(kernel.ask("inside.figures()", timeout=PATIENCE))
+                yield name, page, kernel
                 page.close()
                 kernel.shut_down()
+
+
+def in_jupyterlab(browser: Any, theme: str, seconds: float, names: list[str], seed: int) -> Walk:
+    """Walks over the notebooks, each run in a kernel of its own."""
+    walk, rng = Walk(), random.Random(seed)
+    for name, page, kernel in opened(browser, names, theme):
+        listen(page, name, walk)
+
+        def memory(page: Any = page, kernel: lab.Kernel = kernel) -> float:
+            return heap(page) + kernel.ask("inside.memory()", timeout=PATIENCE)
+
+        walk.on(page, name, seconds / len(names), rng, memory)
+        walk.complaints += [f"{name}: {text[:100]}" for text in lab.errors(page)]
+        walk.figures += len(kernel.ask("inside.figures()", timeout=PATIENCE))
     return walk
 
 
 def killed(browser: Any, names: list[str], seed: int) -> Row:
     """In each notebook the kernel dies while a slider is dragged; then all cells are run again."""
     rng, failures = random.Random(seed), []
-    with tempfile.TemporaryDirectory(prefix="vae-walk-") as root:
-        folder = Path(root)
-        lab.copy_notebooks(folder)
-        with lab.jupyterlab(folder) as address:
-            for name in names:
-                page = browser.new_page(viewport=lab.VIEWPORT)
-                lab.open_notebook(page, address, f"{name}.ipynb")
-                kernel = lab.Kernel(folder, address, f"{name}.ipynb")
-                lab.run_all(page)
-                wrong = Walk()
-                page.on("pageerror", lambda error, wrong=wrong: wrong.complaints.append(str(error)))
-                process = kernel.ask("__import__('os').getpid()")
-                handle = rng.choice(page.query_selector_all(".vae-stage .noUi-handle"))
-                handle.scroll_into_view_if_needed()
-                drag(
-                    page, handle.bounding_box(), rng, lambda process=process: os.kill(process, signal.SIGKILL)
-                )
-                try:
-                    lab.eventually(lambda page=page: _told(page), patience=60)
-                    page.get_by_role("button", name="Ok").click()  # JupyterLab's own word that it restarts
-                    lab.eventually(lambda page=page: _idle(page), patience=60)
-                    lab.run_all(page)
-                    lab.eventually(lambda page=page: _back(page), patience=60)
-                    assert not wrong.complaints, wrong.complaints
-                except AssertionError as error:
-                    failures.append(f"{name}: {str(error)[:100]}")
-                page.close()
-                kernel.shut_down()
+    for name, page, kernel in opened(browser, names, "light"):
+        wrong = Walk()
+        page.on("pageerror", lambda error, wrong=wrong: wrong.complaints.append(str(error)))
+        process = kernel.ask("__import__('os').getpid()")
+        handle = rng.choice(page.query_selector_all(".vae-stage .noUi-handle"))
+        handle.scroll_into_view_if_needed()
+        drag(page, handle.bounding_box(), rng, lambda process=process: os.kill(process, signal.SIGKILL))
+        try:
+            lab.eventually(lambda page=page: _told(page), patience=60)
+            page.get_by_role("button", name="Ok").click()  # JupyterLab's own word that it restarts
+            lab.eventually(lambda page=page: _idle(page), patience=60)
+            lab.run_all(page)
+            lab.eventually(lambda page=page: _back(page), patience=60)
+            assert not wrong.complaints, wrong.complaints
+        except AssertionError as error:
+            failures.append(f"{name}: {str(error)[:100]}")
     what = "A kernel killed while a slider is dragged: the page says so; cells run again bring all back"
     return Row(what, len(names), "notebooks", len(failures), "; ".join(failures))
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_helpers.models.storage import as_path
-from vae_helpers.numerics._validate import told
+from vae_helpers.numerics._validate import as_path, told
 from vae_helpers.shipped import idx
 
 MNIST_PATH = Path(__file__).parent / "mnist" / "mnist.npz"
